@@ -1,0 +1,52 @@
+"""The Pod network seam: how a sandbox gets its address (`native` and, with the network issue, `docker` and `cni`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.runtime.protocol import CreateBody
+
+
+class NetworkError(Exception):
+    """Wiring a sandbox failed; the message says what and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodAddress:
+    """The address of a Pod, chosen before its sandbox is created and kept as a label of the pause container."""
+
+    ip: str
+    node_ip: str
+
+
+class PodNetwork(Protocol):
+    """One way to wire sandboxes."""
+
+    async def prepare_node(self, pod_cidr: str) -> str:
+        """Make the node's own address and rules; idempotent. Returns the node IP (10.244.N.1 natively)."""
+        ...
+
+    def choose_address(self, used: frozenset[str]) -> PodAddress:
+        """Choose a free address. `used` are the addresses that existing sandboxes carry in their labels."""
+        ...
+
+    def configure_sandbox(self, body: CreateBody, address: PodAddress) -> None:
+        """Add to the pause container's create body what this wiring needs (mode, capabilities, arguments)."""
+        ...
+
+    async def attach(self, sandbox_pid: int, address: PodAddress, sysctls: dict[str, str]) -> None:
+        """Wire a started sandbox. Returns only when its namespace is its own. Raises NetworkError."""
+        ...
+
+    async def detach(self, address: PodAddress) -> None:
+        """Remove what `attach` left on the host; idempotent."""
+        ...
+
+    async def collect_garbage(self, used: frozenset[str]) -> None:
+        """Remove links and routes of addresses that no sandbox carries."""
+        ...
+
+    async def remove_node(self) -> None:
+        """Remove everything that `prepare_node` made; idempotent."""
+        ...

@@ -1,0 +1,238 @@
+"""The container runtime seam: about twenty verbs on plain records.
+
+`docker_runtime.py` is the only file that imports the Docker SDK; `fake_runtime.py` behaves the same in memory and is
+held to it by one contract suite. A container is described by the Docker Engine API's own create body (a JSON dict
+made by the pure `translate.py`), so that what is asked of Docker can be read in a test. Docker is the agent's only
+database: what an agent must remember about a container is in its labels (`identity.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Protocol
+
+CreateBody = dict[str, Any]
+
+
+class RuntimeFailure(Exception):  # noqa: N818 - "RuntimeError" is Python's own
+    """A call to the engine failed. `reason` is a kubelet token where there is one (ErrImagePull, ...)."""
+
+    def __init__(self, message: str, *, reason: str = "", retryable: bool = True) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retryable = retryable
+
+
+class ContainerNotFoundError(RuntimeFailure):
+    """The container does not exist (any more)."""
+
+
+class NameConflictError(RuntimeFailure):
+    """Create of a container name that is taken: the create-once lock."""
+
+
+class ImageNotFoundError(RuntimeFailure):
+    """The image does not exist locally, or in the registry."""
+
+
+class EngineUnavailableError(RuntimeFailure):
+    """The engine did not answer: not running, restarting, timed out. The call may or may not have happened."""
+
+
+class ContainerState(Enum):
+    """State of a container as Docker reports it, reduced to what decisions need."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRecord:
+    """A container as inspected. Times are None where Docker has none yet; `pid` is 0 unless running."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    state: ContainerState
+    image: str
+    image_id: str
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    pid: int = 0
+    log_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRecord:
+    """A local image. `digests` are repo@sha256 references; `config` is Docker's image Config (User, Entrypoint, ...)."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    size_bytes: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What the engine is and may do."""
+
+    version: str
+    api_version: str
+    operating_system: str
+    kernel_version: str
+    architecture: str
+    cgroup_version: str
+    cgroup_driver: str
+    cpus: int
+    memory_bytes: int
+    root_dir: str
+    rootless: bool = False
+    userns_remap: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeEvent:
+    """Something happened to a container: action is create, start, die, oom, destroy, ... (Docker's names)."""
+
+    action: str
+    container_id: str
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecResult:
+    """Outcome of a command that ran to its end."""
+
+    exit_code: int
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryCredentials:
+    """How to log in to a registry."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+    server: str = ""
+
+
+class ExecStream(Protocol):
+    """A running exec or an attachment: bytes in, (channel, bytes) out; channel 1 is stdout, 2 stderr."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """Next chunk, or None at the end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send to stdin."""
+        ...
+
+    async def close_stdin(self) -> None:
+        """Half-close."""
+        ...
+
+    async def resize(self, width: int, height: int) -> None:
+        """Set the terminal size in characters."""
+        ...
+
+    async def exit_code(self) -> int:
+        """Exit code once the stream has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Abandon the stream; a command that still runs is killed by pid."""
+        ...
+
+
+class Runtime(Protocol):
+    """The engine as the agent sees it."""
+
+    async def info(self) -> EngineInfo:
+        """Describe the engine. Raises EngineUnavailableError."""
+        ...
+
+    async def list_containers(self, labels: Mapping[str, str]) -> list[ContainerRecord]:
+        """List containers, stopped ones too, that carry all the labels, each as inspected."""
+        ...
+
+    async def inspect_container(self, container_id: str) -> ContainerRecord:
+        """Inspect one container by id or name. Raises ContainerNotFoundError."""
+        ...
+
+    async def create_container(self, name: str, body: CreateBody) -> str:
+        """Create a container and return its id. Raises NameConflictError, ImageNotFoundError, RuntimeFailure."""
+        ...
+
+    async def start_container(self, container_id: str) -> None:
+        """Start it. A failure of the command itself is RuntimeFailure with reason `RunContainerError`/`StartError`."""
+        ...
+
+    async def stop_container(self, container_id: str, *, signal: str, grace_seconds: int) -> None:
+        """Signal, wait up to the grace period, then SIGKILL; returns when it has stopped."""
+        ...
+
+    async def kill_container(self, container_id: str, signal: str = "SIGKILL") -> None:
+        """Send a signal; succeeds if it is not running."""
+        ...
+
+    async def remove_container(self, container_id: str) -> None:
+        """Kill and remove with its anonymous volumes; succeeds if it is gone."""
+        ...
+
+    async def find_image(self, reference: str) -> ImageRecord | None:
+        """Return the local image of a reference or id, or None."""
+        ...
+
+    async def list_images(self) -> list[ImageRecord]:
+        """All local images."""
+        ...
+
+    async def pull_image(self, reference: str, credentials: Sequence[RegistryCredentials] = ()) -> ImageRecord:
+        """Pull. Raises RuntimeFailure with reason ErrImagePull or RegistryUnavailable and the registry's words."""
+        ...
+
+    async def load_image(self, archive: bytes) -> None:
+        """Import a `docker save` archive."""
+        ...
+
+    async def remove_image(self, reference: str) -> None:
+        """Remove a tag or image; succeeds if it is gone."""
+        ...
+
+    async def open_exec(
+        self, container_id: str, command: Sequence[str], *, stdin: bool = False, tty: bool = False
+    ) -> ExecStream:
+        """Start a command in a running container."""
+        ...
+
+    async def run_exec(self, container_id: str, command: Sequence[str], *, timeout_seconds: float) -> ExecResult:
+        """Run a command to its end, output merged and cut at 10 KiB. Raises TimeoutError after killing its pid."""
+        ...
+
+    async def open_attach(self, container_id: str, *, stdin: bool = False, tty: bool = False) -> ExecStream:
+        """Attach to the container's first process."""
+        ...
+
+    def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
+        """Yield container events until the stream breaks (EngineUnavailableError). The caller re-lists and reopens."""
+        ...
+
+    async def stats(self, container_id: str) -> Mapping[str, Any]:
+        """One sample of Docker's stats."""
+        ...
+
+    async def close(self) -> None:
+        """Release sockets and threads."""
+        ...

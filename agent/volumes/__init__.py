@@ -1,0 +1,1 @@
+"""Volumes: a file per type."""

@@ -1,0 +1,87 @@
+"""The volume seam: each type prepares a directory (or names a Docker volume) on the node before containers start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from control.api.objects import ReadOnlyObject
+
+
+class VolumeError(Exception):
+    """A volume cannot be prepared (yet); becomes a FailedMount event. The worker retries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountedVolume:
+    """Where a prepared volume is on the host."""
+
+    name: str
+    host_path: Path
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One bind mount of a container: what `translate.py` turns into HostConfig.Mounts."""
+
+    host_path: str
+    container_path: str
+    read_only: bool = False
+    propagation: str = "rprivate"
+
+
+class ObjectSource(Protocol):
+    """Where volumes read ConfigMaps and Secrets and ask for tokens; backed by the API."""
+
+    async def get_config_map(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        """The ConfigMap, or None."""
+        ...
+
+    async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        """The Secret, or None."""
+        ...
+
+    async def create_token(
+        self,
+        namespace: str,
+        service_account: str,
+        *,
+        audiences: Sequence[str],
+        expiration_seconds: int,
+        pod: ReadOnlyObject,
+    ) -> str:
+        """A token bound to the Pod (TokenRequest)."""
+        ...
+
+
+class VolumeManager(Protocol):
+    """All volumes of a Pod (`manager` is upstream's word for it)."""
+
+    async def mount_all(self, pod: ReadOnlyObject) -> Mapping[str, MountedVolume]:
+        """Prepare every volume of the Pod; idempotent. Raises VolumeError."""
+        ...
+
+    async def refresh(self, pod: ReadOnlyObject) -> None:
+        """Update configMap, secret, projected and downwardAPI volumes in place, atomically."""
+        ...
+
+    async def unmount_all(self, pod_uid: str) -> None:
+        """Remove everything of the Pod from the node; idempotent."""
+        ...
+
+    async def collect_garbage(self, wanted_pod_uids: frozenset[str]) -> None:
+        """Remove directories of Pods that no longer exist."""
+        ...
+
+    def container_mounts(
+        self,
+        pod: ReadOnlyObject,
+        container: ReadOnlyObject,
+        volumes: Mapping[str, MountedVolume],
+        environment: Mapping[str, str],
+    ) -> list[Mount]:
+        """The mounts of one container, subPath and subPathExpr resolved safely. Raises VolumeError."""
+        ...

@@ -1,0 +1,1 @@
+"""The control plane: API server, controllers, scheduler, and the command line."""

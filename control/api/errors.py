@@ -1,0 +1,242 @@
+"""The catalogue of API errors: `ApiError` and its wire form, metav1.Status.
+
+Reasons, codes and message texts are upstream's (k8s.io/apimachinery/pkg/api/errors); clients match on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from control.api.objects import Object
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One cause of an Invalid error: field path, upstream's cause reason and message (`Required value: ...`)."""
+
+    reason: str
+    field: str
+    message: str
+
+    @classmethod
+    def required(cls, field: str, detail: str = "") -> FieldError:
+        """A missing value."""
+        return cls("FieldValueRequired", field, f"Required value: {detail}" if detail else "Required value")
+
+    @classmethod
+    def invalid(cls, field: str, value: Any, detail: str) -> FieldError:
+        """A value that breaks a rule."""
+        return cls("FieldValueInvalid", field, f"Invalid value: {format_value(value)}: {detail}")
+
+    @classmethod
+    def not_supported(cls, field: str, value: Any, supported: Sequence[str]) -> FieldError:
+        """A value outside an enumeration; upstream sorts the supported values and quotes them."""
+        listing = ", ".join(f'"{item}"' for item in supported)
+        return cls(
+            "FieldValueNotSupported",
+            field,
+            f"Unsupported value: {format_value(value)}: supported values: {listing}",
+        )
+
+    @classmethod
+    def duplicate(cls, field: str, value: Any) -> FieldError:
+        """A value that must be unique and is not."""
+        return cls("FieldValueDuplicate", field, f"Duplicate value: {format_value(value)}")
+
+    @classmethod
+    def forbidden(cls, field: str, detail: str) -> FieldError:
+        """A value that may not be set here."""
+        return cls("FieldValueForbidden", field, f"Forbidden: {detail}")
+
+    @classmethod
+    def not_found(cls, field: str, value: Any) -> FieldError:
+        """A reference to nothing."""
+        return cls("FieldValueNotFound", field, f"Not found: {format_value(value)}")
+
+    @classmethod
+    def too_long(cls, field: str, detail_max: int) -> FieldError:
+        """A text over its limit in bytes."""
+        return cls("FieldValueTooLong", field, f"Too long: may not be more than {detail_max} bytes")
+
+    @classmethod
+    def too_many(cls, field: str, actual: int, maximum: int) -> FieldError:
+        """A list over its limit."""
+        return cls("FieldValueTooMany", field, f"Too many: {actual}: must have at most {maximum} items")
+
+    @classmethod
+    def type_invalid(cls, field: str, value: Any, detail: str) -> FieldError:
+        """A value of the wrong type."""
+        return cls("FieldValueTypeInvalid", field, f"Invalid value: {format_value(value)}: {detail}")
+
+    def __str__(self) -> str:
+        """`spec.replicas: Invalid value: ...`, as in the message of an Invalid error."""
+        return f"{self.field}: {self.message}"
+
+
+def format_value(value: Any) -> str:
+    """Format a bad value as upstream's field errors do: strings quoted, null, JSON for the rest."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
+    if isinstance(value, int | float):
+        return str(value)
+    import json  # only composite values need it
+
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+class ApiError(Exception):
+    """An API failure with its Status. `to_status` gives the wire object."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        details: Object | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = details
+        self.headers = tuple(headers)
+
+    def to_status(self) -> Object:
+        """Return the metav1.Status object that clients see."""
+        status: Object = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason:
+            status["reason"] = self.reason
+        if self.details is not None:
+            status["details"] = self.details
+        status["code"] = self.code
+        return status
+
+    @classmethod
+    def from_status(cls, status: Object, *, code: int) -> ApiError:
+        """Rebuild an error from a Status a server sent; `code` is used where the Status has none."""
+        return cls(
+            int(status.get("code") or code),
+            str(status.get("reason") or ""),
+            str(status.get("message") or ""),
+            details=status.get("details"),
+        )
+
+
+def _details(group: str, kind_or_plural: str, name: str = "", **more: Any) -> Object:
+    details: Object = {}
+    if name:
+        details["name"] = name
+    if group:
+        details["group"] = group
+    if kind_or_plural:
+        details["kind"] = kind_or_plural
+    details.update(more)
+    return details
+
+
+def _qualified(group: str, plural: str) -> str:
+    return f"{plural}.{group}" if group else plural
+
+
+def not_found(group: str, plural: str, name: str) -> ApiError:
+    """404: the object does not exist."""
+    return ApiError(
+        404,
+        "NotFound",
+        f'{_qualified(group, plural)} "{name}" not found',
+        details=_details(group, plural, name),
+    )
+
+
+def path_not_found() -> ApiError:
+    """404: no such API path (upstream's generic text)."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource", details={})
+
+
+def already_exists(group: str, plural: str, name: str) -> ApiError:
+    """409: create of a name that is taken."""
+    return ApiError(
+        409,
+        "AlreadyExists",
+        f'{_qualified(group, plural)} "{name}" already exists',
+        details=_details(group, plural, name),
+    )
+
+
+def conflict(group: str, plural: str, name: str, detail: str) -> ApiError:
+    """409: optimistic concurrency failed, or a precondition did."""
+    return ApiError(
+        409,
+        "Conflict",
+        f'Operation cannot be fulfilled on {_qualified(group, plural)} "{name}": {detail}',
+        details=_details(group, plural, name),
+    )
+
+
+MODIFIED_DETAIL = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+def invalid(group: str, kind: str, name: str, causes: Sequence[FieldError]) -> ApiError:
+    """422 with one cause per broken rule. `kind` is the kind (`Pod`), not the resource."""
+    texts = [str(cause) for cause in causes]
+    summary = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
+    qualified = f"{kind}.{group}" if group else kind
+    details = _details(group, kind, name)
+    details["causes"] = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
+    return ApiError(422, "Invalid", f'{qualified} "{name}" is invalid: {summary}', details=details)
+
+
+def bad_request(message: str) -> ApiError:
+    """400."""
+    return ApiError(400, "BadRequest", message)
+
+
+def unauthorized() -> ApiError:
+    """401: no known identity."""
+    return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def forbidden(group: str, plural: str, name: str, detail: str) -> ApiError:
+    """403 of an admission plugin or the authorizer; `detail` follows `<resource> "<name>" is forbidden: `."""
+    subject = f'{_qualified(group, plural)} "{name}"' if name else _qualified(group, plural)
+    message = f"{subject} is forbidden: {detail}" if plural else f"forbidden: {detail}"
+    return ApiError(403, "Forbidden", message, details=_details(group, plural, name))
+
+
+def method_not_supported(group: str, plural: str, action: str) -> ApiError:
+    """405."""
+    return ApiError(
+        405,
+        "MethodNotAllowed",
+        f'{action} is not supported on resources of kind "{_qualified(group, plural)}"',
+        details=_details(group, plural),
+    )
+
+
+def gone(message: str) -> ApiError:
+    """410 Expired: the requested resourceVersion or continue token is too old."""
+    return ApiError(410, "Expired", message)
+
+
+def internal_error(message: str) -> ApiError:
+    """500."""
+    return ApiError(
+        500,
+        "InternalError",
+        f"Internal error occurred: {message}",
+        details={"causes": [{"message": message}]},
+    )

@@ -1,0 +1,1 @@
+"""The watch cache: current state and an event window per kind."""

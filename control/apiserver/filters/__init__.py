@@ -1,0 +1,1 @@
+"""HTTP filters in the order of app.py."""

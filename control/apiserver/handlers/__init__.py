@@ -1,0 +1,1 @@
+"""Verb handlers, one verb a file."""

@@ -1,0 +1,1 @@
+"""Where a kind meets its schema, strategy and storage."""

@@ -1,0 +1,1 @@
+"""What the schema of a kind cannot say: defaults, rules, immutability."""

@@ -1,0 +1,1 @@
+"""The podling command: a file per command."""

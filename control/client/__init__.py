@@ -1,0 +1,1 @@
+"""Client machinery: transports, informers, work queues, the controller runtime."""

@@ -1,0 +1,1 @@
+"""Filter and score plugins; each words its own reason."""

@@ -1,0 +1,1 @@
+"""Structural schemas: validation, pruning, defaults, OpenAPI; the same for built-in and custom kinds."""

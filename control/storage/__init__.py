@@ -1,0 +1,1 @@
+"""Storage: a narrow protocol over bytes with integer revisions, and its backends."""
