@@ -1,0 +1,156 @@
+"""Names and labels of the containers the agent makes: how Docker remembers whose they are.
+
+Called wherever a container is created, listed or adopted. A name is unique for (Pod UID, container, attempt), so that
+creating it is the create-once lock; the labels alone suffice to rebuild the agent's whole memory after a crash. Names
+and `io.kubernetes.*` labels are those of the kubelet's Docker integration, which log collectors and monitors know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from control.api.objects import ReadOnlyObject
+
+POD_NAME_LABEL = "io.kubernetes.pod.name"
+POD_NAMESPACE_LABEL = "io.kubernetes.pod.namespace"
+POD_UID_LABEL = "io.kubernetes.pod.uid"
+CONTAINER_NAME_LABEL = "io.kubernetes.container.name"
+CONTAINER_TYPE_LABEL = "io.kubernetes.docker.type"
+TERMINATION_MESSAGE_PATH_LABEL = "io.kubernetes.container.terminationMessagePath"
+TERMINATION_MESSAGE_POLICY_LABEL = "io.kubernetes.container.terminationMessagePolicy"
+GRACE_PERIOD_LABEL = "io.kubernetes.pod.terminationGracePeriod"
+
+CLUSTER_LABEL = "io.podling.cluster"
+NODE_LABEL = "io.podling.node"
+ATTEMPT_LABEL = "io.podling.attempt"
+SPEC_HASH_LABEL = "io.podling.spec-hash"
+POD_IP_LABEL = "io.podling.pod-ip"
+SANDBOX_ID_LABEL = "io.podling.sandbox-id"
+
+SANDBOX_CONTAINER_NAME = "POD"
+
+
+class ContainerRole(Enum):
+    """What a container is to its Pod; the values are the kubelet's."""
+
+    SANDBOX = "podsandbox"
+    CONTAINER = "container"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeIdentity:
+    """Which node of which cluster makes the containers; several may share one engine."""
+
+    cluster: str
+    node: str
+
+    def labels(self) -> dict[str, str]:
+        """The labels that select every container of this node."""
+        return {CLUSTER_LABEL: self.cluster, NODE_LABEL: self.node}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerIdentity:
+    """Whose a container is, read back from its labels."""
+
+    role: ContainerRole
+    pod_name: str
+    pod_namespace: str
+    pod_uid: str
+    container_name: str
+    attempt: int
+    spec_hash: str = ""
+    pod_ip: str = ""
+    sandbox_id: str = ""
+    cluster: str = ""
+    node: str = ""
+    termination_message_path: str = ""
+    termination_message_policy: str = ""
+    grace_period_seconds: int | None = None
+
+
+def sandbox_name(pod: ReadOnlyObject, attempt: int) -> str:
+    """Name of the Pod's pause container: `k8s_POD_<pod>_<namespace>_<uid>_<attempt>`."""
+    return container_name(pod, SANDBOX_CONTAINER_NAME, attempt)
+
+
+def container_name(pod: ReadOnlyObject, name: str, attempt: int) -> str:
+    """Name of one container of the Pod. Kubernetes names contain no underscore, so the parts stay separable."""
+    metadata = pod["metadata"]
+    return f"k8s_{name}_{metadata['name']}_{metadata.get('namespace', 'default')}_{metadata['uid']}_{attempt}"
+
+
+def sandbox_labels(owner: NodeIdentity, pod: ReadOnlyObject, *, attempt: int, pod_ip: str = "") -> dict[str, str]:
+    """Labels of the pause container. The Pod IP is recorded here: the labels are the record of allocated addresses."""
+    labels = _pod_labels(owner, pod, attempt)
+    labels[CONTAINER_NAME_LABEL] = SANDBOX_CONTAINER_NAME
+    labels[CONTAINER_TYPE_LABEL] = ContainerRole.SANDBOX.value
+    if pod_ip:
+        labels[POD_IP_LABEL] = pod_ip
+    return labels
+
+
+def container_labels(
+    owner: NodeIdentity, pod: ReadOnlyObject, container: ReadOnlyObject, *, attempt: int, sandbox_id: str
+) -> dict[str, str]:
+    """Labels of a container of the Pod, with what its end needs even when the Pod object is gone by then."""
+    labels = _pod_labels(owner, pod, attempt)
+    labels[CONTAINER_NAME_LABEL] = container["name"]
+    labels[CONTAINER_TYPE_LABEL] = ContainerRole.CONTAINER.value
+    labels[SPEC_HASH_LABEL] = spec_hash(container)
+    labels[SANDBOX_ID_LABEL] = sandbox_id
+    labels[TERMINATION_MESSAGE_PATH_LABEL] = container.get("terminationMessagePath") or "/dev/termination-log"
+    labels[TERMINATION_MESSAGE_POLICY_LABEL] = container.get("terminationMessagePolicy") or "File"
+    return labels
+
+
+def _pod_labels(owner: NodeIdentity, pod: ReadOnlyObject, attempt: int) -> dict[str, str]:
+    metadata = pod["metadata"]
+    labels = owner.labels()
+    labels[POD_NAME_LABEL] = metadata["name"]
+    labels[POD_NAMESPACE_LABEL] = metadata.get("namespace", "default")
+    labels[POD_UID_LABEL] = metadata["uid"]
+    labels[ATTEMPT_LABEL] = str(attempt)
+    grace = pod.get("spec", {}).get("terminationGracePeriodSeconds")
+    if grace is not None:
+        labels[GRACE_PERIOD_LABEL] = str(grace)
+    return labels
+
+
+def spec_hash(container: ReadOnlyObject) -> str:
+    """Hash of the fields whose change replaces a container: name and image, as the kubelet's since 1.31.
+
+    Every other field of a container is either immutable or changed in place, so hashing all would only restart
+    containers when a newer version of the API adds a default.
+    """
+    picked = {"name": container.get("name"), "image": container.get("image")}
+    return hashlib.sha256(json.dumps(picked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def parse_identity(labels: Mapping[str, str]) -> ContainerIdentity | None:
+    """Read an identity back; None for a container that is not one of ours or whose labels are damaged."""
+    try:
+        role = ContainerRole(labels[CONTAINER_TYPE_LABEL])
+        grace = labels.get(GRACE_PERIOD_LABEL)
+        return ContainerIdentity(
+            role=role,
+            pod_name=labels[POD_NAME_LABEL],
+            pod_namespace=labels[POD_NAMESPACE_LABEL],
+            pod_uid=labels[POD_UID_LABEL],
+            container_name=labels[CONTAINER_NAME_LABEL],
+            attempt=int(labels[ATTEMPT_LABEL]),
+            spec_hash=labels.get(SPEC_HASH_LABEL, ""),
+            pod_ip=labels.get(POD_IP_LABEL, ""),
+            sandbox_id=labels.get(SANDBOX_ID_LABEL, ""),
+            cluster=labels.get(CLUSTER_LABEL, ""),
+            node=labels.get(NODE_LABEL, ""),
+            termination_message_path=labels.get(TERMINATION_MESSAGE_PATH_LABEL, ""),
+            termination_message_policy=labels.get(TERMINATION_MESSAGE_POLICY_LABEL, ""),
+            grace_period_seconds=int(grace) if grace is not None else None,
+        )
+    except (KeyError, ValueError):
+        return None
