@@ -7,7 +7,7 @@ k8s.io/apimachinery/pkg/util/validation and pkg/api/validate/content: clients an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 NAME_LENGTH_MAX = 253
@@ -316,8 +316,3 @@ def path_segment_name_errors(text: str) -> list[str]:
     if text in (".", ".."):
         return [f"may not be '{text}'"]
     return [f"may not contain '{character}'" for character in "/%" if character in text]
-
-
-def first_errors(texts: Iterable[str]) -> str:
-    """Join sentences as upstream joins several errors of one value."""
-    return "; ".join(texts)
