@@ -16,7 +16,6 @@ from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
 from control.client.transport import Transport
 
-
 # Named here because inside the class `list` is a verb.
 Batches: TypeAlias = AsyncIterator[list[WatchEvent]]
 PatchBody: TypeAlias = Object | list[Object]
