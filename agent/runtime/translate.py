@@ -1,0 +1,382 @@
+"""From a Pod and one of its containers to Docker's create body. Pure: "where is that Docker flag set?" ends here.
+
+One small function per concern, composed in the lists `SANDBOX_PARTS` and `CONTAINER_PARTS`. The names in the bodies are
+those of the Docker Engine API (`POST /containers/create`). What the Pod asks for and nothing here translates is named
+by `unsupported_fields.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.runtime.protocol import CreateBody
+from agent.volumes.protocol import Mount
+from control.api.objects import ReadOnlyObject
+from control.api.pods import qos_class
+from control.api.quantity import cpu_millis, quantity_value
+
+# Bounds and periods as the kubelet's (pkg/kubelet/cm/helpers_linux.go).
+SHARES_MIN, SHARES_MAX, SHARES_PER_CPU = 2, 262144, 1024
+CPU_PERIOD_MICROSECONDS = 100_000
+CPU_QUOTA_MICROSECONDS_MIN = 1_000
+
+# Out-of-memory scores as the kubelet's (pkg/kubelet/qos/policy.go); the sandbox's is dockershim's.
+OOM_SCORE_SANDBOX = -998
+OOM_SCORE_GUARANTEED = -997
+OOM_SCORE_BEST_EFFORT = 1000
+OOM_SCORE_BURSTABLE_MIN, OOM_SCORE_BURSTABLE_MAX = 3, 999
+NODE_CRITICAL_PRIORITY = 2_000_001_000
+
+LOG_SIZE_MAX, LOG_FILES_MAX = "10m", "5"
+HOSTNAME_LENGTH_MAX = 63
+
+# Sysctls that live in the IPC namespace: Docker sets them on pause. Those of the network namespace are the agent's,
+# because Docker refuses them on a container that starts in the host's network.
+IPC_SYSCTL_PREFIXES = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLimits:
+    """What the host grants: `can_lower_oom_score` is false where CAP_SYS_RESOURCE is missing (runc then refuses)."""
+
+    memory_bytes: int
+    can_lower_oom_score: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxRequest:
+    """Everything that determines a pause container, before the Pod network adds its wiring."""
+
+    pod: ReadOnlyObject
+    image: str
+    labels: Mapping[str, str]
+    host: HostLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRequest:
+    """Everything that determines a container. `command`, `args` and `environment` have their `$(VAR)`s expanded."""
+
+    pod: ReadOnlyObject
+    container: ReadOnlyObject
+    image: str
+    sandbox_id: str
+    labels: Mapping[str, str]
+    host: HostLimits
+    environment: Sequence[tuple[str, str]] = ()
+    command: Sequence[str] = ()
+    args: Sequence[str] = ()
+    mounts: Sequence[Mount] = field(default_factory=tuple)
+
+
+def sandbox_create_body(request: SandboxRequest) -> CreateBody:
+    """Create body of the pause container."""
+    body: CreateBody = {"HostConfig": {}}
+    for part in SANDBOX_PARTS:
+        part(request, body)
+    return body
+
+
+def container_create_body(request: ContainerRequest) -> CreateBody:
+    """Create body of one container of the Pod."""
+    body: CreateBody = {"HostConfig": {}}
+    for part in CONTAINER_PARTS:
+        part(request, body)
+    return body
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+def _set_lifetime(request: SandboxRequest | ContainerRequest, body: CreateBody) -> None:
+    """Every restart is a new container of ours, never Docker's; and probes are Kubernetes', never the image's."""
+    body["Image"] = request.image
+    body["Labels"] = dict(request.labels)
+    body["Healthcheck"] = {"Test": ["NONE"]}
+    body["HostConfig"]["RestartPolicy"] = {"Name": "no"}
+
+
+def _set_log(request: SandboxRequest | ContainerRequest, body: CreateBody) -> None:
+    """Logs are read from json-file's files, whatever the engine's default driver is."""
+    body["HostConfig"]["LogConfig"] = {
+        "Type": "json-file",
+        "Config": {"max-size": LOG_SIZE_MAX, "max-file": LOG_FILES_MAX},
+    }
+
+
+# --- sandbox ----------------------------------------------------------------------------------------------------------
+
+
+def _set_sandbox_namespaces(request: SandboxRequest, body: CreateBody) -> None:
+    """Pause owns the namespaces that the containers join; host namespaces are asked for here already."""
+    spec = request.pod["spec"]
+    host_config = body["HostConfig"]
+    host_config["IpcMode"] = "host" if spec.get("hostIPC") else "shareable"
+    if spec.get("hostPID"):
+        host_config["PidMode"] = "host"
+    if spec.get("hostNetwork"):
+        host_config["NetworkMode"] = "host"
+        host_config["UTSMode"] = "host"
+    else:
+        body["Hostname"] = pod_hostname(request.pod)
+
+
+def _set_sandbox_privileges(request: SandboxRequest, body: CreateBody) -> None:
+    """Pause needs nothing; the Pod network adds what its wiring takes, and pause gives that up at once."""
+    host_config = body["HostConfig"]
+    host_config["CapDrop"] = ["ALL"]
+    host_config["SecurityOpt"] = ["no-new-privileges"]
+    host_config["ReadonlyRootfs"] = True
+
+
+def _set_sandbox_resources(request: SandboxRequest, body: CreateBody) -> None:
+    body["HostConfig"]["CpuShares"] = SHARES_MIN
+    _set_oom_score(body, OOM_SCORE_SANDBOX, request.host)
+
+
+def _set_sandbox_sysctls(request: SandboxRequest, body: CreateBody) -> None:
+    sysctls = {
+        name: value for name, value in pod_sysctls(request.pod).items() if name.startswith(IPC_SYSCTL_PREFIXES)
+    }
+    if sysctls:
+        body["HostConfig"]["Sysctls"] = sysctls
+
+
+# --- container --------------------------------------------------------------------------------------------------------
+
+
+def _set_process(request: ContainerRequest, body: CreateBody) -> None:
+    """An empty command or argument list leaves the image's own; Docker drops the image's args with a new command."""
+    container = request.container
+    if request.command:
+        body["Entrypoint"] = list(request.command)
+    if request.args:
+        body["Cmd"] = list(request.args)
+    if container.get("workingDir"):
+        body["WorkingDir"] = container["workingDir"]
+    body["Env"] = [f"{name}={value}" for name, value in request.environment]
+    stop_signal = (container.get("lifecycle") or {}).get("stopSignal")
+    if stop_signal:
+        body["StopSignal"] = stop_signal
+
+
+def _set_terminal(request: ContainerRequest, body: CreateBody) -> None:
+    body["OpenStdin"] = bool(request.container.get("stdin"))
+    body["StdinOnce"] = bool(request.container.get("stdinOnce"))
+    body["Tty"] = bool(request.container.get("tty"))
+
+
+def _join_namespaces(request: ContainerRequest, body: CreateBody) -> None:
+    """Join pause. The hostname is pause's too: Docker takes it over with the network."""
+    spec = request.pod["spec"]
+    host_config = body["HostConfig"]
+    joined = f"container:{request.sandbox_id}"
+    host_config["NetworkMode"] = joined
+    host_config["IpcMode"] = "host" if spec.get("hostIPC") else joined
+    if spec.get("hostPID"):
+        host_config["PidMode"] = "host"
+    elif spec.get("shareProcessNamespace"):
+        host_config["PidMode"] = joined
+    if spec.get("hostNetwork"):
+        host_config["UTSMode"] = "host"
+
+
+def _set_mounts(request: ContainerRequest, body: CreateBody) -> None:
+    body["HostConfig"]["Mounts"] = [
+        {
+            "Type": "bind",
+            "Source": mount.host_path,
+            "Target": mount.container_path,
+            "ReadOnly": mount.read_only,
+            "BindOptions": {"Propagation": mount.propagation},
+        }
+        for mount in request.mounts
+    ]
+
+
+def _set_cpu(request: ContainerRequest, body: CreateBody) -> None:
+    """A request is a share, a limit a quota; without a request the limit is the request, as the API defaults it."""
+    requests, limits = _resources(request.container)
+    limit_millis = cpu_millis(limits["cpu"]) if "cpu" in limits else 0
+    request_millis = cpu_millis(requests["cpu"]) if "cpu" in requests else limit_millis
+    host_config = body["HostConfig"]
+    host_config["CpuShares"] = min(SHARES_MAX, max(SHARES_MIN, request_millis * SHARES_PER_CPU // 1000))
+    if limit_millis:
+        host_config["CpuPeriod"] = CPU_PERIOD_MICROSECONDS
+        quota = limit_millis * CPU_PERIOD_MICROSECONDS // 1000
+        host_config["CpuQuota"] = max(CPU_QUOTA_MICROSECONDS_MIN, quota)
+
+
+def _set_memory(request: ContainerRequest, body: CreateBody) -> None:
+    """MemorySwap is memory plus swap: equal to the limit means no swap, as the kubelet's default."""
+    _, limits = _resources(request.container)
+    limit = quantity_value(limits["memory"]) if "memory" in limits else 0
+    if limit:
+        body["HostConfig"]["Memory"] = limit
+        body["HostConfig"]["MemorySwap"] = limit
+
+
+def _set_oom(request: ContainerRequest, body: CreateBody) -> None:
+    _set_oom_score(body, oom_score(request.pod, request.container, request.host.memory_bytes), request.host)
+
+
+def _set_user(request: ContainerRequest, body: CreateBody) -> None:
+    user = _security(request, "runAsUser")
+    group = _security(request, "runAsGroup")
+    if user is not None:
+        body["User"] = f"{user}:{group}" if group is not None else str(user)
+    pod_context = request.pod["spec"].get("securityContext") or {}
+    groups = [*(pod_context.get("supplementalGroups") or ())]
+    if pod_context.get("fsGroup") is not None:
+        groups.append(pod_context["fsGroup"])
+    if groups:
+        body["HostConfig"]["GroupAdd"] = [str(group_id) for group_id in groups]
+
+
+def _set_privileges(request: ContainerRequest, body: CreateBody) -> None:
+    context = request.container.get("securityContext") or {}
+    host_config = body["HostConfig"]
+    capabilities = context.get("capabilities") or {}
+    if context.get("privileged"):
+        host_config["Privileged"] = True
+    if capabilities.get("add"):
+        host_config["CapAdd"] = list(capabilities["add"])
+    if capabilities.get("drop"):
+        host_config["CapDrop"] = list(capabilities["drop"])
+    if context.get("readOnlyRootFilesystem"):
+        host_config["ReadonlyRootfs"] = True
+    if context.get("procMount") == "Unmasked":
+        host_config["MaskedPaths"] = []
+        host_config["ReadonlyPaths"] = []
+
+
+def _set_confinement(request: ContainerRequest, body: CreateBody) -> None:
+    """Docker's default seccomp and AppArmor profiles stay where the Pod says nothing (the kubelet's SeccompDefault)."""
+    options = []
+    if (request.container.get("securityContext") or {}).get("allowPrivilegeEscalation") is False:
+        options.append("no-new-privileges")
+    if (_security(request, "seccompProfile") or {}).get("type") == "Unconfined":
+        options.append("seccomp=unconfined")
+    app_armor = _security(request, "appArmorProfile") or {}
+    if app_armor.get("type") == "Unconfined":
+        options.append("apparmor=unconfined")
+    elif app_armor.get("type") == "Localhost":
+        options.append(f"apparmor={app_armor['localhostProfile']}")
+    for key, value in (_security(request, "seLinuxOptions") or {}).items():
+        options.append(f"label={key}:{value}")
+    if options:
+        body["HostConfig"]["SecurityOpt"] = options
+
+
+SANDBOX_PARTS: tuple[Callable[[SandboxRequest, CreateBody], None], ...] = (
+    _set_lifetime,
+    _set_log,
+    _set_sandbox_namespaces,
+    _set_sandbox_privileges,
+    _set_sandbox_resources,
+    _set_sandbox_sysctls,
+)
+
+CONTAINER_PARTS: tuple[Callable[[ContainerRequest, CreateBody], None], ...] = (
+    _set_lifetime,
+    _set_log,
+    _set_process,
+    _set_terminal,
+    _join_namespaces,
+    _set_mounts,
+    _set_cpu,
+    _set_memory,
+    _set_oom,
+    _set_user,
+    _set_privileges,
+    _set_confinement,
+)
+
+
+# --- decisions the parts and their callers share ----------------------------------------------------------------------
+
+
+def pod_hostname(pod: ReadOnlyObject) -> str:
+    """The Pod's hostname: what the spec says, else its name cut to 63 characters as the kernel's and DNS' limit."""
+    spec = pod["spec"]
+    hostname = str(spec.get("hostnameOverride") or spec.get("hostname") or pod["metadata"]["name"])
+    return hostname[:HOSTNAME_LENGTH_MAX].rstrip("-.")
+
+
+def pod_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
+    """The sysctls of the Pod's security context."""
+    context = pod["spec"].get("securityContext") or {}
+    return {item["name"].replace("/", "."): str(item["value"]) for item in context.get("sysctls") or ()}
+
+
+def network_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
+    """Those of the Pod's sysctls that belong to its network namespace: the Pod network sets them."""
+    return {name: value for name, value in pod_sysctls(pod).items() if name.startswith("net.")}
+
+
+def oom_score(pod: ReadOnlyObject, container: ReadOnlyObject, node_memory_bytes: int) -> int:
+    """How readily the kernel kills the container: the more of the node it asked for, the later."""
+    priority = pod["spec"].get("priority")
+    if priority is not None and priority >= NODE_CRITICAL_PRIORITY:
+        return OOM_SCORE_GUARANTEED
+    match qos_class(pod):
+        case "Guaranteed":
+            return OOM_SCORE_GUARANTEED
+        case "BestEffort":
+            return OOM_SCORE_BEST_EFFORT
+    requests, limits = _resources(container)
+    asked = requests.get("memory", limits.get("memory", "0"))
+    score = 1000 - (1000 * quantity_value(asked)) // max(1, node_memory_bytes)
+    return min(OOM_SCORE_BURSTABLE_MAX, max(OOM_SCORE_BURSTABLE_MIN, score))
+
+
+def run_as_root_error(pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str) -> str:
+    """Why `runAsNonRoot` forbids this container, in the kubelet's words; empty when it does not.
+
+    `image_user` is the image's Config.User (`user[:group]`, names or numbers).
+    """
+    contexts = (container.get("securityContext") or {}, pod["spec"].get("securityContext") or {})
+    if not _first(contexts, "runAsNonRoot"):
+        return ""
+    metadata = pod["metadata"]
+    subject = (
+        f'(pod: "{metadata["name"]}_{metadata.get("namespace", "default")}({metadata["uid"]})", '
+        f"container: {container['name']})"
+    )
+    user = _first(contexts, "runAsUser")
+    if user is not None:
+        return f"container's runAsUser breaks non-root policy {subject}" if user == 0 else ""
+    name = image_user.partition(":")[0]
+    if name and not name.isdigit():
+        return (
+            f"container has runAsNonRoot and image has non-numeric user ({name}), "
+            f"cannot verify user is non-root {subject}"
+        )
+    if not name or int(name) == 0:
+        return f"container has runAsNonRoot and image will run as root {subject}"
+    return ""
+
+
+def _resources(container: ReadOnlyObject) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    resources = container.get("resources") or {}
+    return resources.get("requests") or {}, resources.get("limits") or {}
+
+
+def _security(request: ContainerRequest, name: str) -> Any:
+    """A security context field: the container's own wins over the Pod's."""
+    contexts = (request.container.get("securityContext") or {}, request.pod["spec"].get("securityContext") or {})
+    return _first(contexts, name)
+
+
+def _first(contexts: Sequence[Mapping[str, Any]], name: str) -> Any:
+    for context in contexts:
+        if context.get(name) is not None:
+            return context[name]
+    return None
+
+
+def _set_oom_score(body: CreateBody, score: int, host: HostLimits) -> None:
+    if score >= 0 or host.can_lower_oom_score:
+        body["HostConfig"]["OomScoreAdj"] = score
