@@ -32,28 +32,25 @@ class FieldError:
 
     @classmethod
     def not_supported(cls, field: str, value: Any, supported: Sequence[str]) -> FieldError:
-        """A value outside an enumeration; upstream sorts the supported values and quotes them."""
-        listing = ", ".join(f'"{item}"' for item in supported)
-        return cls(
-            "FieldValueNotSupported",
-            field,
-            f"Unsupported value: {format_value(value)}: supported values: {listing}",
-        )
+        """A value outside an enumeration; the supported values are quoted in the order given."""
+        listing = ", ".join(quote(item) for item in supported)
+        detail = f": supported values: {listing}" if supported else ""
+        return cls("FieldValueNotSupported", field, f"Unsupported value: {format_value(value)}{detail}")
 
     @classmethod
-    def duplicate(cls, field: str, value: Any) -> FieldError:
+    def duplicate(cls, field: str, value: Any, detail: str = "") -> FieldError:
         """A value that must be unique and is not."""
-        return cls("FieldValueDuplicate", field, f"Duplicate value: {format_value(value)}")
+        return cls("FieldValueDuplicate", field, _with_detail(f"Duplicate value: {format_value(value)}", detail))
 
     @classmethod
     def forbidden(cls, field: str, detail: str) -> FieldError:
         """A value that may not be set here."""
-        return cls("FieldValueForbidden", field, f"Forbidden: {detail}")
+        return cls("FieldValueForbidden", field, _with_detail("Forbidden", detail))
 
     @classmethod
-    def not_found(cls, field: str, value: Any) -> FieldError:
+    def not_found(cls, field: str, value: Any, detail: str = "") -> FieldError:
         """A reference to nothing."""
-        return cls("FieldValueNotFound", field, f"Not found: {format_value(value)}")
+        return cls("FieldValueNotFound", field, _with_detail(f"Not found: {format_value(value)}", detail))
 
     @classmethod
     def too_long(cls, field: str, detail_max: int) -> FieldError:
@@ -63,16 +60,41 @@ class FieldError:
     @classmethod
     def too_many(cls, field: str, actual: int, maximum: int) -> FieldError:
         """A list over its limit."""
-        return cls("FieldValueTooMany", field, f"Too many: {actual}: must have at most {maximum} items")
+        plural = "item" if maximum == 1 else "items"
+        return cls("FieldValueTooMany", field, f"Too many: {actual}: must have at most {maximum} {plural}")
 
     @classmethod
     def type_invalid(cls, field: str, value: Any, detail: str) -> FieldError:
         """A value of the wrong type."""
         return cls("FieldValueTypeInvalid", field, f"Invalid value: {format_value(value)}: {detail}")
 
+    @classmethod
+    def internal(cls, field: str, detail: str) -> FieldError:
+        """A rule that could not be judged."""
+        return cls("InternalError", field, f"Internal error: {detail}")
+
     def __str__(self) -> str:
         """`spec.replicas: Invalid value: ...`, as in the message of an Invalid error."""
         return f"{self.field}: {self.message}"
+
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
+
+
+def quote(text: str) -> str:
+    """Quote a text as Go's %q does: printable characters stay, control characters are escaped."""
+    return '"' + "".join(_ESCAPES.get(char) or (char if char.isprintable() else _escape(char)) for char in text) + '"'
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _with_detail(message: str, detail: str) -> str:
+    return f"{message}: {detail}" if detail else message
 
 
 def format_value(value: Any) -> str:
@@ -82,12 +104,14 @@ def format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
+        return quote(value)
     if isinstance(value, int | float):
         return str(value)
     import json  # only composite values need it
 
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    # Go's encoder escapes these three for HTML.
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 class ApiError(Exception):

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from control.api.errors import FieldError
 from control.api.exchange import User
+from control.api.names import dns1123_subdomain_errors
 from control.api.objects import Object
 
 
@@ -42,6 +43,13 @@ class Strategy:
     returns_deleted_object: bool = False
     #: finalizer defaults of a delete without propagationPolicy: "background" or "orphan"
     default_propagation: str = "background"
+
+    def name_errors(self, name: str) -> list[str]:
+        """What is wrong with a name of this kind, in upstream's words; most kinds want a DNS subdomain.
+
+        The engine calls it for `metadata.name`, and for `metadata.generateName` with the trailing dash masked.
+        """
+        return dns1123_subdomain_errors(name)
 
     def default(self, obj: Object) -> None:
         """Fill upstream's defaults in place. Called after decoding and again after mutating admission."""
