@@ -53,6 +53,10 @@ class StorageUnavailableError(StorageError):
     """The store cannot write (disk full, read-only file) or is closed. The write did not happen."""
 
 
+class StorageFormatError(StorageError):
+    """The file is damaged, or not one of ours. The message says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredValue:
     """A key's value at a revision (`revision` is that of its last write)."""
@@ -131,7 +135,7 @@ class Storage(Protocol):
         ...
 
     async def compact(self, revision: int) -> None:
-        """Forget history up to and including `revision`; current values stay."""
+        """Forget the changes up to and including `revision`; the state as of `revision` stays readable."""
         ...
 
     async def close(self) -> None:
