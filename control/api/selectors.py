@@ -204,13 +204,10 @@ class _Parser:
             raise SelectorError(str(FieldError.invalid("<nil>", literal, "; ".join(errors))))
         key = literal
         if negated:
-            if self._peek()[0] in (_END, ","):
-                return Requirement(key, "!")
-        elif self._peek()[0] in (_END, ","):
-            return Requirement(key, "exists")
-        if negated:
-            # Upstream keeps the inferred operator: `!key=value` fails on what follows the key.
+            # What may follow `!key` is judged by the caller: upstream reads `!key=value` as `!key` and then a stray `=`.
             return Requirement(key, "!")
+        if self._peek()[0] in (_END, ","):
+            return Requirement(key, "exists")
         operator = self._operator()
         values = self._value_list() if operator in ("in", "notin") else self._exact_value()
         return _checked(Requirement(key, operator, tuple(sorted(values))))

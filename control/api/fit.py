@@ -1,0 +1,170 @@
+"""Does a Pod fit a node: resources, host ports, node name, affinity. Used by the scheduler and by a node's admission.
+
+Reasons are upstream's words; they end up in Events, conditions and the status of refused Pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from control.api.affinity import matches_node
+from control.api.objects import ReadOnlyObject
+from control.api.pods import containers_of, init_containers_of, is_sidecar, node_name_of, pod_requests, resource_amounts
+from control.api.taints import NO_EXECUTE, find_untolerated_taint, taints_of, tolerations_of
+
+NODE_NAME_REASON = "node(s) didn't match the requested node name"
+NODE_AFFINITY_REASON = "node(s) didn't match Pod's node affinity/selector"
+NODE_PORTS_REASON = "node(s) didn't have free ports for the requested pod ports"
+UNSCHEDULABLE_REASON = "node(s) were unschedulable"
+TAINTS_REASON = "node(s) had untolerated taint(s)"
+
+_ANY_ADDRESS = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A port of the node that a container asks for. Address `0.0.0.0` is every address."""
+
+    address: str
+    protocol: str
+    port: int
+
+    def conflicts_with(self, other: HostPort) -> bool:
+        """Whether both cannot be had on one node."""
+        if self.port != other.port or self.protocol != other.protocol:
+            return False
+        return self.address == other.address or _ANY_ADDRESS in (self.address, other.address)
+
+
+def host_ports_of(pod: ReadOnlyObject) -> tuple[HostPort, ...]:
+    """Host ports of containers and sidecars; in the host's network container ports are host ports by defaulting."""
+    ports = []
+    sidecars = [container for container in init_containers_of(pod) if is_sidecar(container)]
+    for container in (*containers_of(pod), *sidecars):
+        for port in container.get("ports") or ():
+            if port.get("hostPort"):
+                address = port.get("hostIP") or _ANY_ADDRESS
+                ports.append(HostPort(address, port.get("protocol") or "TCP", int(port["hostPort"])))
+    return tuple(ports)
+
+
+def has_port_conflict(wanted: Iterable[HostPort], used: Collection[HostPort]) -> bool:
+    """Whether any wanted port clashes with a used one."""
+    return bool(used) and any(port.conflicts_with(other) for port in wanted for other in used)
+
+
+@dataclass(frozen=True, slots=True)
+class InsufficientResource:
+    """A resource a node lacks: cpu in thousandths, the rest in units. `pods` is the number of Pods."""
+
+    resource: str
+    requested: int
+    used: int
+    capacity: int
+
+    @property
+    def reason(self) -> str:
+        """Upstream's words: `Insufficient cpu`, `Too many pods`."""
+        return "Too many pods" if self.resource == "pods" else f"Insufficient {self.resource}"
+
+    @property
+    def is_unresolvable(self) -> bool:
+        """Whether the node could not hold the Pod even if it were empty."""
+        return self.requested > self.capacity
+
+
+def insufficient_resources(
+    requests: Mapping[str, int],
+    *,
+    allocatable: Mapping[str, int],
+    used: Mapping[str, int],
+    pod_count: int,
+    pod_count_max: int,
+) -> list[InsufficientResource]:
+    """Compare requests with what is free, in upstream's order: pods, cpu, memory, ephemeral storage, the rest."""
+    lacking = []
+    if pod_count + 1 > pod_count_max:
+        lacking.append(InsufficientResource("pods", 1, pod_count, pod_count_max))
+    for name in sorted(requests, key=_resource_order):
+        requested = requests[name]
+        if requested <= 0:
+            continue
+        capacity, taken = allocatable.get(name, 0), used.get(name, 0)
+        if requested > capacity - taken:
+            lacking.append(InsufficientResource(name, requested, taken, capacity))
+    return lacking
+
+
+def _resource_order(name: str) -> tuple[int, str]:
+    order = ("cpu", "memory", "ephemeral-storage")
+    return (order.index(name) if name in order else len(order), name)
+
+
+def allocatable_of(node: ReadOnlyObject) -> dict[str, int]:
+    """status.allocatable (else capacity) of a node: cpu in thousandths, the rest in units, `pods` among them."""
+    status = node.get("status") or {}
+    return resource_amounts(status.get("allocatable") or status.get("capacity"))
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionFailure:
+    """Why a node refuses a Pod that was bound to it: status.reason and status.message of the failed Pod."""
+
+    reason: str
+    message: str
+
+
+def node_admission_failure(
+    pod: ReadOnlyObject, node: ReadOnlyObject, running_pods: Iterable[ReadOnlyObject]
+) -> AdmissionFailure | None:
+    """Judge a Pod as the kubelet does before it starts it, given the Pods that already hold resources of the node."""
+    others = list(running_pods)
+    if (failure := _resource_failure(pod, node, others)) is not None:
+        return failure
+    checks = (
+        ("NodeAffinity", NODE_AFFINITY_REASON, matches_node(pod, node)),
+        ("NodeName", NODE_NAME_REASON, node_name_of(pod) in ("", node["metadata"]["name"])),
+        ("NodePorts", NODE_PORTS_REASON, not _ports_taken(pod, others)),
+        (
+            "TaintToleration",
+            TAINTS_REASON,
+            find_untolerated_taint(taints_of(node), tolerations_of(pod), (NO_EXECUTE,)) is None,
+        ),
+    )
+    for name, reason, holds in checks:
+        if not holds:
+            return AdmissionFailure(name, f"Predicate {name} failed: {reason}")
+    return None
+
+
+def _ports_taken(pod: ReadOnlyObject, others: Iterable[ReadOnlyObject]) -> bool:
+    wanted = host_ports_of(pod)
+    return bool(wanted) and has_port_conflict(wanted, [port for other in others for port in host_ports_of(other)])
+
+
+def _resource_failure(
+    pod: ReadOnlyObject, node: ReadOnlyObject, others: list[ReadOnlyObject]
+) -> AdmissionFailure | None:
+    allocatable = allocatable_of(node)
+    used: dict[str, int] = {}
+    for other in others:
+        for name, amount in pod_requests(other, use_status=True).items():
+            used[name] = used.get(name, 0) + amount
+    # A node that does not list an extended resource leaves it to the device's owner, as the kubelet does.
+    requests = {name: amount for name, amount in pod_requests(pod).items() if name in allocatable}
+    lacking = insufficient_resources(
+        requests,
+        allocatable=allocatable,
+        used=used,
+        pod_count=len(others),
+        pod_count_max=allocatable.get("pods", 0),
+    )
+    if not lacking:
+        return None
+    first = lacking[0]
+    return AdmissionFailure(
+        f"OutOf{first.resource}",
+        f"Node didn't have enough resource: {first.resource}, requested: {first.requested}, used: {first.used},"
+        f" capacity: {first.capacity}",
+    )
