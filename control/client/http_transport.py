@@ -37,9 +37,11 @@ class HttpTransport:
         user_agent: str = "podling",
         request_timeout_seconds: float = 30.0,
         connect_timeout_seconds: float = 5.0,
+        server_name: str | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._ssl_context = ssl_context
+        self._server_name = server_name
         self._headers = {"accept": "application/json", "user-agent": user_agent}
         if token:
             self._headers["authorization"] = f"Bearer {token}"
@@ -81,7 +83,11 @@ class HttpTransport:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_seconds)
         try:
             async with self._open_session().get(
-                self._url(path), params=list(query), headers=self._headers, timeout=timeout
+                self._url(path),
+                params=list(query),
+                headers=self._headers,
+                timeout=timeout,
+                server_hostname=self._server_name,
             ) as response:
                 if response.status >= 400:
                     raise _error_of(response.status, await response.read())
@@ -103,7 +109,12 @@ class HttpTransport:
         aiohttp = _aiohttp()
         try:
             async with self._open_session().request(
-                method, self._url(path), params=list(query), headers=headers, data=encoded
+                method,
+                self._url(path),
+                params=list(query),
+                headers=headers,
+                data=encoded,
+                server_hostname=self._server_name,
             ) as response:
                 return response.status, response.headers, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
