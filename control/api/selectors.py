@@ -204,7 +204,7 @@ class _Parser:
             raise SelectorError(str(FieldError.invalid("<nil>", literal, "; ".join(errors))))
         key = literal
         if negated:
-            # What may follow `!key` is judged by the caller: upstream reads `!key=value` as `!key` and then a stray `=`.
+            # The caller judges what follows: upstream reads `!key=value` as `!key` and then a stray `=`.
             return Requirement(key, "!")
         if self._peek()[0] in (_END, ","):
             return Requirement(key, "exists")
