@@ -1,0 +1,418 @@
+"""The Docker Engine behind the runtime seam. The only file that imports the Docker SDK, and only when first used.
+
+Short calls run on a bounded pool of threads, one APIClient per thread because the SDK's client is not thread-safe.
+Pulls have a pool of their own, so that a slow registry starves nothing. What is long-lived (events, waits, exec,
+attach) runs on the event loop through `engine_socket.py`. Every failure leaves here as an error of the seam.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal as signals
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.runtime.engine_records import (
+    parse_container,
+    parse_event,
+    parse_image,
+    parse_info,
+    parse_state,
+)
+from agent.runtime.engine_socket import EngineSocket, read_json_lines
+from agent.runtime.engine_stream import HijackedStream
+from agent.runtime.exec_result import collect_output
+from agent.runtime.protocol import (
+    ContainerNotFoundError,
+    ContainerRecord,
+    ContainerState,
+    CreateBody,
+    EngineInfo,
+    EngineUnavailableError,
+    ExecResult,
+    ImageNotFoundError,
+    ImageRecord,
+    NameConflictError,
+    RegistryCredentials,
+    RuntimeEvent,
+    RuntimeFailure,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DEFAULT_URL = "unix:///var/run/docker.sock"
+CALL_SECONDS_MAX = 120
+CALLS_IN_FLIGHT_MAX = 8  # more containers at once only queue inside the engine
+PULLS_IN_FLIGHT_MAX = 4
+KILL_SECONDS_MAX = 10.0
+EXIT_CODE_KILLED = 137
+EXEC_POLL_SECONDS = 0.01
+EXEC_POLLS_MAX = 100
+
+
+class DockerRuntime:
+    """Implements `agent.runtime.protocol.Runtime` on one engine."""
+
+    def __init__(self, base_url: str = "") -> None:
+        """`base_url` defaults to DOCKER_HOST, then to the usual socket."""
+        self._base_url = base_url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
+        self._socket = EngineSocket(self._base_url)
+        self._calls = ThreadPoolExecutor(CALLS_IN_FLIGHT_MAX, thread_name_prefix="docker")
+        self._pulls = ThreadPoolExecutor(PULLS_IN_FLIGHT_MAX, thread_name_prefix="docker-pull")
+        self._clients = threading.local()
+        self._api_version = ""
+        self._exited: dict[str, ContainerRecord] = {}
+
+    # --- engine -------------------------------------------------------------------------------------------------------
+
+    async def info(self) -> EngineInfo:
+        """Describe the engine. Raises EngineUnavailableError."""
+        return await self._call(lambda client: parse_info(client.info(), client.version()), subject="the engine")
+
+    async def close(self) -> None:
+        """Release sockets and threads."""
+        self._calls.shutdown(wait=False, cancel_futures=True)
+        self._pulls.shutdown(wait=False, cancel_futures=True)
+
+    # --- containers ---------------------------------------------------------------------------------------------------
+
+    async def list_containers(self, labels: Mapping[str, str]) -> list[ContainerRecord]:
+        """List containers that carry all the labels. Only what may have changed is inspected again."""
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        rows = await self._call(lambda client: client.containers(all=True, filters=filters), subject="containers")
+        records = await asyncio.gather(*(self._observe_row(row) for row in rows))
+        listed = {row["Id"] for row in rows}
+        for container_id in [known for known, record in self._exited.items() if _carries(record, labels)]:
+            if container_id not in listed:
+                self._exited.pop(container_id, None)
+        return [record for record in records if record is not None]
+
+    async def _observe_row(self, row: Mapping[str, Any]) -> ContainerRecord | None:
+        known = self._exited.get(row["Id"])
+        if known is not None and parse_state(row["State"]) is ContainerState.EXITED:
+            return known
+        try:
+            return await self.inspect_container(row["Id"])
+        except ContainerNotFoundError:
+            return None  # removed between the listing and now
+
+    async def inspect_container(self, container_id: str) -> ContainerRecord:
+        """Inspect one container by id or name. Raises ContainerNotFoundError."""
+        inspected = await self._call(lambda client: client.inspect_container(container_id), subject=container_id)
+        record = parse_container(inspected)
+        if record.state is ContainerState.EXITED:
+            self._exited[record.id] = record
+        else:
+            self._exited.pop(record.id, None)
+        return record
+
+    async def create_container(self, name: str, body: CreateBody) -> str:
+        """Create a container and return its id. Raises NameConflictError, ImageNotFoundError, RuntimeFailure."""
+        created = await self._call(
+            lambda client: client.create_container_from_config(body, name), subject=str(body.get("Image")), image=True
+        )
+        return str(created["Id"])
+
+    async def start_container(self, container_id: str) -> None:
+        """Start it. A failure of the command itself is RuntimeFailure with reason RunContainerError."""
+        try:
+            await self._call(lambda client: client.start(container_id), subject=container_id)
+        except (EngineUnavailableError, ContainerNotFoundError):
+            raise
+        except RuntimeFailure as error:
+            raise RuntimeFailure(str(error), reason="RunContainerError") from error
+
+    async def stop_container(self, container_id: str, *, signal: str, grace_seconds: int) -> None:
+        """Signal, wait up to the grace period, then SIGKILL; returns when it has stopped."""
+        if grace_seconds > 0:
+            await self.kill_container(container_id, signal)
+            if await self._has_stopped_within(container_id, grace_seconds):
+                return
+        await self.kill_container(container_id)
+        if not await self._has_stopped_within(container_id, KILL_SECONDS_MAX):
+            raise EngineUnavailableError(f"cannot stop container {container_id}: still running after SIGKILL")
+
+    async def _has_stopped_within(self, container_id: str, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wait_until_stopped(container_id)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _wait_until_stopped(self, container_id: str) -> None:
+        with contextlib.suppress(ContainerNotFoundError):
+            await self._socket.fetch("POST", f"/containers/{container_id}/wait")
+
+    async def kill_container(self, container_id: str, signal: str = "SIGKILL") -> None:
+        """Send a signal; succeeds if it is not running."""
+        try:
+            await self._call(lambda client: client.kill(container_id, signal), subject=container_id)
+        except ContainerNotFoundError:
+            return
+        except RuntimeFailure as error:
+            if "is not running" not in str(error):
+                raise
+
+    async def remove_container(self, container_id: str) -> None:
+        """Kill and remove with its anonymous volumes; succeeds if it is gone."""
+        try:
+            await self._call(lambda client: client.remove_container(container_id, v=True, force=True), container_id)
+        except ContainerNotFoundError:
+            pass
+        except RuntimeFailure as error:
+            if "already in progress" not in str(error):
+                raise
+        self._exited.pop(container_id, None)
+
+    # --- images -------------------------------------------------------------------------------------------------------
+
+    async def find_image(self, reference: str) -> ImageRecord | None:
+        """Return the local image of a reference or id, or None."""
+        try:
+            described = await self._call(lambda client: client.inspect_image(reference), subject=reference, image=True)
+        except ImageNotFoundError:
+            return None
+        return parse_image(described)
+
+    async def list_images(self) -> list[ImageRecord]:
+        """All local images."""
+        return [parse_image(row) for row in await self._call(lambda client: client.images(), subject="images")]
+
+    async def pull_image(self, reference: str, credentials: Sequence[RegistryCredentials] = ()) -> ImageRecord:
+        """Pull, with each of the credentials in turn until one is accepted, without any if there are none."""
+        failure: RuntimeFailure | None = None
+        for one in credentials or (None,):
+            try:
+                await self._call(lambda client, one=one: _pull(client, reference, one), reference, pool=self._pulls)
+                break
+            except EngineUnavailableError:
+                raise
+            except RuntimeFailure as error:
+                failure = error
+        else:
+            assert failure is not None
+            raise _pull_failure(reference, str(failure)) from failure
+        image = await self.find_image(reference)
+        if image is None:
+            raise RuntimeFailure(f"cannot find image {reference} after it was pulled", reason="ErrImagePull")
+        return image
+
+    async def load_image(self, archive: bytes) -> None:
+        """Import a `docker save` archive."""
+        await self._call(lambda client: list(client.load_image(archive)), subject="image archive", pool=self._pulls)
+
+    async def remove_image(self, reference: str) -> None:
+        """Remove a tag or image; succeeds if it is gone."""
+        with contextlib.suppress(ImageNotFoundError):
+            await self._call(lambda client: client.remove_image(reference), subject=reference, image=True)
+
+    # --- streams ------------------------------------------------------------------------------------------------------
+
+    async def open_exec(
+        self, container_id: str, command: Sequence[str], *, stdin: bool = False, tty: bool = False
+    ) -> HijackedStream:
+        """Start a command in a running container."""
+        created = await self._call(
+            lambda client: client.exec_create(container_id, list(command), stdin=stdin, tty=tty), container_id
+        )
+        exec_id = str(created["Id"])
+        response = await self._socket.open(
+            "POST", f"/exec/{exec_id}/start", body={"Detach": False, "Tty": tty}, hijack=True
+        )
+
+        async def resize(width: int, height: int) -> None:
+            await self._call(lambda client: client.exec_resize(exec_id, height=height, width=width), container_id)
+
+        return HijackedStream(
+            response,
+            tty=tty,
+            stopped=self._wait_until_stopped(container_id),
+            resize=resize,
+            exit_code=lambda: self._exec_exit_code(exec_id),
+            abandon=lambda: self._kill_exec(exec_id, container_id),
+        )
+
+    async def run_exec(self, container_id: str, command: Sequence[str], *, timeout_seconds: float) -> ExecResult:
+        """Run a command to its end, output merged and cut at 10 KiB. Raises TimeoutError after killing its pid."""
+        async with asyncio.timeout(timeout_seconds):
+            stream = await self.open_exec(container_id, command)
+            try:
+                output = await collect_output(stream)
+                return ExecResult(exit_code=await stream.exit_code(), output=output)
+            finally:
+                await asyncio.shield(stream.close())
+
+    async def open_attach(self, container_id: str, *, stdin: bool = False, tty: bool = False) -> HijackedStream:
+        """Attach to the container's first process."""
+        query = {"stream": "1", "stdin": "1" if stdin else "0", "stdout": "1", "stderr": "1"}
+        response = await self._socket.open("POST", f"/containers/{container_id}/attach", query=query, hijack=True)
+
+        async def resize(width: int, height: int) -> None:
+            await self._call(lambda client: client.resize(container_id, height=height, width=width), container_id)
+
+        async def exit_code() -> int:
+            return (await self.inspect_container(container_id)).exit_code
+
+        async def abandon() -> None:
+            """The first process lives on without its spectator."""
+
+        return HijackedStream(
+            response,
+            tty=tty,
+            stopped=self._wait_until_stopped(container_id),
+            resize=resize,
+            exit_code=exit_code,
+            abandon=abandon,
+        )
+
+    async def _exec_exit_code(self, exec_id: str) -> int:
+        """Docker knows the code a moment after the stream has ended; never, when the container died around it."""
+        for _ in range(EXEC_POLLS_MAX):
+            try:
+                state = await self._call(lambda client: client.exec_inspect(exec_id), subject=exec_id)
+            except ContainerNotFoundError:
+                return EXIT_CODE_KILLED
+            if not state["Running"] and state["ExitCode"] is not None:
+                return int(state["ExitCode"])
+            if state["Running"] and not _is_process(state["Pid"]):
+                return EXIT_CODE_KILLED
+            await asyncio.sleep(EXEC_POLL_SECONDS)
+        return EXIT_CODE_KILLED
+
+    async def _kill_exec(self, exec_id: str, container_id: str) -> None:
+        """Docker has no call to end an exec: kill its process, which must still be one of the container's."""
+        try:
+            state = await self._call(lambda client: client.exec_inspect(exec_id), subject=exec_id)
+        except RuntimeFailure:
+            return
+        pid = state["Pid"]
+        if not state["Running"] or not pid:
+            return
+        try:
+            if container_id in Path(f"/proc/{pid}/cgroup").read_text():
+                os.kill(pid, signals.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        except PermissionError:
+            log.warning("Left an abandoned command running: its process belongs to another user", extra={"pid": pid})
+
+    async def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
+        """Yield container events until the stream breaks (EngineUnavailableError).
+
+        The engine replays what happened since this call, so that nothing falls between opening and subscribing.
+        """
+        filters = {"type": ["container"], "label": [f"{name}={value}" for name, value in labels.items()]}
+        query = {"since": f"{time.time():.9f}", "filters": _json(filters)}
+        response = await self._socket.open("GET", "/events", query=query)
+        try:
+            async for line in read_json_lines(response):
+                event = parse_event(line)
+                if event.action == "start":
+                    self._exited.pop(event.container_id, None)
+                yield event
+        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+            raise EngineUnavailableError(f"lost the engine's events: {error}") from error
+        finally:
+            response.writer.close()
+        raise EngineUnavailableError("lost the engine's events: the engine closed the stream")
+
+    async def stats(self, container_id: str) -> Mapping[str, Any]:
+        """One sample of Docker's stats (no second sample to compare with, which would take it a second)."""
+        sample: Mapping[str, Any] = await self._call(
+            lambda client: client.stats(container_id, stream=False, one_shot=True), subject=container_id
+        )
+        return sample
+
+    # --- the SDK ------------------------------------------------------------------------------------------------------
+
+    async def _call(
+        self,
+        function: Callable[[Any], T],
+        subject: str,
+        *,
+        image: bool = False,
+        pool: ThreadPoolExecutor | None = None,
+    ) -> T:
+        """Run a call of the SDK on a thread and translate its failure; `image` says what a 404 is about."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool or self._calls, self._call_here, function, subject, image)
+
+    def _call_here(self, function: Callable[[Any], T], subject: str, image: bool) -> T:
+        import docker.errors
+        import requests
+
+        try:
+            return function(self._client())
+        except docker.errors.APIError as error:
+            raise _engine_failure(error.status_code or 500, error.explanation or str(error), image=image) from error
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+            raise EngineUnavailableError(f"cannot reach the Docker Engine about {subject}: {error}") from error
+
+    def _client(self) -> Any:
+        client = getattr(self._clients, "client", None)
+        if client is None:
+            from docker import APIClient
+
+            client = APIClient(self._base_url, version=self._api_version or "auto", timeout=CALL_SECONDS_MAX)
+            self._api_version = client.api_version
+            self._clients.client = client
+        return client
+
+
+def _pull(client: Any, reference: str, credentials: RegistryCredentials | None) -> None:
+    auth = None
+    if credentials is not None:
+        auth = {
+            "username": credentials.username,
+            "password": credentials.password,
+            "identitytoken": credentials.identity_token,
+            "serveraddress": credentials.server,
+        }
+    for line in client.pull(reference, stream=True, decode=True, auth_config=auth):
+        if "error" in line:
+            raise RuntimeFailure(str(line["error"]), reason="ErrImagePull")
+
+
+def _pull_failure(reference: str, message: str) -> RuntimeFailure:
+    unavailable = "503 Service Unavailable" in message or "registry unavailable" in message.lower()
+    reason = "RegistryUnavailable" if unavailable else "ErrImagePull"
+    text = f"Error response from daemon: {message}"
+    if "not found" in message or "manifest unknown" in message:
+        return ImageNotFoundError(text, reason=reason)
+    return RuntimeFailure(text, reason=reason)
+
+
+def _engine_failure(status: int, message: str, *, image: bool) -> RuntimeFailure:
+    if status == 404 and image and "No such container" not in message:
+        return ImageNotFoundError(message)
+    if status == 404 and ("No such container" in message or "No such exec" in message):
+        return ContainerNotFoundError(message)
+    if status == 409 and "is already in use" in message:
+        return NameConflictError(message)
+    if status in (502, 503, 504):
+        return EngineUnavailableError(message)
+    return RuntimeFailure(message)
+
+
+def _carries(record: ContainerRecord, labels: Mapping[str, str]) -> bool:
+    return all(record.labels.get(name) == value for name, value in labels.items())
+
+
+def _is_process(pid: int) -> bool:
+    return pid > 0 and Path(f"/proc/{pid}").exists()
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value)

@@ -1,0 +1,94 @@
+"""Images for tests against a real engine, made without a registry: busybox and pause."""
+
+from __future__ import annotations
+
+import functools
+import io
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+BUSYBOX_IMAGE = "podling-test/busybox:1"
+PAUSE_IMAGE = "podling-test/pause:1"
+PAUSE_SOURCE = Path(__file__).parents[2] / "pause-image" / "pause.c"
+PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+GROUP = b"root:x:0:\nnogroup:x:65534:\n"
+
+
+@functools.cache
+def ensure_busybox_image() -> str:
+    """Reference of a local busybox image: Debian's static build with all its applets linked."""
+    binary = _busybox_binary()
+    applets = subprocess.run([binary, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for directory in ("bin", "etc", "proc", "sys", "dev", "root", "home", "var"):
+            _add_directory(tar, directory)
+        _add_directory(tar, "tmp", mode=0o1777)
+        _add_file(tar, "bin/busybox", binary.read_bytes(), mode=0o755)
+        _add_file(tar, "etc/passwd", PASSWD)
+        _add_file(tar, "etc/group", GROUP)
+        for applet in applets:
+            if applet != "busybox":
+                link = tarfile.TarInfo(f"bin/{applet}")
+                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(link)
+    _import(archive.getvalue(), BUSYBOX_IMAGE, ["CMD sh", "ENV PATH=/bin"])
+    return BUSYBOX_IMAGE
+
+
+@functools.cache
+def ensure_pause_image() -> str:
+    """Reference of a local pause image, compiled from pause-image/pause.c."""
+    with tempfile.TemporaryDirectory() as directory:
+        binary = Path(directory) / "pause"
+        flags = "-Os -std=c11 -ffreestanding -fno-stack-protector -nostdlib -static -no-pie -s".split()
+        subprocess.run(["gcc", *flags, "-o", str(binary), str(PAUSE_SOURCE)], check=True)
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            _add_file(tar, "pause", binary.read_bytes(), mode=0o755)
+    _import(archive.getvalue(), PAUSE_IMAGE, ['ENTRYPOINT ["/pause"]'])
+    return PAUSE_IMAGE
+
+
+def _busybox_binary() -> Path:
+    installed = Path("/usr/bin/busybox")
+    if installed.exists():
+        return installed
+    directory = Path(tempfile.mkdtemp())
+    try:
+        subprocess.run(["apt-get", "download", "busybox-static"], cwd=directory, check=True, capture_output=True)
+        package = next(directory.glob("busybox-static*.deb"))
+        subprocess.run(["dpkg-deb", "-x", str(package), str(directory / "x")], check=True)
+        kept = Path(tempfile.gettempdir()) / "podling-test-busybox"
+        shutil.copy2(directory / "x/bin/busybox", kept)
+        return kept
+    finally:
+        shutil.rmtree(directory)
+
+
+def _import(archive: bytes, reference: str, changes: list[str]) -> None:
+    from docker import APIClient
+
+    client = APIClient()
+    try:
+        if any(reference in (image["RepoTags"] or ()) for image in client.images()):
+            return
+        repository, _, tag = reference.rpartition(":")
+        client.import_image_from_data(archive, repository=repository, tag=tag, changes=changes)
+    finally:
+        client.close()
+
+
+def _add_directory(tar: tarfile.TarFile, name: str, mode: int = 0o755) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, mode
+    tar.addfile(entry)
+
+
+def _add_file(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    tar.addfile(entry, io.BytesIO(content))
