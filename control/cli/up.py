@@ -1,0 +1,282 @@
+"""`podling up`: start a cluster, or repair and continue one that exists. Idempotent."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import ValidationError
+
+from control.cli import ranges
+from control.cli.api_probe import ApiProbe, wait_until
+from control.cli.clusters import (
+    DEFAULT_NAME,
+    ClusterName,
+    DataDirectory,
+    cluster_directory,
+    exclusive,
+    list_clusters,
+    load_cluster,
+)
+from control.cli.failure import CommandError
+from control.cli.progress import step
+from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor, write_processes
+from control.config import ClusterConfig, ClusterDirectory, NodeConfig, Profile
+
+KERNEL_MINIMUM = (4, 19)
+API_SECONDS_MAX = 30.0
+NODES_SECONDS_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """What the user asked for; None means "as it is, or the default for a new cluster"."""
+
+    name: str
+    nodes: int | None
+    profile: Profile | None
+    data_dir: Path | None
+    controllers: bool
+    scheduler: bool
+    token_auth_file: Path | None
+    service_cidr: str | None
+    pod_cidr: str | None
+
+
+def up(
+    name: ClusterName = DEFAULT_NAME,
+    nodes: Annotated[int | None, typer.Option(min=0, max=250, help="Number of nodes (a new cluster has 1).")] = None,
+    profile: Annotated[
+        Literal["default", "upstream"] | None,
+        typer.Option(help="upstream: shareProcessNamespace and all timings as in upstream Kubernetes."),
+    ] = None,
+    data_dir: DataDirectory = None,
+    foreground: Annotated[bool, typer.Option(help="Stay in the foreground; Ctrl-C ends the processes.")] = False,
+    controllers: Annotated[bool, typer.Option(help="Run the controllers.")] = True,
+    scheduler: Annotated[bool, typer.Option(help="Run the scheduler.")] = True,
+    token_auth_file: Annotated[
+        Path | None, typer.Option(help="Static bearer tokens, in kube-apiserver's CSV format.")
+    ] = None,
+    service_cidr: Annotated[str | None, typer.Option(help="Range of Service addresses.")] = None,
+    pod_cidr: Annotated[str | None, typer.Option(help="Range of Pod addresses, a /24 per node.")] = None,
+) -> None:
+    """Start a cluster, or bring back and repair the one that exists."""
+    options = UpOptions(
+        name=name,
+        nodes=nodes,
+        profile=profile,
+        data_dir=data_dir,
+        controllers=controllers,
+        scheduler=scheduler,
+        token_auth_file=token_auth_file,
+        service_cidr=service_cidr,
+        pod_cidr=pod_cidr,
+    )
+    directory = cluster_directory(name, data_dir)
+    with exclusive(directory):
+        started = time.monotonic()
+        config = bring_up(directory, options)
+        print(f"Cluster {name!r} is ready after {time.monotonic() - started:.1f} s. Try: kubectl get pods -A")
+    if foreground:
+        stay_in_foreground(directory, config)
+
+
+def bring_up(directory: ClusterDirectory, options: UpOptions) -> ClusterConfig:
+    """Do the whole work of `up`. Raises CommandError with nothing half-started."""
+    existing = load_cluster(directory)
+    answer = ask(directory, "status") if existing else None
+    config = plan_config(directory, options, existing, running=answer is not None)
+    engine_check = start_engine_check() if config.nodes else None
+    # Meant to run while the engine is being asked: making keys and importing cryptography takes as long.
+    from control.credentials import ensure_credentials
+
+    if engine_check is not None:
+        finish_engine_check(engine_check)
+    ensure_credentials(directory, config)
+    directory.save(config)
+    write_processes(directory, config)
+    if answer is None:
+        start_supervisor(directory)
+    else:
+        ask(directory, "reload")
+    try:
+        wait_for_api(directory, config)
+        wait_for_nodes(directory, config)
+    except (CommandError, KeyboardInterrupt):
+        if answer is None:
+            stop_supervisor(directory)
+        raise
+    merge_kubeconfig(directory, config)
+    return config
+
+
+def plan_config(
+    directory: ClusterDirectory, options: UpOptions, existing: ClusterConfig | None, *, running: bool
+) -> ClusterConfig:
+    """Choose the configuration: a new one, or the existing one with what may change changed."""
+    others = [item for item in list_clusters(options.data_dir) if item.name != options.name]
+    ports = {item.port for item in others} | {node.port for item in others for node in item.nodes}
+    if existing is None:
+        check_kernel(platform.system(), platform.release())
+        return _new_config(options, others, ports)
+    for given, kept, flag in (
+        (options.profile, existing.profile, "--profile"),
+        (options.pod_cidr, existing.pod_cidr, "--pod-cidr"),
+        (options.service_cidr, existing.service_cidr, "--service-cidr"),
+    ):
+        if given is not None and given != kept:
+            raise CommandError(
+                f"cluster {options.name!r} exists with {flag} {kept}", f"podling delete --name {options.name} first"
+            )
+    if not running:
+        for port in [existing.port, *(node.port for node in existing.nodes)]:
+            if not ranges.is_port_free(port):
+                raise CommandError(f"port {port} of cluster {options.name!r} is in use", "end what listens there")
+    config = existing.model_copy(deep=True)
+    config.controllers, config.scheduler = options.controllers, options.scheduler
+    if options.token_auth_file is not None:
+        config.token_auth_file = _token_file(options.token_auth_file)
+    wanted = len(config.nodes) if options.nodes is None else options.nodes
+    if wanted < len(config.nodes):
+        raise CommandError(
+            f"cluster {options.name!r} has {len(config.nodes)} nodes and cannot shrink to {wanted}",
+            f"podling delete --name {options.name} first",
+        )
+    _add_nodes(config, wanted, ports | {config.port})
+    return config
+
+
+def _new_config(options: UpOptions, others: list[ClusterConfig], ports: set[int]) -> ClusterConfig:
+    taken = [*ranges.observe_routes(), *(cidr for item in others for cidr in (item.pod_cidr, item.service_cidr))]
+    for wanted in filter(None, (options.pod_cidr, options.service_cidr)):
+        try:
+            overlap = ranges.find_overlap(wanted, taken)
+        except ValueError as error:
+            raise CommandError(f"{wanted!r} is not an IPv4 range", str(error)) from error
+        if overlap:
+            raise CommandError(f"range {wanted} overlaps {overlap}, which this host uses", "choose another range")
+    pod_cidr = options.pod_cidr or ranges.choose_range(
+        ranges.POD_RANGE_FIRST, [*taken, *filter(None, [options.service_cidr])]
+    )
+    port = ranges.choose_port(ranges.API_PORT_FIRST, ports, ranges.is_port_free)
+    try:
+        config = ClusterConfig(
+            name=options.name,
+            profile=options.profile or "default",
+            port=port,
+            pod_cidr=pod_cidr,
+            service_cidr=options.service_cidr or ranges.choose_range(ranges.SERVICE_RANGE_FIRST, [*taken, pod_cidr]),
+            controllers=options.controllers,
+            scheduler=options.scheduler,
+            token_auth_file=_token_file(options.token_auth_file) if options.token_auth_file else None,
+        )
+    except ValidationError as error:
+        detail = error.errors()[0]
+        where = ".".join(str(part) for part in detail["loc"])
+        raise CommandError(f"{where or 'the configuration'} is not valid", detail["msg"]) from error
+    _add_nodes(config, 1 if options.nodes is None else options.nodes, ports | {port})
+    return config
+
+
+def _add_nodes(config: ClusterConfig, count: int, taken: set[int]) -> None:
+    for number in range(len(config.nodes) + 1, count + 1):
+        port = ranges.choose_port(ranges.AGENT_PORT_FIRST, taken, ranges.is_port_free)
+        taken.add(port)
+        config.nodes.append(NodeConfig(name=f"{config.name}-node-{number}", port=port))
+
+
+def _token_file(path: Path) -> str:
+    if not path.is_file():
+        raise CommandError(f"there is no token file {path}", "pass a file in kube-apiserver's CSV format")
+    return str(path.resolve())
+
+
+def check_kernel(system: str, release: str) -> None:
+    """Refuse a Linux that is too old for what Pods need. Raises CommandError."""
+    numbers = [int(part) for part in release.replace("-", ".").split(".")[:2] if part.isdigit()]
+    if system == "Linux" and len(numbers) == 2 and tuple(numbers) < KERNEL_MINIMUM:
+        minimum = ".".join(map(str, KERNEL_MINIMUM))
+        raise CommandError(f"Linux {release} is too old, Podling needs {minimum}", "update the kernel")
+
+
+def start_engine_check() -> subprocess.Popen[bytes]:
+    """Begin asking the Docker Engine, in a process of the agent."""
+    return subprocess.Popen([sys.executable, "-m", "agent", "check"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finish_engine_check(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the answer. Raises CommandError with the agent's one-line explanation."""
+    output, errors = process.communicate(timeout=60)
+    if process.returncode != 0:
+        lines = (errors or output).decode(errors="replace").strip().splitlines()
+        raise CommandError(lines[-1].removeprefix("podling: ") if lines else "the Docker Engine check failed")
+
+
+def wait_for_api(directory: ClusterDirectory, config: ClusterConfig) -> None:
+    """Wait until the API server is ready. Raises CommandError with the last line of its log."""
+    probe = ApiProbe(directory, config)
+    with step(f"API server at {config.server_url}"):
+        if not wait_until(probe.is_ready, seconds_max=API_SECONDS_MAX, give_up=lambda: _has_failed(directory)):
+            raise CommandError("the API server did not become ready", _last_line(directory, "control"))
+    probe.close()
+
+
+def wait_for_nodes(directory: ClusterDirectory, config: ClusterConfig) -> None:
+    """Wait until every node that is not halted is Ready. Needs the controllers; without them, until it registered."""
+    wanted = {node.name for node in config.nodes if not node.halted}
+    if not wanted:
+        return
+    probe = ApiProbe(directory, config)
+
+    def are_ready() -> bool:
+        conditions = probe.node_conditions()
+        return all(conditions.get(name) == "True" for name in wanted)
+
+    with step(f"{len(wanted)} node{'s' * (len(wanted) > 1)} Ready"):
+        if not wait_until(are_ready, seconds_max=NODES_SECONDS_MAX, give_up=lambda: _has_failed(directory)):
+            name = sorted(wanted)[0]
+            raise CommandError(f"node {name} did not become Ready", _last_line(directory, f"agent-{name}"))
+    probe.close()
+
+
+def _has_failed(directory: ClusterDirectory) -> bool:
+    """Whether a process crashed repeatedly: it will not come up by waiting."""
+    answer = ask(directory, "status")
+    return answer is None or any(item["restarts"] >= 3 for item in answer["processes"] if item["wanted"])
+
+
+def _last_line(directory: ClusterDirectory, process: str) -> str:
+    path = directory.log_file(process)
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return f"{lines[-1] if lines else 'its log is empty'} (see {path})"
+
+
+def merge_kubeconfig(directory: ClusterDirectory, config: ClusterConfig) -> None:
+    """Write the context `podling-<name>` into the user's kubeconfig and make it current."""
+    from control.client.kubeconfig import default_kubeconfig_path, merge_context
+
+    try:
+        merge_context(default_kubeconfig_path(os.environ), json.loads(directory.admin_kubeconfig.read_text()))
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot write the kubeconfig ({error})", "podling kubeconfig --print shows it") from error
+
+
+def stay_in_foreground(directory: ClusterDirectory, config: ClusterConfig) -> None:
+    """Wait until the supervisor ends or a signal asks to end it; Pods are left running, as when a kubelet stops."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    print(f"Cluster {config.name!r} runs in the foreground; Ctrl-C ends its processes and leaves its Pods.")
+    try:
+        while ask(directory, "status") is not None:
+            time.sleep(1)
+    except (KeyboardInterrupt, SystemExit):
+        pass
+    stop_supervisor(directory)
