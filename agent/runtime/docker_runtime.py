@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal as signals
@@ -191,9 +192,10 @@ class DockerRuntime:
     async def pull_image(self, reference: str, credentials: Sequence[RegistryCredentials] = ()) -> ImageRecord:
         """Pull, with each of the credentials in turn until one is accepted, without any if there are none."""
         failure: RuntimeFailure | None = None
-        for one in credentials or (None,):
+        choices: Sequence[RegistryCredentials | None] = credentials or (None,)
+        for choice in choices:
             try:
-                await self._call(lambda client, one=one: _pull(client, reference, one), reference, pool=self._pulls)
+                await self._call(functools.partial(_pull, reference, choice), reference, pool=self._pulls)
                 break
             except EngineUnavailableError:
                 raise
@@ -298,13 +300,7 @@ class DockerRuntime:
         pid = state["Pid"]
         if not state["Running"] or not pid:
             return
-        try:
-            if container_id in Path(f"/proc/{pid}/cgroup").read_text():
-                os.kill(pid, signals.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
-            return
-        except PermissionError:
-            log.warning("Left an abandoned command running: its process belongs to another user", extra={"pid": pid})
+        _kill_process(pid, container_id)
 
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
         """Yield container events until the stream breaks (EngineUnavailableError).
@@ -369,7 +365,7 @@ class DockerRuntime:
         return client
 
 
-def _pull(client: Any, reference: str, credentials: RegistryCredentials | None) -> None:
+def _pull(reference: str, credentials: RegistryCredentials | None, client: Any) -> None:
     auth = None
     if credentials is not None:
         auth = {
@@ -406,6 +402,17 @@ def _engine_failure(status: int, message: str, *, image: bool) -> RuntimeFailure
 
 def _carries(record: ContainerRecord, labels: Mapping[str, str]) -> bool:
     return all(record.labels.get(name) == value for name, value in labels.items())
+
+
+def _kill_process(pid: int, container_id: str) -> None:
+    """Only a process of the container is killed: the pid may have been given to another one meanwhile."""
+    try:
+        if container_id in Path(f"/proc/{pid}/cgroup").read_text():
+            os.kill(pid, signals.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    except PermissionError:
+        log.warning("Left an abandoned command running: its process belongs to another user", extra={"pid": pid})
 
 
 def _is_process(pid: int) -> bool:

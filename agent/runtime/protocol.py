@@ -73,7 +73,7 @@ class ContainerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
-    """A local image. `digests` are repo@sha256 references; `config` is Docker's image Config (User, Entrypoint, ...)."""
+    """A local image. `digests` are repo@sha256 references; `config` is the image's Config (User, Env, ...)."""
 
     id: str
     tags: tuple[str, ...] = ()

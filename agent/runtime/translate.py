@@ -137,9 +137,7 @@ def _set_sandbox_resources(request: SandboxRequest, body: CreateBody) -> None:
 
 
 def _set_sandbox_sysctls(request: SandboxRequest, body: CreateBody) -> None:
-    sysctls = {
-        name: value for name, value in pod_sysctls(request.pod).items() if name.startswith(IPC_SYSCTL_PREFIXES)
-    }
+    sysctls = {name: value for name, value in pod_sysctls(request.pod).items() if name.startswith(IPC_SYSCTL_PREFIXES)}
     if sysctls:
         body["HostConfig"]["Sysctls"] = sysctls
 

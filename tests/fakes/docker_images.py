@@ -44,7 +44,7 @@ def ensure_pause_image() -> str:
     """Reference of a local pause image, compiled from pause-image/pause.c."""
     with tempfile.TemporaryDirectory() as directory:
         binary = Path(directory) / "pause"
-        flags = "-Os -std=c11 -ffreestanding -fno-stack-protector -nostdlib -static -no-pie -s".split()
+        flags = ["-Os", "-std=c11", "-ffreestanding", "-fno-stack-protector", "-nostdlib", "-static", "-no-pie", "-s"]
         subprocess.run(["gcc", *flags, "-o", str(binary), str(PAUSE_SOURCE)], check=True)
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:

@@ -1,0 +1,466 @@
+"""An engine in memory: for tests, the simulation and hollow nodes. Held to the real one by tests/contract/runtime.
+
+Stateful, on an injected clock, single-threaded. A container runs until its program ends (`Program`), it is signalled,
+or the container whose PID namespace it joined stops, as on a real kernel. `trace` records every call; `inject_error`
+makes the next calls of a verb fail, before or after they took effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agent.runtime.exec_result import collect_output
+from agent.runtime.fake_stream import FakeStream
+from agent.runtime.protocol import (
+    ContainerNotFoundError,
+    ContainerRecord,
+    ContainerState,
+    CreateBody,
+    EngineInfo,
+    EngineUnavailableError,
+    ExecResult,
+    ImageNotFoundError,
+    ImageRecord,
+    NameConflictError,
+    RegistryCredentials,
+    RuntimeEvent,
+    RuntimeFailure,
+)
+from control.api.clock import Clock
+
+EXIT_CODE_OF_SIGNAL = {"SIGKILL": 137, "SIGTERM": 143, "SIGINT": 130, "SIGQUIT": 131, "SIGHUP": 129}
+FIRST_PID = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """How the processes of an image behave: `runs_seconds` None runs until stopped; `start_error` never starts."""
+
+    runs_seconds: float | None = None
+    exit_code: int = 0
+    oom_killed: bool = False
+    ignores_sigterm: bool = False
+    start_error: str = ""
+    output: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the seam, as recorded."""
+
+    verb: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecOutcome:
+    """What a simulated exec does: it writes, and exits; with `runs_forever` it only ends when it is abandoned."""
+
+    exit_code: int = 0
+    output: bytes = b""
+    runs_forever: bool = False
+    echoes_stdin: bool = False
+
+
+@dataclass(slots=True)
+class _Container:
+    record: ContainerRecord
+    body: CreateBody
+    program: Program
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    streams: list[FakeStream] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _InjectedError:
+    error: Exception
+    times: int
+    after: bool
+
+
+class FakeRuntime:
+    """Implements `agent.runtime.protocol.Runtime` in memory."""
+
+    def __init__(self, clock: Clock, *, memory_bytes: int = 16 << 30, cpus: int = 4) -> None:
+        """An empty engine. `registry` holds what can be pulled, `programs` how images behave, by reference."""
+        self.clock = clock
+        self.trace: list[Call] = []
+        self.registry: dict[str, ImageRecord] = {}
+        self.programs: dict[str, Program] = {}
+        self.exec_outcome: Callable[[ContainerRecord, Sequence[str]], ExecOutcome] = lambda record, command: (
+            ExecOutcome()
+        )
+        self._images: dict[str, ImageRecord] = {}
+        self._containers: dict[str, _Container] = {}
+        self._errors: dict[str, list[_InjectedError]] = {}
+        self._subscribers: list[tuple[Mapping[str, str], asyncio.Queue[RuntimeEvent | None]]] = []
+        self._timers: set[asyncio.Task[None]] = set()
+        self._sequence = 0
+        self._info = EngineInfo(
+            version="fake",
+            api_version="1.41",
+            operating_system="Fake Linux",
+            kernel_version="6.1.0",
+            architecture="amd64",
+            cgroup_version="2",
+            cgroup_driver="systemd",
+            cpus=cpus,
+            memory_bytes=memory_bytes,
+            root_dir="/var/lib/docker",
+        )
+
+    # --- the test's side ----------------------------------------------------------------------------------------------
+
+    def inject_error(self, verb: str, error: Exception, *, times: int = 1, after: bool = False) -> None:
+        """Make the next calls of a verb fail; with `after` the call takes effect all the same."""
+        self._errors.setdefault(verb, []).append(_InjectedError(error, times, after))
+
+    def add_image(self, reference: str, *, program: Program | None = None, user: str = "") -> ImageRecord:
+        """Make an image that was built here (no digests)."""
+        image = ImageRecord(id=_digest(reference), tags=(reference,), size_bytes=1 << 20, config={"User": user})
+        self._images[reference] = image
+        if program is not None:
+            self.programs[reference] = program
+        return image
+
+    def add_registry_image(self, reference: str, *, program: Program | None = None) -> None:
+        """Make an image that can be pulled."""
+        repository = reference.rpartition(":")[0]
+        digest = f"{repository}@{_digest(reference)}"
+        self.registry[reference] = ImageRecord(id=_digest(reference), tags=(reference,), digests=(digest,))
+        if program is not None:
+            self.programs[reference] = program
+
+    def exit_container(self, container_id: str, *, exit_code: int = 0, oom_killed: bool = False) -> None:
+        """Let a running container's first process end."""
+        self._exit(self._get(container_id), exit_code, oom_killed)
+
+    def create_body(self, container_id: str) -> CreateBody:
+        """What a container was created with."""
+        return self._get(container_id).body
+
+    def break_events(self) -> None:
+        """Break every open event stream, as a restart of the engine does."""
+        for _, queue in self._subscribers:
+            queue.put_nowait(None)
+
+    def verbs(self) -> list[str]:
+        """The verbs called so far, in order."""
+        return [call.verb for call in self.trace]
+
+    # --- the seam -----------------------------------------------------------------------------------------------------
+
+    async def info(self) -> EngineInfo:
+        """Describe the engine."""
+        self._begin("info")
+        return self._info
+
+    async def list_containers(self, labels: Mapping[str, str]) -> list[ContainerRecord]:
+        """All containers that carry the labels."""
+        self._begin("list_containers")
+        return [one.record for one in self._containers.values() if _matches(one.record.labels, labels)]
+
+    async def inspect_container(self, container_id: str) -> ContainerRecord:
+        """One container by id or name."""
+        self._begin("inspect_container", container_id)
+        return self._get(container_id).record
+
+    async def create_container(self, name: str, body: CreateBody) -> str:
+        """Create; the name is the lock."""
+        late = self._begin("create_container", name)
+        if any(one.record.name == name for one in self._containers.values()):
+            raise NameConflictError(f'Conflict. The container name "/{name}" is already in use')
+        image = self._find(body["Image"])
+        if image is None:
+            raise ImageNotFoundError(f"No such image: {body['Image']}")
+        self._sequence += 1
+        container_id = hashlib.sha256(f"{name}/{self._sequence}".encode()).hexdigest()
+        record = ContainerRecord(
+            id=container_id,
+            name=name,
+            labels=dict(body.get("Labels") or {}),
+            state=ContainerState.CREATED,
+            image=body["Image"],
+            image_id=image.id,
+            created_at=self.clock.now(),
+            log_path=f"/var/lib/docker/containers/{container_id}/{container_id}-json.log",
+        )
+        self._containers[container_id] = _Container(record, body, self._program(body["Image"], image))
+        self._emit("create", record)
+        _raise_late(late)
+        return container_id
+
+    async def start_container(self, container_id: str) -> None:
+        """Start; joins must be to running containers."""
+        late = self._begin("start_container", container_id)
+        container = self._get(container_id)
+        if container.record.state is ContainerState.RUNNING:
+            return
+        for joined in _joined_ids(container.body):
+            if joined not in self._containers or self._containers[joined].record.state is not ContainerState.RUNNING:
+                raise RuntimeFailure(
+                    f"cannot join a container that is not running: {joined}", reason="RunContainerError"
+                )
+        if container.program.start_error:
+            container.record = replace(container.record, exit_code=127, error=container.program.start_error)
+            raise RuntimeFailure(container.program.start_error, reason="RunContainerError")
+        self._sequence += 1
+        container.record = replace(
+            container.record,
+            state=ContainerState.RUNNING,
+            started_at=self.clock.now(),
+            finished_at=None,
+            exit_code=0,
+            oom_killed=False,
+            pid=FIRST_PID + self._sequence,
+        )
+        container.stopped.clear()
+        self._emit("start", container.record)
+        if container.program.runs_seconds is not None:
+            self._schedule_exit(container)
+        _raise_late(late)
+
+    async def stop_container(self, container_id: str, *, signal: str, grace_seconds: int) -> None:
+        """Signal, wait, kill."""
+        late = self._begin("stop_container", container_id)
+        container = self._get(container_id)
+        if grace_seconds > 0:
+            self._signal(container, signal)
+            if container.record.state is ContainerState.RUNNING:
+                await self._wait(container, grace_seconds)
+        self._signal(container, "SIGKILL")
+        _raise_late(late)
+
+    async def kill_container(self, container_id: str, signal: str = "SIGKILL") -> None:
+        """Signal; nothing if it does not run."""
+        late = self._begin("kill_container", container_id)
+        if container_id in self._containers:
+            self._signal(self._containers[container_id], signal)
+        _raise_late(late)
+
+    async def remove_container(self, container_id: str) -> None:
+        """Kill and remove; nothing if it is gone."""
+        late = self._begin("remove_container", container_id)
+        container = self._containers.get(container_id)
+        if container is not None:
+            self._signal(container, "SIGKILL")
+            self._containers.pop(container_id, None)
+            self._emit("destroy", container.record)
+        _raise_late(late)
+
+    async def find_image(self, reference: str) -> ImageRecord | None:
+        """By reference or id."""
+        self._begin("find_image", reference)
+        return self._find(reference)
+
+    async def list_images(self) -> list[ImageRecord]:
+        """All local images."""
+        self._begin("list_images")
+        return list(self._images.values())
+
+    async def pull_image(self, reference: str, credentials: Sequence[RegistryCredentials] = ()) -> ImageRecord:
+        """From `registry`."""
+        late = self._begin("pull_image", reference)
+        image = self.registry.get(_tagged(reference))
+        if image is None:
+            raise ImageNotFoundError(
+                f"Error response from daemon: manifest for {reference} not found: manifest unknown",
+                reason="ErrImagePull",
+            )
+        self._images[_tagged(reference)] = image
+        _raise_late(late)
+        return image
+
+    async def load_image(self, archive: bytes) -> None:
+        """Adds an image named after the archive's hash: the fake does not read archives."""
+        self._begin("load_image")
+        self.add_image(f"loaded/{hashlib.sha256(archive).hexdigest()[:12]}:1")
+
+    async def remove_image(self, reference: str) -> None:
+        """Forget it."""
+        self._begin("remove_image", reference)
+        image = self._find(reference)
+        self._images = {tag: one for tag, one in self._images.items() if image is None or one.id != image.id}
+
+    async def open_exec(
+        self, container_id: str, command: Sequence[str], *, stdin: bool = False, tty: bool = False
+    ) -> FakeStream:
+        """A command whose outcome `exec_outcome` decides."""
+        self._begin("open_exec", container_id)
+        container = self._get(container_id)
+        if container.record.state is not ContainerState.RUNNING:
+            raise RuntimeFailure(f"Container {container_id} is not running")
+        outcome = self.exec_outcome(container.record, command)
+        stream = FakeStream(
+            output=outcome.output,
+            exit_code=outcome.exit_code,
+            stays_open=outcome.runs_forever or outcome.echoes_stdin,
+            echoes=outcome.echoes_stdin,
+        )
+        container.streams.append(stream)
+        return stream
+
+    async def run_exec(self, container_id: str, command: Sequence[str], *, timeout_seconds: float) -> ExecResult:
+        """To its end, or to the deadline on the fake's clock."""
+        self._begin("run_exec", container_id)
+        stream = await self.open_exec(container_id, command)
+        reading = asyncio.ensure_future(collect_output(stream))
+        deadline = asyncio.ensure_future(self.clock.sleep(timeout_seconds))
+        try:
+            await asyncio.wait({reading, deadline}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                raise TimeoutError
+            return ExecResult(exit_code=await stream.exit_code(), output=reading.result())
+        finally:
+            reading.cancel()
+            deadline.cancel()
+            await stream.close()
+
+    async def open_attach(self, container_id: str, *, stdin: bool = False, tty: bool = False) -> FakeStream:
+        """Sees nothing and ends with the container."""
+        self._begin("open_attach", container_id)
+        container = self._get(container_id)
+        stream = FakeStream(output=b"", exit_code=0, stays_open=True, echoes=stdin)
+        if container.record.state is ContainerState.EXITED:
+            stream.end(container.record.exit_code)
+        container.streams.append(stream)
+        return stream
+
+    async def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
+        """Until `break_events`."""
+        self._begin("events")
+        queue: asyncio.Queue[RuntimeEvent | None] = asyncio.Queue()
+        subscriber = (labels, queue)
+        self._subscribers.append(subscriber)
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            self._subscribers.remove(subscriber)
+        raise EngineUnavailableError("lost the engine's events: the engine closed the stream")
+
+    async def stats(self, container_id: str) -> Mapping[str, Any]:
+        """A container that uses nothing."""
+        self._begin("stats", container_id)
+        self._get(container_id)
+        return {"cpu_stats": {"cpu_usage": {"total_usage": 0}}, "memory_stats": {"usage": 0, "stats": {}}}
+
+    async def close(self) -> None:
+        """Stop the timers."""
+        for timer in self._timers:
+            timer.cancel()
+
+    # --- mechanics ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, verb: str, subject: str = "") -> Exception | None:
+        """Record the call; raise an injected error, or return it to be raised after the effect."""
+        self.trace.append(Call(verb, subject))
+        waiting = self._errors.get(verb)
+        if not waiting:
+            return None
+        injected = waiting[0]
+        injected.times -= 1
+        if injected.times <= 0:
+            waiting.pop(0)
+        if injected.after:
+            return injected.error
+        raise injected.error
+
+    def _get(self, container_id: str) -> _Container:
+        for one in self._containers.values():
+            if container_id in (one.record.id, one.record.name):
+                return one
+        raise ContainerNotFoundError(f"No such container: {container_id}")
+
+    def _find(self, reference: str) -> ImageRecord | None:
+        named = self._images.get(_tagged(reference))
+        return named or next((image for image in self._images.values() if image.id == reference), None)
+
+    def _program(self, reference: str, image: ImageRecord) -> Program:
+        references = (reference, _tagged(reference), *image.tags)
+        return next((self.programs[one] for one in references if one in self.programs), Program())
+
+    def _signal(self, container: _Container, signal: str) -> None:
+        if container.record.state is not ContainerState.RUNNING:
+            return
+        self._emit("kill", container.record)
+        name = signal if signal.startswith("SIG") else f"SIG{signal}"
+        if name == "SIGKILL" or not container.program.ignores_sigterm:
+            self._exit(container, EXIT_CODE_OF_SIGNAL.get(name, 143), oom_killed=False)
+
+    def _exit(self, container: _Container, exit_code: int, oom_killed: bool) -> None:
+        if container.record.state is not ContainerState.RUNNING:
+            return
+        container.record = replace(
+            container.record,
+            state=ContainerState.EXITED,
+            finished_at=self.clock.now(),
+            exit_code=exit_code,
+            oom_killed=oom_killed,
+            pid=0,
+        )
+        container.stopped.set()
+        for stream in container.streams:
+            stream.end(137)
+        if oom_killed:
+            self._emit("oom", container.record)
+        self._emit("die", container.record)
+        for other in list(self._containers.values()):
+            if (other.body.get("HostConfig") or {}).get("PidMode") == f"container:{container.record.id}":
+                self._exit(other, 137, oom_killed=False)
+
+    def _schedule_exit(self, container: _Container) -> None:
+        async def end() -> None:
+            program = container.program
+            await self.clock.sleep(program.runs_seconds or 0)
+            self._exit(container, program.exit_code, program.oom_killed)
+
+        timer = asyncio.ensure_future(end())
+        self._timers.add(timer)
+        timer.add_done_callback(self._timers.discard)
+
+    async def _wait(self, container: _Container, seconds: float) -> None:
+        stopped = asyncio.ensure_future(container.stopped.wait())
+        deadline = asyncio.ensure_future(self.clock.sleep(seconds))
+        await asyncio.wait({stopped, deadline}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        deadline.cancel()
+
+    def _emit(self, action: str, record: ContainerRecord) -> None:
+        event = RuntimeEvent(
+            action=action,
+            container_id=record.id,
+            labels={**record.labels, "name": record.name, "image": record.image},
+            exit_code=record.exit_code if action == "die" else None,
+        )
+        for labels, queue in self._subscribers:
+            if _matches(record.labels, labels):
+                queue.put_nowait(event)
+
+
+def _raise_late(error: Exception | None) -> None:
+    if error is not None:
+        raise error
+
+
+def _matches(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(labels.get(name) == value for name, value in wanted.items())
+
+
+def _joined_ids(body: CreateBody) -> list[str]:
+    host_config = body.get("HostConfig") or {}
+    modes = (host_config.get(name) or "" for name in ("NetworkMode", "IpcMode", "PidMode"))
+    return [mode.removeprefix("container:") for mode in modes if mode.startswith("container:")]
+
+
+def _tagged(reference: str) -> str:
+    """With `:latest` where there is neither tag nor digest."""
+    return reference if ":" in reference.rpartition("/")[2] or "@" in reference else f"{reference}:latest"
+
+
+def _digest(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
