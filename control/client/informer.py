@@ -17,10 +17,11 @@ from control.api.clock import Clock
 from control.api.errors import ApiError
 from control.api.exchange import WatchEvent
 from control.api.kinds import Kind
+from control.api.meta import object_key
 from control.api.objects import Object
 from control.client.client import Client
 from control.client.running import run_until
-from control.client.store import Store, key_of
+from control.client.store import Store
 from control.client.transport import ServerUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ class Informer:
 
     async def _replace(self, items: list[Object]) -> None:
         listed = [self._typed(item) for item in items]
-        keys = {key_of(item) for item in listed}
+        keys = {object_key(item) for item in listed}
         deadline = self._clock.monotonic() + STEP_SECONDS_MAX
         for key in self.store.keys() - keys:
             self._remove(key)
@@ -174,7 +175,7 @@ class Informer:
         deadline = self._clock.monotonic() + STEP_SECONDS_MAX
         for event in batch:
             if event.type == "DELETED":
-                self._remove(key_of(event.object), event.object)
+                self._remove(object_key(event.object), event.object)
             elif event.type != "BOOKMARK":
                 self._put(self._typed(event.object))
             self._resume_at = event.object["metadata"]["resourceVersion"]
@@ -196,7 +197,7 @@ class Informer:
         return {"apiVersion": self.kind.api_version, "kind": self.kind.kind, **obj}
 
     def _put(self, obj: Object) -> None:
-        key = key_of(obj)
+        key = object_key(obj)
         old = self.store.find(key)
         if old is not None:
             old_metadata, metadata = old["metadata"], obj["metadata"]
@@ -222,7 +223,7 @@ class Informer:
         try:
             handler(old, new)
         except Exception:
-            logger.exception("Handler failed kind=%s key=%s", self.kind.plural, key_of(new or old or {}))
+            logger.exception("Handler failed kind=%s key=%s", self.kind.plural, object_key(new or old or {}))
 
     def _advance(self, resource_version: str) -> None:
         # Versions of one cluster are ordered integers (KEP-5504); a relist may answer an older one from a cache.

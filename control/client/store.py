@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
+from control.api.meta import object_key
 from control.api.objects import Object
 
 # Named here because inside the class `list` is a method.
@@ -16,13 +17,6 @@ IndexFunction = Callable[[Object], Iterable[str]]
 
 BY_NAMESPACE = "namespace"
 BY_OWNER = "owner"
-
-
-def key_of(obj: Object) -> str:
-    """`namespace/name`, or `name` for a cluster-scoped object."""
-    metadata = obj["metadata"]
-    namespace = metadata.get("namespace")
-    return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
 
 
 def _namespaces(obj: Object) -> Iterable[str]:
@@ -84,7 +78,7 @@ class Store:
 
     def put(self, obj: Object) -> Object | None:
         """Add or replace an object; returns the one it replaced."""
-        key = key_of(obj)
+        key = object_key(obj)
         old = self.remove(key)
         self._objects[key] = obj
         for name in self._functions:

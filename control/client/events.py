@@ -1,0 +1,144 @@
+"""`EventRecorder`: core/v1 Events about objects, written in the background.
+
+Recording never blocks and never raises: an Event is a courtesy to people, not a part of any decision. When the server
+cannot keep up or is away, Events are lost rather than work delayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from datetime import datetime
+
+from control.api.builtin_kinds import EVENTS
+from control.api.clock import Clock
+from control.api.errors import ApiError
+from control.api.objects import Object, ReadOnlyObject
+from control.api.timestamps import format_time
+from control.client.client import Client, PatchType
+from control.client.event_correlation import Correlated, EventCorrelator
+from control.client.running import run_until
+from control.client.transport import ServerUnavailableError
+
+logger = logging.getLogger(__name__)
+
+WAITING_MAX = 1000
+TRIES_MAX = 12
+RETRY_SECONDS = 10.0
+
+
+class EventRecorder:
+    """Records as one component (`deployment-controller`, `kubelet` with its node as `host`)."""
+
+    def __init__(self, client: Client, *, component: str, clock: Clock, host: str = "") -> None:
+        self._client = client
+        self._component = component
+        self._clock = clock
+        self._host = host
+        self._correlator = EventCorrelator()
+        self._waiting: deque[Object] = deque()
+        self._arrived = asyncio.Event()
+        self._last_number = 0
+
+    def record(self, regarding: ReadOnlyObject, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        """Record that something happened to an object. `field_path` names a part: `spec.containers{nginx}`."""
+        if len(self._waiting) >= WAITING_MAX:
+            logger.debug("Dropped an event reason=%s", reason)
+            return
+        self._waiting.append(self._make_event(regarding, type, reason, message, field_path))
+        self._arrived.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write recorded Events until stopped."""
+        await run_until(stop, self._run())
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            await self.step()
+
+    async def step(self) -> None:
+        """Write everything that waits."""
+        self._arrived.clear()
+        while self._waiting:
+            correlated = self._correlator.correlate(self._waiting.popleft(), self._clock.monotonic())
+            if correlated is not None:
+                await self._write(correlated)
+
+    async def _write(self, correlated: Correlated) -> None:
+        for _ in range(TRIES_MAX):
+            try:
+                await self._write_once(correlated)
+                return
+            except ApiError as error:
+                logger.debug("Event refused reason=%s error=%s", correlated.event["reason"], error)
+                return
+            except ServerUnavailableError as error:
+                logger.debug("Cannot write an event reason=%s error=%s", correlated.event["reason"], error)
+                await self._clock.sleep(RETRY_SECONDS)
+            except Exception:
+                logger.exception("Cannot write an event")
+                return
+
+    async def _write_once(self, correlated: Correlated) -> None:
+        event = correlated.event
+        metadata = event["metadata"]
+        if not correlated.is_new:
+            patch = {key: event[key] for key in ("count", "lastTimestamp", "message")}
+            try:
+                await self._client.patch(
+                    EVENTS, metadata["name"], patch, namespace=metadata["namespace"], type=PatchType.STRATEGIC
+                )
+                return
+            except ApiError as error:
+                if error.code != 404:  # expired meanwhile: write it anew
+                    raise
+        await self._client.create(EVENTS, event)
+
+    def _make_event(self, regarding: ReadOnlyObject, type: str, reason: str, message: str, field_path: str) -> Object:
+        now = self._clock.now()
+        metadata = regarding["metadata"]
+        source = {"component": self._component}
+        if self._host:
+            source["host"] = self._host
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{metadata['name']}.{self._unique_number(now):x}",
+                "namespace": metadata.get("namespace") or "default",
+            },
+            "involvedObject": reference_to(regarding, field_path=field_path),
+            "reason": reason,
+            "message": message[:1024],
+            "source": source,
+            "firstTimestamp": format_time(now),
+            "lastTimestamp": format_time(now),
+            "count": 1,
+            "type": type,
+            "eventTime": None,
+            "reportingComponent": self._component,
+            "reportingInstance": self._host,
+        }
+
+    def _unique_number(self, now: datetime) -> int:
+        """Nanoseconds since 1970 as upstream names Events by, but never the same twice."""
+        number = int(now.timestamp() * 1_000_000) * 1000
+        self._last_number = max(number, self._last_number + 1)
+        return self._last_number
+
+
+def reference_to(obj: ReadOnlyObject, *, field_path: str = "") -> Object:
+    """An ObjectReference to an object."""
+    metadata = obj["metadata"]
+    reference: Object = {
+        "kind": obj.get("kind", ""),
+        "namespace": metadata.get("namespace", ""),
+        "name": metadata["name"],
+        "uid": metadata.get("uid", ""),
+        "apiVersion": obj.get("apiVersion", ""),
+        "resourceVersion": metadata.get("resourceVersion", ""),
+        "fieldPath": field_path,
+    }
+    return {key: value for key, value in reference.items() if value}
