@@ -1,0 +1,71 @@
+"""What remains to be done for a Pod that must go: stop the containers, then the sandbox, then remove what is left.
+
+Pure; called by the Pod worker in its phases terminating and terminated. The grace period counts from the moment the
+API accepted the deletion, so an agent that restarts halfway does not begin it again.
+Upstream: SyncTerminatingPod and killContainer (pkg/kubelet), v1.36.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from agent.pods.actions import Action, KillContainer, RemoveContainer, RemoveSandbox, StopSandbox
+from agent.pods.compute_actions import stop_actions
+from agent.pods.observed import ObservedPod
+from agent.pods.pod_spec import init_containers, is_sidecar
+from control.api.objects import ReadOnlyObject
+from control.api.timestamps import parse_time
+
+GRACE_SECONDS_MIN = 2.0
+GRACE_SECONDS_OF_REMOVED_POD = 1.0
+
+
+def deletion_deadline(pod: ReadOnlyObject, *, first_seen: datetime, removed: bool) -> datetime:
+    """When containers of a Pod that is being deleted are killed. `removed` means its object is gone already."""
+    if removed:
+        return first_seen + timedelta(seconds=GRACE_SECONDS_OF_REMOVED_POD)
+    metadata = pod["metadata"]
+    grace = float(metadata.get("deletionGracePeriodSeconds") or 0)
+    if grace <= 0:
+        return first_seen + timedelta(seconds=GRACE_SECONDS_OF_REMOVED_POD)
+    earliest = first_seen + timedelta(seconds=min(grace, GRACE_SECONDS_MIN))
+    # deletionTimestamp is cut to seconds; the fraction belongs to the container.
+    accepted = parse_time(metadata["deletionTimestamp"]) + timedelta(seconds=1)
+    return max(earliest, min(accepted, first_seen + timedelta(seconds=grace)))
+
+
+def compute_termination(pod: ReadOnlyObject, observed: ObservedPod, deadline: datetime, now: datetime) -> list[Action]:
+    """Stop what runs. An empty list means that no process of the Pod is left."""
+    grace_seconds = max(0.0, (deadline - now).total_seconds())
+    running = observed.running_containers()
+    sidecars = {item["name"] for item in init_containers(pod) if is_sidecar(item)}
+    regular = [container for container in running if container.name not in sidecars]
+    actions: list[Action] = []
+    for container in regular or running[::-1]:
+        stopping = observed.stopping.get(container.id)
+        if stopping is not None and now >= deadline:
+            actions.append(
+                KillContainer(container_id=container.id, container_name=container.name, cause="grace period is over")
+            )
+            continue
+        cause = f"Stopping container {container.name}"
+        for action in stop_actions(container, observed, grace_seconds, cause, now):
+            actions.append(action)
+    if running:
+        return actions
+    for sandbox in observed.sandboxes:
+        if sandbox.is_running:
+            actions.append(StopSandbox(sandbox_id=sandbox.id, ip=sandbox.ip, cause="Pod is being deleted"))
+    return actions
+
+
+def compute_removal(observed: ObservedPod) -> list[Action]:
+    """Remove every container of a Pod whose processes are gone."""
+    actions: list[Action] = []
+    for container in observed.each_container():
+        actions.append(
+            RemoveContainer(container_id=container.id, container_name=container.name, cause="Pod was deleted")
+        )
+    for sandbox in observed.sandboxes:
+        actions.append(RemoveSandbox(sandbox_id=sandbox.id, ip=sandbox.ip, cause="Pod was deleted"))
+    return actions

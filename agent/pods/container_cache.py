@@ -1,0 +1,169 @@
+"""The node's containers as last seen, by Pod: what workers observe instead of asking the engine each time.
+
+Filled by a full list at start and now and then (the safety net), by one inspection per engine event, and by the
+executor after each of its own calls. Reads that started earlier never overwrite what a later read found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+from agent.pods.observed import ObservedContainer, ObservedPod, ObservedSandbox, Stopping
+from agent.runtime.identity import ContainerIdentity, ContainerRole, NodeIdentity, parse_identity
+from agent.runtime.protocol import (
+    ContainerNotFoundError,
+    ContainerRecord,
+    ContainerState,
+    Runtime,
+    RuntimeEvent,
+)
+
+# After `die` the engine may still show the old state for an instant.
+SETTLE_READS = 5
+SETTLE_SECONDS = 0.01
+
+
+class ContainerCache:
+    """All containers of one node, with the identity that their labels give."""
+
+    def __init__(self, runtime: Runtime, owner: NodeIdentity) -> None:
+        self._runtime = runtime
+        self._owner = owner
+        self._records: dict[str, tuple[int, ContainerRecord, ContainerIdentity]] = {}
+        self._by_pod: dict[str, set[str]] = {}
+        self._reads = 0
+        self.on_change: Callable[[str], None] = lambda pod_uid: None
+
+    async def relist(self) -> None:
+        """Read everything; wakes the Pods whose containers changed. Raises EngineUnavailableError."""
+        read = self._next_read()
+        records = await self._runtime.list_containers(self._owner.labels())
+        present = {record.id for record in records}
+        for record in records:
+            self._put(read, record)
+        for container_id in [item for item, (seen, _, _) in self._records.items() if seen < read]:
+            if container_id not in present:
+                self._drop(container_id)
+
+    async def refresh(self, container_id: str) -> ContainerRecord | None:
+        """Inspect one container and remember it; None if it is gone."""
+        read = self._next_read()
+        try:
+            record = await self._runtime.inspect_container(container_id)
+        except ContainerNotFoundError:
+            self._drop(container_id)
+            return None
+        self._put(read, record)
+        return record
+
+    def forget(self, container_id: str) -> None:
+        """Drop a container that was removed."""
+        self._drop(container_id)
+
+    async def apply_event(self, event: RuntimeEvent) -> None:
+        """Take in what the engine reports."""
+        known = self._records.get(event.container_id)
+        if event.action == "destroy":
+            self._drop(event.container_id)
+        elif event.action == "die":
+            await self._settle(event.container_id)
+        elif event.action == "oom" or (
+            # Our own starts are inspected by the executor; this is somebody's `docker start`.
+            event.action == "start" and known is not None and known[1].state is ContainerState.EXITED
+        ):
+            await self.refresh(event.container_id)
+
+    async def _settle(self, container_id: str) -> None:
+        before = self._records.get(container_id)
+        for _ in range(SETTLE_READS):
+            record = await self.refresh(container_id)
+            if record is None or record.state is not ContainerState.RUNNING:
+                return
+            if before is not None and record.started_at != before[1].started_at:
+                return
+            await asyncio.sleep(SETTLE_SECONDS)
+
+    def find(self, container_id: str) -> ContainerRecord | None:
+        """What is known of a container, or None."""
+        entry = self._records.get(container_id)
+        return entry[1] if entry else None
+
+    def pod_uids(self) -> frozenset[str]:
+        """UIDs of all Pods that own a container here."""
+        return frozenset(self._by_pod)
+
+    def identities(self, pod_uid: str) -> list[ContainerIdentity]:
+        """Identities of a Pod's containers."""
+        return [self._records[item][2] for item in self._by_pod.get(pod_uid, ())]
+
+    def used_addresses(self) -> frozenset[str]:
+        """Pod addresses that sandboxes hold. A dead sandbox is never started again and holds none."""
+        return frozenset(
+            identity.pod_ip
+            for _, record, identity in self._records.values()
+            if identity.pod_ip and record.state is not ContainerState.EXITED
+        )
+
+    def observe(self, pod_uid: str, *, stopping: Mapping[str, Stopping], attached: Iterable[str]) -> ObservedPod:
+        """The snapshot that a Pod's decisions are made from."""
+        sandboxes: list[ObservedSandbox] = []
+        containers: dict[str, list[ObservedContainer]] = {}
+        attached_ids = frozenset(attached)
+        for container_id in self._by_pod.get(pod_uid, ()):
+            _, record, identity = self._records[container_id]
+            if identity.role is ContainerRole.SANDBOX:
+                sandboxes.append(
+                    ObservedSandbox(
+                        record=record,
+                        attempt=identity.attempt,
+                        ip=identity.pod_ip,
+                        attached=record.id in attached_ids,
+                    )
+                )
+                continue
+            containers.setdefault(identity.container_name, []).append(
+                ObservedContainer(
+                    record=record,
+                    name=identity.container_name,
+                    attempt=identity.attempt,
+                    sandbox_id=identity.sandbox_id,
+                    spec_hash=identity.spec_hash,
+                )
+            )
+        sandboxes.sort(key=lambda item: item.attempt, reverse=True)
+        return ObservedPod(
+            sandboxes=tuple(sandboxes),
+            containers={
+                name: tuple(sorted(attempts, key=lambda item: item.attempt, reverse=True))
+                for name, attempts in sorted(containers.items())
+            },
+            stopping=stopping,
+        )
+
+    def _next_read(self) -> int:
+        self._reads += 1
+        return self._reads
+
+    def _put(self, read: int, record: ContainerRecord) -> None:
+        known = self._records.get(record.id)
+        if known is not None and known[0] > read:
+            return
+        identity = parse_identity(record.labels)
+        if identity is None:
+            return
+        self._records[record.id] = (read, record, identity)
+        self._by_pod.setdefault(identity.pod_uid, set()).add(record.id)
+        if known is None or known[1] != record:
+            self.on_change(identity.pod_uid)
+
+    def _drop(self, container_id: str) -> None:
+        entry = self._records.pop(container_id, None)
+        if entry is None:
+            return
+        pod_uid = entry[2].pod_uid
+        ids = self._by_pod.get(pod_uid, set())
+        ids.discard(container_id)
+        if not ids:
+            self._by_pod.pop(pod_uid, None)
+        self.on_change(pod_uid)

@@ -1,0 +1,232 @@
+"""One entry of containerStatuses: state, lastState, restartCount, ready, started. Pure; part of `pod_status.py`.
+
+Rules and texts of the kubelet's convertToAPIContainerStatuses (pkg/kubelet/kubelet_pods.go, v1.36) over a Docker
+engine, whose container ids are written `docker://ID`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agent.pods.compute_actions import reported_status
+from agent.pods.observed import ObservedContainer, ObservedPod
+from agent.pods.pod_spec import needs_restart
+from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
+from control.api.objects import Object, ReadOnlyObject
+from control.api.timestamps import format_time
+
+LOST_CONTAINER_EXIT_CODE = 137
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Why a container does not run: a reason of upstream's and its message."""
+
+    reason: str
+    message: str = ""
+
+    def to_state(self) -> Object:
+        """The ContainerState."""
+        waiting = {"reason": self.reason}
+        if self.message:
+            waiting["message"] = self.message
+        return {"waiting": waiting}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusInputs:
+    """What a status is computed from, besides the Pod and what is observed. Mappings are by the key they name.
+
+    `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` by image
+    id. `is_terminated` says that the worker has stopped the Pod for good.
+    """
+
+    now: datetime
+    host_ips: tuple[str, ...] = ()
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    termination_messages: Mapping[str, str] = field(default_factory=dict)
+    verdicts: Mapping[str, ContainerVerdicts] = field(default_factory=dict)
+    image_references: Mapping[str, str] = field(default_factory=dict)
+    is_terminated: bool = False
+    reason: str = ""
+    message: str = ""
+
+
+def compute_container_status(
+    pod: ReadOnlyObject, container: ReadOnlyObject, observed: ObservedPod, inputs: StatusInputs, *, init: bool
+) -> Object:
+    """The status of one container of the spec."""
+    attempts = observed.containers.get(container["name"], ())
+    newest = attempts[0] if attempts else None
+    reported = reported_status(pod, container["name"]) or {}
+    if newest is None:
+        status = _unseen_status(pod, container, reported, inputs, init=init)
+    else:
+        status = _seen_status(container, newest, inputs)
+        last = _last_state(attempts, reported, inputs)
+        if last:
+            status["lastState"] = last
+        _wait_for_restart(pod, container, newest, status, inputs)
+    if inputs.is_terminated and "terminated" not in status["state"]:
+        status["state"] = _lost("The container could not be located when the pod was terminated")
+        status.update(ready=False, started=False)
+    elif newest is None or not newest.is_running:
+        status.update(ready=init and newest is not None and newest.succeeded, started=False)
+    else:
+        _judge(container, newest, status, inputs, init=init)
+    return status
+
+
+def default_waiting(pod: ReadOnlyObject, *, init: bool) -> Waiting:
+    """Why a container that was never tried does not run."""
+    if pod["spec"].get("initContainers") or init:
+        return Waiting(reason="PodInitializing")
+    return Waiting(reason="ContainerCreating")
+
+
+def _unseen_status(
+    pod: ReadOnlyObject, container: ReadOnlyObject, reported: Mapping[str, Any], inputs: StatusInputs, *, init: bool
+) -> Object:
+    """A container that does not exist: not made yet, or lost; what the API holds of its past is kept."""
+    status: Object = {
+        "name": container["name"],
+        "image": container.get("image", ""),
+        "imageID": "",
+        "restartCount": int(reported.get("restartCount") or 0),
+        "state": (inputs.waiting.get(container["name"]) or default_waiting(pod, init=init)).to_state(),
+        "lastState": {},
+    }
+    old_state = reported.get("state") or {}
+    if reported.get("lastState"):
+        status["lastState"] = reported["lastState"]
+    if "terminated" in old_state:
+        for name in ("imageID", "containerID", "image"):
+            if reported.get(name):
+                status[name] = reported[name]
+        status["state"] = old_state
+    elif "running" in old_state:
+        status["lastState"] = _lost(
+            "The container could not be located when the pod was deleted.  The container used to be Running"
+        )
+    return status
+
+
+def _seen_status(container: ReadOnlyObject, newest: ObservedContainer, inputs: StatusInputs) -> Object:
+    image_id = newest.record.image_id
+    status: Object = {
+        "name": newest.name,
+        "image": newest.record.image,
+        "imageID": inputs.image_references.get(image_id) or f"docker://{image_id}",
+        "containerID": f"docker://{newest.id}",
+        "restartCount": newest.attempt,
+        "state": _state_of(newest, inputs),
+        "lastState": {},
+    }
+    if newest.is_running:
+        resources = container.get("resources") or {}
+        if resources.get("requests"):
+            status["allocatedResources"] = resources["requests"]
+        status["resources"] = {name: resources[name] for name in ("limits", "requests") if resources.get(name)}
+        mounts = [_mount_status(mount) for mount in container.get("volumeMounts") or ()]
+        if mounts:
+            status["volumeMounts"] = mounts
+    return status
+
+
+def _mount_status(mount: Mapping[str, Any]) -> Object:
+    status: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
+    if mount.get("readOnly"):
+        status.update(readOnly=True, recursiveReadOnly="Disabled")
+    return status
+
+
+def _state_of(container: ObservedContainer, inputs: StatusInputs) -> Object:
+    record = container.record
+    if container.is_running:
+        return {"running": {"startedAt": format_time(record.started_at or record.created_at)}}
+    if container.is_exited:
+        return {"terminated": terminated_state(container, inputs.termination_messages.get(container.id, ""))}
+    return (inputs.waiting.get(container.name) or Waiting(reason="ContainerCreating")).to_state()
+
+
+def terminated_state(container: ObservedContainer, message: str) -> Object:
+    """ContainerStateTerminated. A container whose command could not be run never had a start of its own."""
+    record = container.record
+    started_at = record.created_at if container.failed_to_start else record.started_at or record.created_at
+    terminated: Object = {
+        "exitCode": record.exit_code,
+        "reason": _terminated_reason(container),
+        "startedAt": format_time(started_at),
+        "finishedAt": format_time(container.finished_at),
+        "containerID": f"docker://{container.id}",
+    }
+    if message or record.error:
+        terminated["message"] = message or record.error
+    return terminated
+
+
+def _terminated_reason(container: ObservedContainer) -> str:
+    if container.failed_to_start:
+        return "ContainerCannotRun"
+    if container.record.oom_killed:
+        return "OOMKilled"
+    return "Completed" if container.record.exit_code == 0 else "Error"
+
+
+def _last_state(attempts: tuple[ObservedContainer, ...], reported: Mapping[str, Any], inputs: StatusInputs) -> Object:
+    """How the attempt before the newest ended: as observed, else as the API remembers it."""
+    if len(attempts) > 1 and attempts[1].is_exited:
+        message = inputs.termination_messages.get(attempts[1].id, "")
+        return {"terminated": terminated_state(attempts[1], message)}
+    if not reported.get("containerID"):
+        return {}
+    if reported["containerID"] == f"docker://{attempts[0].id}":
+        return dict(reported.get("lastState") or {})
+    state = reported.get("state") or {}
+    if "terminated" in state:
+        return {"terminated": state["terminated"]}
+    if "running" in state:
+        return _lost("The container could not be located when the pod was deleted.  The container used to be Running")
+    return dict(reported.get("lastState") or {})
+
+
+def _wait_for_restart(
+    pod: ReadOnlyObject,
+    container: ReadOnlyObject,
+    newest: ObservedContainer,
+    status: Object,
+    inputs: StatusInputs,
+) -> None:
+    """A container that will be started again and has a known obstacle is Waiting; its end moves to lastState."""
+    waiting = inputs.waiting.get(newest.name)
+    if waiting is None or not newest.is_exited or inputs.is_terminated or not needs_restart(pod, container, newest):
+        return
+    status["lastState"] = status["state"]
+    status["state"] = waiting.to_state()
+
+
+def _judge(
+    container: ReadOnlyObject, running: ObservedContainer, status: Object, inputs: StatusInputs, *, init: bool
+) -> None:
+    """`started` and `ready` of a running container, from its probes."""
+    verdicts = inputs.verdicts.get(running.id, NO_VERDICTS)
+    started = not container.get("startupProbe") or verdicts.startup is True
+    ready = started and (not container.get("readinessProbe") or verdicts.readiness is True)
+    if init and container.get("restartPolicy") != "Always":
+        ready = False
+    status.update(started=started, ready=ready)
+
+
+def _lost(message: str) -> Object:
+    return {
+        "terminated": {
+            "exitCode": LOST_CONTAINER_EXIT_CODE,
+            "reason": "ContainerStatusUnknown",
+            "message": message,
+            "startedAt": None,
+            "finishedAt": None,
+        }
+    }

@@ -1,0 +1,72 @@
+"""Questions to a Pod's spec that several decisions ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agent.pods.observed import ObservedContainer
+from control.api.objects import ReadOnlyObject
+
+
+def init_containers(pod: ReadOnlyObject) -> list[Any]:
+    """The init containers, restartable ones (sidecars) included."""
+    return pod["spec"].get("initContainers") or []
+
+
+def regular_containers(pod: ReadOnlyObject) -> list[Any]:
+    """The containers of `spec.containers`."""
+    return pod["spec"].get("containers") or []
+
+
+def all_containers(pod: ReadOnlyObject) -> Iterator[Any]:
+    """Init containers first, then the regular ones."""
+    yield from init_containers(pod)
+    yield from regular_containers(pod)
+
+
+def find_container(pod: ReadOnlyObject, name: str) -> Any | None:
+    """A container of the spec by name, or None."""
+    return next((container for container in all_containers(pod) if container["name"] == name), None)
+
+
+def is_sidecar(container: ReadOnlyObject) -> bool:
+    """True for an init container with restartPolicy Always. Only meaningful for init containers."""
+    return container.get("restartPolicy") == "Always"
+
+
+def pod_restart_policy(pod: ReadOnlyObject) -> str:
+    """The Pod's restartPolicy."""
+    return str(pod["spec"].get("restartPolicy") or "Always")
+
+
+def needs_restart(pod: ReadOnlyObject, container: ReadOnlyObject, exited: ObservedContainer) -> bool:
+    """True when the restart policy (the container's own, its rules, or the Pod's) wants a container back."""
+    exit_code = exited.record.exit_code
+    for rule in container.get("restartPolicyRules") or ():
+        if rule.get("action") == "Restart" and _matches(rule.get("exitCodes") or {}, exit_code):
+            return True
+    policy = container.get("restartPolicy") or pod_restart_policy(pod)
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
+def _matches(exit_codes: ReadOnlyObject, exit_code: int) -> bool:
+    listed = exit_code in (exit_codes.get("values") or ())
+    return listed if exit_codes.get("operator", "In") == "In" else not listed
+
+
+def grace_period_seconds(pod: ReadOnlyObject) -> float:
+    """How long a container of the Pod may take to stop when the Pod itself is not being deleted."""
+    value = pod["spec"].get("terminationGracePeriodSeconds")
+    return 30.0 if value is None else float(value)
+
+
+def is_host_network(pod: ReadOnlyObject) -> bool:
+    """True when the Pod lives in the node's network."""
+    return bool(pod["spec"].get("hostNetwork"))
+
+
+def describe_pod(pod: ReadOnlyObject) -> str:
+    """`name_namespace(uid)`: the kubelet's way to name a Pod in messages."""
+    metadata = pod["metadata"]
+    return f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"

@@ -1,0 +1,250 @@
+"""What a Pod's status is: phase, conditions, addresses and container statuses. Pure.
+
+Called by the Pod worker after each sync; `status_reporter.py` sends the answer. Conditions of others (readiness gates,
+the scheduler's DisruptionTarget) are kept as they are. Rules and texts of the kubelet's generateAPIPodStatus and
+pkg/kubelet/status/generate.go (v1.36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agent.pods.container_status import StatusInputs, Waiting, compute_container_status
+from agent.pods.observed import ObservedPod
+from agent.pods.pod_spec import init_containers, is_host_network, is_sidecar, pod_restart_policy, regular_containers
+from control.api.meta import find_condition
+from control.api.objects import Object, ReadOnlyObject
+from control.api.pods import qos_class
+from control.api.timestamps import format_time
+
+__all__ = ["StatusInputs", "Waiting", "compute_pod_status", "compute_rejected_status"]
+
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+
+
+def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: StatusInputs) -> Object:
+    """Return the whole status as it should stand in the API."""
+    old = pod.get("status") or {}
+    init_statuses = [
+        compute_container_status(pod, container, observed, inputs, init=True) for container in init_containers(pod)
+    ]
+    statuses = [
+        compute_container_status(pod, container, observed, inputs, init=False) for container in regular_containers(pod)
+    ]
+    statuses.sort(key=lambda item: str(item["name"]))
+    status: Object = {
+        "phase": _phase(pod, init_statuses, statuses, inputs),
+        "startTime": old.get("startTime") or format_time(inputs.now),
+        "qosClass": old.get("qosClass") or qos_class(pod),
+    }
+    if pod["metadata"].get("generation"):
+        status["observedGeneration"] = pod["metadata"]["generation"]
+    for name, value in (("reason", inputs.reason), ("message", inputs.message)):
+        if value or old.get(name):
+            status[name] = value or old[name]
+    _set_addresses(pod, observed, old, status, inputs)
+    if init_statuses:
+        status["initContainerStatuses"] = init_statuses
+    status["containerStatuses"] = statuses
+    status["conditions"] = _conditions(pod, observed, status, init_statuses, inputs)
+    return status
+
+
+def compute_rejected_status(pod: ReadOnlyObject, inputs: StatusInputs) -> Object:
+    """The status of a Pod that this node refuses: Failed, with the reason."""
+    status: Object = {
+        "phase": "Failed",
+        "reason": inputs.reason,
+        "message": inputs.message,
+        "startTime": (pod.get("status") or {}).get("startTime") or format_time(inputs.now),
+        "qosClass": (pod.get("status") or {}).get("qosClass") or qos_class(pod),
+    }
+    if pod["metadata"].get("generation"):
+        status["observedGeneration"] = pod["metadata"]["generation"]
+    return status
+
+
+# --- phase ------------------------------------------------------------------------------------------------------------
+
+
+def _phase(
+    pod: ReadOnlyObject, init_statuses: Sequence[Object], statuses: Sequence[Object], inputs: StatusInputs
+) -> str:
+    old_phase = (pod.get("status") or {}).get("phase")
+    if old_phase in ("Succeeded", "Failed"):
+        return str(old_phase)
+    if inputs.reason:
+        return "Failed"
+    policy = pod_restart_policy(pod)
+    pending, failed = _initialization(pod, init_statuses)
+    if failed and policy == "Never":
+        return "Failed"
+    waiting, running, stopped, succeeded = _count(statuses)
+    if (pending and not running and not stopped) or waiting:
+        return "Failed" if inputs.is_terminated else "Pending"
+    if running:
+        return "Running"
+    if not stopped:
+        return "Pending"
+    if policy == "Always" and not inputs.is_terminated:
+        return "Running"
+    if stopped == succeeded:
+        return "Succeeded"
+    return "Failed" if policy == "Never" or inputs.is_terminated else "Running"
+
+
+def _initialization(pod: ReadOnlyObject, init_statuses: Sequence[Object]) -> tuple[bool, bool]:
+    """(some init container is not done, some init container failed)."""
+    pending = failed = False
+    for container, status in zip(init_containers(pod), init_statuses, strict=True):
+        if is_sidecar(container):
+            pending = pending or not (status["started"] or _is_ended(status))
+            continue
+        ended = status["state"].get("terminated") or (status.get("lastState") or {}).get("terminated")
+        if "terminated" in status["state"] and status["state"]["terminated"]["exitCode"] == 0:
+            continue
+        pending = True
+        failed = failed or (bool(ended) and "running" not in status["state"])
+    return pending, failed
+
+
+def _is_ended(status: Object) -> bool:
+    return "terminated" in status["state"]
+
+
+def _count(statuses: Sequence[Object]) -> tuple[int, int, int, int]:
+    """Numbers of waiting (never run), running, stopped and succeeded containers."""
+    waiting = running = stopped = succeeded = 0
+    for status in statuses:
+        state = status["state"]
+        if "running" in state:
+            running += 1
+        elif "terminated" in state:
+            stopped += 1
+            succeeded += state["terminated"]["exitCode"] == 0
+        elif "terminated" in (status.get("lastState") or {}):
+            stopped += 1
+        else:
+            waiting += 1
+    return waiting, running, stopped, succeeded
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+def _set_addresses(
+    pod: ReadOnlyObject, observed: ObservedPod, old: ReadOnlyObject, status: Object, inputs: StatusInputs
+) -> None:
+    if inputs.host_ips:
+        status["hostIP"] = inputs.host_ips[0]
+        status["hostIPs"] = [{"ip": ip} for ip in inputs.host_ips]
+    sandbox = observed.sandbox
+    if is_host_network(pod):
+        if sandbox is not None and inputs.host_ips:
+            status["podIP"] = inputs.host_ips[0]
+            status["podIPs"] = [{"ip": ip} for ip in inputs.host_ips]
+    elif sandbox is not None and sandbox.is_ready and sandbox.ip:
+        status["podIP"] = sandbox.ip
+        status["podIPs"] = [{"ip": sandbox.ip}]
+    elif old.get("podIP"):
+        status["podIP"] = old["podIP"]
+        status["podIPs"] = old.get("podIPs") or [{"ip": old["podIP"]}]
+
+
+# --- conditions -------------------------------------------------------------------------------------------------------
+
+
+def _conditions(
+    pod: ReadOnlyObject, observed: ObservedPod, status: Object, init_statuses: Sequence[Object], inputs: StatusInputs
+) -> list[Object]:
+    old_conditions = (pod.get("status") or {}).get("conditions") or []
+    sandbox = observed.sandbox
+    containers_ready = _containers_ready(status["phase"], _relevant_for_readiness(pod, status, init_statuses))
+    computed = [
+        ("PodReadyToStartContainers", (sandbox is not None and sandbox.is_ready, "", "")),
+        ("Initialized", _initialized(pod, status, init_statuses)),
+        ("Ready", _ready(pod, containers_ready, old_conditions)),
+        ("ContainersReady", containers_ready),
+        ("PodScheduled", (True, "", "")),
+    ]
+    foreign = [condition for condition in old_conditions if condition.get("type") not in OWN_CONDITIONS]
+    return [
+        *foreign,
+        *(_condition(pod, old_conditions, type, verdict, inputs) for type, verdict in computed),
+    ]
+
+
+def _condition(
+    pod: ReadOnlyObject,
+    old_conditions: Sequence[Any],
+    type: str,
+    verdict: tuple[bool, str, str],
+    inputs: StatusInputs,
+) -> Object:
+    is_true, reason, message = verdict
+    value = "True" if is_true else "False"
+    old = find_condition(old_conditions, type)
+    kept = old is not None and old.get("status") == value
+    condition: Object = {
+        "type": type,
+        "status": value,
+        "lastProbeTime": None,
+        "lastTransitionTime": old["lastTransitionTime"] if old is not None and kept else format_time(inputs.now),
+    }
+    if reason:
+        condition["reason"] = reason
+    if message:
+        condition["message"] = message
+    if pod["metadata"].get("generation"):
+        condition["observedGeneration"] = pod["metadata"]["generation"]
+    return condition
+
+
+def _relevant_for_readiness(pod: ReadOnlyObject, status: Object, init_statuses: Sequence[Object]) -> list[Object]:
+    sidecars = {container["name"] for container in init_containers(pod) if is_sidecar(container)}
+    return [*(item for item in init_statuses if item["name"] in sidecars), *status["containerStatuses"]]
+
+
+def _containers_ready(phase: str, statuses: Sequence[Object]) -> tuple[bool, str, str]:
+    if phase == "Succeeded":
+        return False, "PodCompleted", ""
+    if phase == "Failed":
+        return False, "PodFailed", ""
+    unready = [item["name"] for item in statuses if not item["ready"]]
+    if unready:
+        return False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+    return True, "", ""
+
+
+def _ready(
+    pod: ReadOnlyObject, containers_ready: tuple[bool, str, str], conditions: Sequence[Any]
+) -> tuple[bool, str, str]:
+    if not containers_ready[0]:
+        return containers_ready
+    messages = []
+    for gate in pod["spec"].get("readinessGates") or ():
+        type = gate["conditionType"]
+        condition = find_condition(conditions, type)
+        if condition is None:
+            messages.append(f'corresponding condition of pod readiness gate "{type}" does not exist.')
+        elif condition.get("status") != "True":
+            messages.append(f'the status of pod readiness gate "{type}" is not "True", but {condition.get("status")}')
+    if messages:
+        return False, "ReadinessGatesNotReady", ", ".join(messages)
+    return True, "", ""
+
+
+def _initialized(pod: ReadOnlyObject, status: Object, init_statuses: Sequence[Object]) -> tuple[bool, str, str]:
+    incomplete = []
+    for container, item in zip(init_containers(pod), init_statuses, strict=True):
+        done = item["started"] if is_sidecar(container) else item["ready"]
+        if not done:
+            incomplete.append(item["name"])
+    if status["phase"] == "Succeeded" and (not incomplete or all(is_sidecar(c) for c in init_containers(pod))):
+        return True, "PodCompleted", ""
+    if any("running" in item["state"] for item in status["containerStatuses"]):
+        return True, "", ""
+    if incomplete:
+        return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(incomplete)}]"
+    return True, "", ""
