@@ -8,7 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
+
+
+class Presence(Enum):
+    """What becomes of a field's empty value when an object has gone through the server.
+
+    Built-in kinds pass through typed records upstream, which print or leave out empty values by the rules of each
+    field; clients and recorded answers show it (`resources: {}`, `rules: null`). Custom resources stay as written.
+    """
+
+    VERBATIM = "verbatim"
+    OPTIONAL = "optional"  #: absent and empty differ: what was given stays
+    OMIT_EMPTY = "omit-empty"  #: an empty string, zero, false, list or map is left out
+    OMIT_ZERO = "omit-zero"  #: an object whose fields are all empty is left out
+    ALWAYS = "always"  #: written even when it was not given
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -18,7 +33,9 @@ class Schema:
     `type` is object, array, string, integer, number, boolean or "" (anything). Quantity has format `quantity`,
     IntOrString format `int-or-string`, Time `date-time`, MicroTime `micro-time`. Lists: `list_type` is atomic, set or
     map, `list_map_keys` its keys. Objects: `map_type` is granular or atomic. `merge_key` and `patch_strategy` drive
-    strategic merge patch. `resolve_properties` is called once, at the first access.
+    strategic merge patch. `resolve_properties` is called once, at the first access. `go_type` is the name clients see
+    in decoding errors (`v1.PodSpec`); empty where it follows from the rest. `opaque` marks values that are kept
+    without looking inside.
     """
 
     type: str = ""
@@ -35,6 +52,9 @@ class Schema:
     map_type: str = "granular"
     merge_key: str = ""
     patch_strategies: tuple[str, ...] = ()
+    presence: Presence = Presence.VERBATIM
+    go_type: str = ""
+    opaque: bool = False
     preserve_unknown_fields: bool = False
     embedded_resource: bool = False
     union_discriminator: str = ""
@@ -42,6 +62,7 @@ class Schema:
     resolve_items: Callable[[], Schema] | None = None
     resolve_additional: Callable[[], Schema] | None = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    compiled_decoder: Any = None
     _properties: Mapping[str, Schema] | None = None
     _items: Schema | None = None
     _additional: Schema | None = None
