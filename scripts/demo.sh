@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# The demonstration behind `make demo`: a cluster, real nginx Pods, shared localhost, self-healing. Can be run again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cluster=${PODLING_DEMO_CLUSTER:-dev}
+kubectl=(kubectl --context "podling-$cluster")
+title() { printf '\n\033[1m%s\033[0m\n' "$1"; }
+run() { printf '$ %s\n' "$*"; "$@"; }
+now_ms() { date +%s%3N; }
+since() { awk -v a="$1" -v b="$(now_ms)" 'BEGIN { printf "%.1f s", (b - a) / 1000 }'; }
+fetch() {
+  python - "$1" <<'PY'
+import re, sys, urllib.request
+page = urllib.request.urlopen(f"http://{sys.argv[1]}/", timeout=5).read().decode()
+print("  http://" + sys.argv[1] + "/ → " + re.search("<title>(.*?)</title>", page)[1])
+PY
+}
+container_of() {
+  docker ps --quiet --no-trunc --filter "label=io.podling.cluster=$cluster" \
+    --filter "label=io.kubernetes.pod.name=$1" --filter "label=io.kubernetes.container.name=$2"
+}
+
+title "1. A cluster"
+begin=$(now_ms)
+run podling up --name "$cluster"
+up_time=$(since "$begin")
+
+title "2. nginx: a Pod and a Deployment of three"
+begin=$(now_ms)
+run "${kubectl[@]}" apply -f manifests/nginx.yaml
+run "${kubectl[@]}" rollout status deployment/web --timeout=120s
+"${kubectl[@]}" wait --for=condition=Ready pod/nginx --timeout=120s
+nginx_time=$(since "$begin")
+for ip in $("${kubectl[@]}" get pods -l 'app in (nginx, web)' -o jsonpath='{.items[*].status.podIP}'); do fetch "$ip"; done
+
+title "3. Shared localhost, processes and IPC in one Pod"
+run "${kubectl[@]}" apply -f manifests/shared-localhost.yaml
+run "${kubectl[@]}" wait --for=condition=Ready pod/shared-localhost --timeout=120s
+run "${kubectl[@]}" logs shared-localhost -c sidecar
+
+title "4. Self-healing"
+run "${kubectl[@]}" apply -f manifests/self-healing.yaml
+"${kubectl[@]}" rollout status deployment/healing --timeout=120s
+"${kubectl[@]}" wait --for=condition=Ready pod/steady --timeout=120s
+old=$(container_of steady nginx)
+restarts=$("${kubectl[@]}" get pod steady -o jsonpath='{.status.containerStatuses[0].restartCount}')
+echo "Killing the nginx of Pod steady (SIGKILL) ..."
+begin=$(now_ms)
+docker kill "$old" >/dev/null
+until new=$(container_of steady nginx) && [ -n "$new" ] && [ "$new" != "$old" ]; do sleep 0.02; done
+heal_time=$(since "$begin")
+"${kubectl[@]}" wait --for="jsonpath={.status.containerStatuses[0].restartCount}=$((restarts + 1))" pod/steady --timeout=60s
+"${kubectl[@]}" wait --for=condition=Ready pod/steady --timeout=60s
+echo "Deleting every Pod of Deployment healing ..."
+"${kubectl[@]}" delete pods -l app=healing --wait=false
+"${kubectl[@]}" rollout status deployment/healing --timeout=120s
+
+title "What you have now"
+run "${kubectl[@]}" get nodes
+run "${kubectl[@]}" get pods -o wide
+run docker ps --filter "label=io.podling.cluster=$cluster" --format 'table {{.Names}}\t{{.Image}}\t{{.Status}}'
+cat <<TEXT
+
+  cluster up ............................ $up_time
+  four nginx Pods applied and Ready ..... $nginx_time
+  killed nginx replaced after ........... $heal_time
+
+Go on:
+  kubectl --context podling-$cluster get pods -A     (podling-$cluster is the current context)
+  kubectl scale deployment web --replicas 10
+  kubectl exec -it nginx -- sh
+  podling status;  podling down;  podling up         state survives
+  make down                                          delete the cluster and leave nothing behind
+TEXT
