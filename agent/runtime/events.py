@@ -1,0 +1,84 @@
+"""The engine's container events, for ever: reopened when the stream breaks, with a re-list at every opening.
+
+The agent's main loop runs it. Events only wake; the re-list is what makes sure that nothing was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from agent.runtime.protocol import EngineUnavailableError, Runtime, RuntimeEvent
+from control.api.clock import Clock
+
+log = logging.getLogger(__name__)
+
+REOPEN_SECONDS_FIRST = 0.1
+REOPEN_SECONDS_MAX = 5.0
+
+
+class EventFeed:
+    """Hands every event to `on_event` and calls `relist` whenever events may have been missed."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        labels: Mapping[str, str],
+        clock: Clock,
+        on_event: Callable[[RuntimeEvent], None],
+        relist: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`relist` may raise EngineUnavailableError: the feed waits and tries again."""
+        self._runtime = runtime
+        self._labels = labels
+        self._clock = clock
+        self._on_event = on_event
+        self._relist = relist
+        self._delay_seconds = REOPEN_SECONDS_FIRST
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until stopped."""
+        stopping = asyncio.ensure_future(stop.wait())
+        while not stop.is_set():
+            turn = asyncio.ensure_future(self._turn())
+            await asyncio.wait({turn, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not turn.done():
+                turn.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await turn
+        stopping.cancel()
+
+    async def _turn(self) -> None:
+        try:
+            await self.step()
+        except EngineUnavailableError as error:
+            log.warning("Reopens the engine's events", extra={"error": str(error), "seconds": self._delay_seconds})
+            await self._clock.sleep(self._delay_seconds)
+            self._delay_seconds = min(REOPEN_SECONDS_MAX, self._delay_seconds * 2)
+
+    async def step(self) -> None:
+        """One opening: open, re-list, deliver until the stream breaks. Raises EngineUnavailableError.
+
+        The stream starts at the moment of opening, so the re-list that follows sees whatever came before it.
+        """
+        events = aiter(self._runtime.events(self._labels))
+        upcoming = asyncio.ensure_future(anext(events))
+        try:
+            await asyncio.sleep(0)  # lets the stream open first
+            await self._relist()
+            self._delay_seconds = REOPEN_SECONDS_FIRST
+            while True:
+                self._on_event(await upcoming)
+                upcoming = asyncio.ensure_future(anext(events))
+        except StopAsyncIteration as ended:
+            raise EngineUnavailableError("lost the engine's events") from ended
+        finally:
+            upcoming.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await upcoming
+            close = getattr(events, "aclose", None)
+            if close is not None:
+                await close()

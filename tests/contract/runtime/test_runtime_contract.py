@@ -1,0 +1,278 @@
+"""What every engine behind the runtime seam does, the fake and the real one alike."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent.runtime.protocol import (
+    ContainerNotFoundError,
+    ContainerState,
+    EngineUnavailableError,
+    ImageNotFoundError,
+    NameConflictError,
+    RuntimeFailure,
+)
+from tests.contract.runtime.conftest import Engine
+
+FOREVER = ("sleep", "1000")
+
+
+async def test_a_created_container_is_listed_by_its_labels_and_not_yet_started(engine: Engine) -> None:
+    container_id = await engine.runtime.create_container(engine.name("a"), engine.body(*FOREVER))
+
+    [record] = await engine.runtime.list_containers(engine.labels)
+
+    assert record.id == container_id
+    assert record.name == engine.name("a")
+    assert record.state is ContainerState.CREATED
+    assert record.labels == engine.labels
+    assert (record.started_at, record.finished_at, record.pid) == (None, None, 0)
+    assert record.image_id.startswith("sha256:")
+
+
+async def test_a_name_can_be_created_only_once(engine: Engine) -> None:
+    await engine.runtime.create_container(engine.name("a"), engine.body(*FOREVER))
+
+    with pytest.raises(NameConflictError):
+        await engine.runtime.create_container(engine.name("a"), engine.body(*FOREVER))
+
+
+async def test_creating_from_a_missing_image_names_it(engine: Engine) -> None:
+    body = {**engine.body(*FOREVER), "Image": "podling-test/missing:1"}
+
+    with pytest.raises(ImageNotFoundError, match="podling-test/missing:1"):
+        await engine.runtime.create_container(engine.name("a"), body)
+
+
+async def test_a_started_container_runs_with_a_pid_and_can_be_found_by_name(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+
+    record = await engine.runtime.inspect_container(engine.name("a"))
+
+    assert record.id == container_id
+    assert record.state is ContainerState.RUNNING
+    assert record.pid > 0
+    assert record.started_at is not None
+    assert record.started_at >= record.created_at
+
+
+async def test_starting_a_running_container_again_does_nothing(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+    before = await engine.runtime.inspect_container(container_id)
+
+    await engine.runtime.start_container(container_id)
+
+    assert await engine.runtime.inspect_container(container_id) == before
+
+
+async def test_a_container_that_ignores_sigterm_is_killed_after_the_grace_period(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+
+    await engine.runtime.stop_container(container_id, signal="SIGKILL", grace_seconds=5)
+
+    record = await engine.runtime.inspect_container(container_id)
+    assert record.state is ContainerState.EXITED
+    assert record.exit_code == 137
+    assert record.finished_at is not None
+    assert record.pid == 0
+
+
+async def test_stopping_without_grace_kills_at_once(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+
+    await engine.runtime.stop_container(container_id, signal="SIGTERM", grace_seconds=0)
+
+    assert (await engine.runtime.inspect_container(container_id)).exit_code == 137
+
+
+async def test_killing_a_stopped_or_missing_container_succeeds(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+    await engine.runtime.stop_container(container_id, signal="SIGKILL", grace_seconds=5)
+
+    await engine.runtime.kill_container(container_id)
+    await engine.runtime.kill_container("0123456789abcdef")
+
+
+async def test_removing_kills_and_is_idempotent(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+
+    await engine.runtime.remove_container(container_id)
+    await engine.runtime.remove_container(container_id)
+
+    assert await engine.runtime.list_containers(engine.labels) == []
+    with pytest.raises(ContainerNotFoundError):
+        await engine.runtime.inspect_container(container_id)
+
+
+async def test_an_exited_container_is_listed_the_same_every_time(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+    await engine.runtime.stop_container(container_id, signal="SIGKILL", grace_seconds=5)
+
+    first = await engine.runtime.list_containers(engine.labels)
+    second = await engine.runtime.list_containers(engine.labels)
+
+    assert first == second
+    assert [record.id for record in first] == [container_id]
+
+
+async def test_starting_a_missing_container_says_so(engine: Engine) -> None:
+    with pytest.raises(ContainerNotFoundError):
+        await engine.runtime.start_container("0123456789abcdef")
+
+
+async def test_joining_a_stopped_container_fails_to_run(engine: Engine) -> None:
+    sandbox_id = await engine.run("pause", *FOREVER, IpcMode="shareable", NetworkMode="none")
+    joined = dict.fromkeys(("NetworkMode", "IpcMode", "PidMode"), f"container:{sandbox_id}")
+    container_id = await engine.runtime.create_container(engine.name("a"), engine.body(*FOREVER, **joined))
+    await engine.runtime.kill_container(sandbox_id)
+    await engine.runtime.stop_container(sandbox_id, signal="SIGKILL", grace_seconds=5)
+
+    with pytest.raises(RuntimeFailure) as caught:
+        await engine.runtime.start_container(container_id)
+
+    assert caught.value.reason == "RunContainerError"
+
+
+async def test_the_death_of_the_pid_namespace_ends_every_container_that_joined_it(engine: Engine) -> None:
+    sandbox_id = await engine.run("pause", *FOREVER, IpcMode="shareable", NetworkMode="none")
+    joined = dict.fromkeys(("NetworkMode", "IpcMode", "PidMode"), f"container:{sandbox_id}")
+    container_id = await engine.run("a", *FOREVER, **joined)
+
+    await engine.runtime.kill_container(sandbox_id)
+
+    async with asyncio.timeout(20):
+        while (await engine.runtime.inspect_container(container_id)).state is not ContainerState.EXITED:
+            await asyncio.sleep(0)
+    assert (await engine.runtime.inspect_container(container_id)).exit_code == 137
+
+
+async def test_events_tell_a_containers_life(engine: Engine) -> None:
+    seen: list[tuple[str, int | None]] = []
+
+    async def watch() -> None:
+        async for event in engine.runtime.events(engine.labels):
+            if event.action in ("create", "start", "die", "destroy"):
+                assert event.labels.items() >= engine.labels.items()
+                seen.append((event.action, event.exit_code))
+            if event.action == "destroy":
+                return
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    container_id = await engine.run("a", *FOREVER)
+    await engine.runtime.kill_container(container_id)
+    await engine.runtime.stop_container(container_id, signal="SIGKILL", grace_seconds=5)
+    await engine.runtime.remove_container(container_id)
+
+    async with asyncio.timeout(20):
+        await watching
+    assert seen == [("create", None), ("start", None), ("die", 137), ("destroy", None)]
+
+
+async def test_a_command_is_run_to_its_end(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+
+    result = await engine.runtime.run_exec(container_id, ["sh", "-c", "echo said; exit 3"], timeout_seconds=20)
+
+    assert (result.exit_code, result.output) == (3, b"said\n")
+
+
+async def test_a_command_that_exceeds_its_time_raises_timeout(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+
+    with pytest.raises(TimeoutError):
+        await engine.runtime.run_exec(container_id, ["sleep", "999"], timeout_seconds=0.5)
+
+
+async def test_a_command_reads_its_input_to_the_half_close(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+    stream = await engine.runtime.open_exec(container_id, ["cat"], stdin=True)
+
+    await stream.write(b"some ")
+    await stream.write(b"words")
+    await stream.close_stdin()
+    received = b""
+    while (chunk := await stream.read()) is not None:
+        received += chunk[1]
+
+    assert received == b"some words"
+    assert await stream.exit_code() == 0
+    assert await stream.read() is None
+    await stream.close()
+
+
+async def test_a_command_in_a_container_that_does_not_run_is_refused(engine: Engine) -> None:
+    container_id = await engine.runtime.create_container(engine.name("a"), engine.body(*FOREVER))
+
+    with pytest.raises(RuntimeFailure, match="is not running"):
+        await engine.runtime.open_exec(container_id, ["cat"])
+
+
+async def test_a_stream_ends_when_its_containers_first_process_dies(engine: Engine) -> None:
+    sandbox_id = await engine.run("pause", *FOREVER, IpcMode="shareable", NetworkMode="none")
+    joined = dict.fromkeys(("NetworkMode", "IpcMode", "PidMode"), f"container:{sandbox_id}")
+    container_id = await engine.run("a", *FOREVER, **joined)
+    stream = await engine.runtime.open_exec(container_id, ["sh", "-c", "echo said; sleep 999"])
+    assert await stream.read() == (1, b"said\n")
+
+    await engine.runtime.kill_container(container_id)
+
+    async with asyncio.timeout(20):
+        assert await stream.read() is None
+        assert await stream.exit_code() == 137
+    await stream.close()
+
+
+async def test_an_attachment_ends_with_its_container(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER)
+    stream = await engine.runtime.open_attach(container_id)
+
+    await engine.runtime.kill_container(container_id)
+
+    async with asyncio.timeout(20):
+        assert await stream.read() is None
+    await stream.close()
+
+
+async def test_a_missing_image_is_none_and_removing_it_succeeds(engine: Engine) -> None:
+    assert await engine.runtime.find_image("podling-test/missing:1") is None
+    await engine.runtime.remove_image("podling-test/missing:1")
+
+
+async def test_a_local_image_is_found_by_name_and_by_id(engine: Engine) -> None:
+    image = await engine.runtime.find_image("podling-test/busybox:1")
+
+    assert image is not None
+    assert image.tags == ("podling-test/busybox:1",)
+    assert image.digests == ()
+    assert await engine.runtime.find_image(image.id) == image
+    assert image.id in [one.id for one in await engine.runtime.list_images()]
+
+
+async def test_pulling_what_no_registry_has_is_err_image_pull(engine: Engine) -> None:
+    with pytest.raises(RuntimeFailure) as caught:
+        await engine.runtime.pull_image("127.0.0.1:1/podling-test/missing:1")
+
+    assert caught.value.reason == "ErrImagePull"
+
+
+async def test_the_engine_describes_itself(engine: Engine) -> None:
+    info = await engine.runtime.info()
+
+    assert info.cpus > 0
+    assert info.memory_bytes > 1 << 20
+    assert info.cgroup_version in ("1", "2")
+
+
+@pytest.mark.docker
+async def test_a_dead_engine_is_unavailable() -> None:
+    from agent.runtime.docker_runtime import DockerRuntime
+
+    runtime = DockerRuntime("unix:///nonexistent/docker.sock")
+    with pytest.raises(EngineUnavailableError):
+        await runtime.info()
+    with pytest.raises(EngineUnavailableError):
+        await anext(aiter(runtime.events({})))
+    await runtime.close()
