@@ -33,7 +33,7 @@ def run(
     check: bool = True,
     timeout: float = COMMAND_SECONDS_MAX,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end with captured output. Raises FailedCommandError unless it succeeded or `check` is false."""
+    """Run a command to its end with captured output. Raises FailedCommandError if it fails and `check` is true."""
     result = subprocess.run(
         list(command), env=env, input=stdin, capture_output=True, text=True, check=False, timeout=timeout
     )
@@ -147,9 +147,11 @@ class Cluster:
         stdin: str | None = None,
         check: bool = True,
         timeout: float = COMMAND_SECONDS_MAX,
+        editor: str = "false",
     ) -> subprocess.CompletedProcess[str]:
-        """Run a kubectl command on this cluster."""
-        return run([binary, *arguments], env=self.env, stdin=stdin, check=check, timeout=timeout)
+        """Run a kubectl command on this cluster; `editor` is the command that `kubectl edit` runs on the file."""
+        env = self.env | {"KUBE_EDITOR": editor}
+        return run([binary, *arguments], env=env, stdin=stdin, check=check, timeout=timeout)
 
     def get(self, *arguments: str) -> Any:
         """`kubectl get ... -o json`, decoded."""

@@ -1,4 +1,4 @@
-"""One cluster for all end-to-end tests, one namespace for each test."""
+"""One cluster for all tests that need Docker, one namespace for each test."""
 
 from __future__ import annotations
 
