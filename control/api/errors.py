@@ -78,7 +78,7 @@ class FieldError:
         return f"{self.field}: {self.message}"
 
 
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
+_ESCAPES = {char: f"\\{letter}" for char, letter in zip('"\\\n\t\r\a\b\f\v', '"\\ntrabfv', strict=True)}
 
 
 def quote(text: str) -> str:
@@ -125,6 +125,7 @@ class ApiError(Exception):
         *,
         details: Object | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        metadata: Object | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -132,13 +133,14 @@ class ApiError(Exception):
         self.message = message
         self.details = details
         self.headers = tuple(headers)
+        self.metadata = metadata
 
     def to_status(self) -> Object:
         """Return the metav1.Status object that clients see."""
         status: Object = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata or {},
             "status": "Failure",
             "message": self.message,
         }

@@ -1,0 +1,79 @@
+"""Stored form of an object, and `CachedObject`: an object at a revision, encoded once.
+
+The store assigns the revision, so stored bytes cannot contain it. `encode_for_storage` writes JSON that begins with
+kind, apiVersion and metadata, and metadata begins with name, generateName, namespace, uid and an empty
+resourceVersion: upstream's order. All before the hole are plain strings, in which JSON escapes quotes, so the first
+`"resourceVersion":""` is the hole, whatever labels or data say. Publishing puts the revision between its quotes, and
+a list item (which upstream writes without kind and apiVersion) is the text from `"metadata":` on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from control.api.objects import Object
+
+_LEADING_METADATA = ("name", "generateName", "namespace", "uid")
+_HOLE = b'"resourceVersion":"'
+_METADATA = b'"metadata":'
+
+
+def encode_for_storage(obj: Object) -> bytes:
+    """Encode an object for the store. A resourceVersion in it is left out; the given object is not changed."""
+    given: Any = obj.get("metadata") or {}
+    metadata: Object = {field: given[field] for field in _LEADING_METADATA if field in given}
+    metadata["resourceVersion"] = ""
+    for field, value in given.items():
+        if field not in metadata:
+            metadata[field] = value
+    ordered: Object = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata}
+    for field, value in obj.items():
+        if field not in ordered:
+            ordered[field] = value
+    return orjson.dumps(ordered)
+
+
+def splice_revision(stored: bytes, revision: int) -> bytes:
+    """Return the stored bytes with their resourceVersion, as clients see them."""
+    hole = stored.index(_HOLE) + len(_HOLE)
+    return b"%b%d%b" % (stored[:hole], revision, stored[hole:])
+
+
+class CachedObject:
+    """One object at one revision: encoded bytes always, decoded when first asked for. Shared and read-only."""
+
+    __slots__ = ("_object", "encoded", "key", "revision")
+
+    def __init__(self, key: str, stored: bytes, revision: int) -> None:
+        self.key = key
+        self.revision = revision
+        self.encoded = splice_revision(stored, revision)
+        self._object: Object | None = None
+
+    @property
+    def object(self) -> Object:
+        """The decoded object, resourceVersion set. Copy before changing it."""
+        if self._object is None:
+            self._object = orjson.loads(self.encoded)
+        return self._object
+
+    def decode_copy(self) -> Object:
+        """A private copy to change; decoding again is faster than copying."""
+        copy: Object = orjson.loads(self.encoded)
+        return copy
+
+    @property
+    def list_item(self) -> bytes:
+        """The encoded object without kind and apiVersion, as items of typed lists are written."""
+        return b"{" + self.encoded[self.encoded.index(_METADATA) :]
+
+    def at_revision(self, revision: int) -> CachedObject:
+        """The same content under another resourceVersion (the object of a DELETED event has the deletion's)."""
+        start = self.encoded.index(_HOLE) + len(_HOLE)
+        end = self.encoded.index(b'"', start)
+        return CachedObject(self.key, self.encoded[:start] + self.encoded[end:], revision)
+
+    def __repr__(self) -> str:
+        return f"CachedObject({self.key!r}, revision={self.revision})"
