@@ -11,6 +11,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from control.api.quantity import canonical_quantity
@@ -75,7 +76,22 @@ def zero_value(schema: Schema) -> Any:
 
 def zero_object(schema: Schema) -> dict[str, Any]:
     """Return a record in which nothing was set: the fields that are printed all the same."""
-    return {name: zero_value(field) for name, field in schema.properties.items() if field.presence is Presence.ALWAYS}
+    return {name: make() for name, make in _always_written(schema)}
+
+
+def _always_written(schema: Schema) -> list[tuple[str, Callable[[], Any]]]:
+    """Return the fields that are printed when they were not given, with what is printed."""
+    result: list[tuple[str, Callable[[], Any]]] = []
+    for name, field in schema.properties.items():
+        if field.presence is Presence.ALWAYS:
+            result.append((name, partial(zero_value, field)))
+        elif field.presence is Presence.NULLABLE:
+            result.append((name, _none))
+    return result
+
+
+def _none() -> None:
+    return None
 
 
 def _compile(schema: Schema) -> Decoder:
@@ -251,7 +267,7 @@ def _later(schema: Schema) -> Decoder:
 def _compile_record(schema: Schema) -> Decoder:
     fields: dict[str, tuple[Decoder, bool]] = {}
     properties = schema.properties
-    always = [(name, field) for name, field in properties.items() if field.presence is Presence.ALWAYS]
+    always = _always_written(schema)
     preserve = schema.preserve_unknown_fields
 
     def field_of(name: str) -> tuple[Decoder, bool] | None:
@@ -280,9 +296,9 @@ def _compile_record(schema: Schema) -> Decoder:
             decoded = entry[0](item, findings)
             if decoded or (entry[1] and decoded is not None):
                 result[name] = decoded
-        for name, field in always:
+        for name, make in always:
             if name not in result:
-                result[name] = zero_value(field)
+                result[name] = make()
         return result
 
     return decode_record

@@ -24,6 +24,7 @@ class Presence(Enum):
     OMIT_EMPTY = "omit-empty"  #: an empty string, zero, false, list or map is left out
     OMIT_ZERO = "omit-zero"  #: an object whose fields are all empty is left out
     ALWAYS = "always"  #: written even when it was not given
+    NULLABLE = "nullable"  #: written as null when it was not given
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
