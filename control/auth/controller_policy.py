@@ -1,0 +1,227 @@
+"""What each controller may do: the rules of upstream's `system:controller:*` roles, keyed by ServiceAccount name.
+
+Source of the facts: kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy/controller_policy.go (v1.36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from control.auth.policy_rules import EVENTS
+
+_READ = "get list watch"
+
+CONTROLLER_RULES: Mapping[str, tuple[str, ...]] = {
+    "attachdetach-controller": (
+        "list watch | core | persistentvolumeclaims persistentvolumes",
+        f"{_READ} | core | nodes",
+        "patch update | core | nodes/status",
+        "list watch | core | pods",
+        EVENTS,
+        f"create delete {_READ} | storage.k8s.io | volumeattachments",
+        f"{_READ} | storage.k8s.io | csidrivers",
+        f"{_READ} | storage.k8s.io | csinodes",
+    ),
+    "certificate-controller": (
+        f"delete {_READ} | certificates.k8s.io | certificatesigningrequests",
+        "update | certificates.k8s.io | certificatesigningrequests/approval certificatesigningrequests/status",
+        "approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client-kubelet",
+        "sign | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client"
+        " kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown",
+        "create | authorization.k8s.io | subjectaccessreviews",
+        EVENTS,
+    ),
+    "clusterrole-aggregation-controller": (
+        f"escalate patch update {_READ} | rbac.authorization.k8s.io | clusterroles",
+    ),
+    "cronjob-controller": (
+        f"update {_READ} | batch | cronjobs",
+        f"create delete patch update {_READ} | batch | jobs",
+        "update | batch | cronjobs/status",
+        "update | batch | cronjobs/finalizers",
+        "delete list watch | core | pods",
+        EVENTS,
+    ),
+    "daemon-set-controller": (
+        f"{_READ} | apps extensions | daemonsets",
+        "update | apps extensions | daemonsets/status",
+        "update | apps extensions | daemonsets/finalizers",
+        "list watch | core | nodes",
+        "create delete list patch watch | core | pods",
+        "create | core | pods/binding",
+        f"create delete patch update {_READ} | apps | controllerrevisions",
+        EVENTS,
+    ),
+    "deployment-controller": (
+        f"update {_READ} | apps extensions | deployments",
+        "update | apps extensions | deployments/status",
+        "update | apps extensions | deployments/finalizers",
+        f"create delete patch update {_READ} | apps extensions | replicasets",
+        f"update {_READ} | core | pods",
+        EVENTS,
+    ),
+    "disruption-controller": (
+        f"{_READ} | apps extensions | deployments",
+        f"{_READ} | apps extensions | replicasets",
+        f"{_READ} | core | replicationcontrollers",
+        f"{_READ} | policy | poddisruptionbudgets",
+        f"{_READ} | apps | statefulsets",
+        "update | policy | poddisruptionbudgets/status",
+        "patch update | core | pods/status",
+        "get | * | */scale",
+        EVENTS,
+    ),
+    "endpoint-controller": (
+        f"{_READ} | core | pods services",
+        f"create delete update {_READ} | core | endpoints",
+        "create | core | endpoints/restricted",
+        EVENTS,
+    ),
+    "endpointslice-controller": (
+        f"{_READ} | core | nodes pods services",
+        "update | core | services/finalizers",
+        f"create delete update {_READ} | discovery.k8s.io | endpointslices",
+        EVENTS,
+    ),
+    "endpointslicemirroring-controller": (
+        f"{_READ} | core | endpoints services",
+        "update | core | services/finalizers",
+        "update | core | endpoints/finalizers",
+        f"create delete update {_READ} | discovery.k8s.io | endpointslices",
+        EVENTS,
+    ),
+    "ephemeral-volume-controller": (
+        f"{_READ} | core | pods",
+        "update | core | pods/finalizers",
+        f"create {_READ} | core | persistentvolumeclaims",
+        EVENTS,
+    ),
+    "expand-controller": (
+        f"patch update {_READ} | core | persistentvolumes",
+        "patch update | core | persistentvolumeclaims/status",
+        f"{_READ} | core | persistentvolumeclaims",
+        EVENTS,
+        "get | core | services",
+    ),
+    "generic-garbage-collector": (f"delete patch update {_READ} | * | *", EVENTS),
+    "horizontal-pod-autoscaler": (
+        f"{_READ} | autoscaling | horizontalpodautoscalers",
+        "update | autoscaling | horizontalpodautoscalers/status",
+        "get update | * | */scale",
+        "list watch | core | pods",
+        "list | metrics.k8s.io | pods",
+        "get list | custom.metrics.k8s.io | *",
+        "get list | external.metrics.k8s.io | *",
+        EVENTS,
+    ),
+    "job-controller": (
+        f"patch update {_READ} | batch | jobs",
+        "update | batch | jobs/status",
+        "update | batch | jobs/finalizers",
+        "create delete list patch watch | core | pods",
+        EVENTS,
+    ),
+    "legacy-service-account-token-cleaner": (
+        "get | core | configmaps | kube-apiserver-legacy-service-account-token-tracking",
+        "delete patch | core | secrets",
+    ),
+    "namespace-controller": (
+        f"delete {_READ} | core | namespaces",
+        "update | core | namespaces/finalize namespaces/status",
+        f"delete deletecollection {_READ} | * | *",
+    ),
+    "node-controller": (
+        f"delete patch update {_READ} | core | nodes",
+        "patch update | core | nodes/status",
+        "patch update | core | pods/status",
+        f"delete {_READ} | core | pods",
+        EVENTS,
+    ),
+    "persistent-volume-binder": (
+        f"create delete update {_READ} | core | persistentvolumes",
+        "update | core | persistentvolumes/status",
+        f"update {_READ} | core | persistentvolumeclaims",
+        "update | core | persistentvolumeclaims/status",
+        f"create delete {_READ} | core | pods",
+        f"{_READ} | storage.k8s.io | storageclasses",
+        "list watch | core | nodes",
+        EVENTS,
+        "watch | core | events",
+        "get | core | services",
+    ),
+    "pod-garbage-collector": (
+        "delete list watch | core | pods",
+        f"{_READ} | core | nodes",
+        "patch | core | pods/status",
+    ),
+    "pv-protection-controller": (f"update {_READ} | core | persistentvolumes", EVENTS),
+    "pvc-protection-controller": (
+        f"update {_READ} | core | persistentvolumeclaims",
+        f"{_READ} | core | pods",
+        EVENTS,
+    ),
+    "replicaset-controller": (
+        f"update {_READ} | apps extensions | replicasets",
+        "update | apps extensions | replicasets/status",
+        "update | apps extensions | replicasets/finalizers",
+        "create delete list patch watch | core | pods",
+        EVENTS,
+    ),
+    "replication-controller": (
+        f"update {_READ} | core | replicationcontrollers",
+        "update | core | replicationcontrollers/status",
+        "update | core | replicationcontrollers/finalizers",
+        "create delete list patch watch | core | pods",
+        EVENTS,
+    ),
+    "resource-claim-controller": (
+        f"{_READ} | core | pods",
+        "update | core | pods/finalizers",
+        f"create delete {_READ} | resource.k8s.io | resourceclaims",
+        "patch update | resource.k8s.io | resourceclaims resourceclaims/status",
+        "patch update | core | pods/status",
+        EVENTS,
+    ),
+    "resourcequota-controller": ("list watch | * | *", "update | core | resourcequotas/status", EVENTS),
+    "root-ca-cert-publisher": ("create update | core | configmaps", EVENTS),
+    "route-controller": ("list watch | core | nodes", "patch | core | nodes/status", EVENTS),
+    "service-account-controller": ("create | core | serviceaccounts", EVENTS),
+    "service-cidrs-controller": (
+        f"patch update {_READ} | networking.k8s.io | servicecidrs",
+        "patch update | networking.k8s.io | servicecidrs/finalizers",
+        "patch update | networking.k8s.io | servicecidrs/status",
+        f"{_READ} | networking.k8s.io | ipaddresses",
+        EVENTS,
+    ),
+    "service-controller": (
+        f"{_READ} | core | services",
+        "patch update | core | services/status",
+        "list watch | core | nodes",
+        EVENTS,
+    ),
+    "statefulset-controller": (
+        "list watch | core | pods",
+        f"{_READ} | apps | statefulsets",
+        "update | apps | statefulsets/status",
+        "update | apps | statefulsets/finalizers",
+        "create delete get patch update | core | pods",
+        f"create delete patch update {_READ} | apps | controllerrevisions",
+        f"create {_READ} | core | persistentvolumeclaims",
+        "delete update | core | persistentvolumeclaims",
+        "update | core | pods/finalizers",
+        EVENTS,
+    ),
+    "ttl-after-finished-controller": (f"delete {_READ} | batch | jobs", EVENTS),
+    "ttl-controller": ("list patch update watch | core | nodes", EVENTS),
+    "validatingadmissionpolicy-status-controller": (
+        f"{_READ} | admissionregistration.k8s.io | validatingadmissionpolicies",
+        "get patch update | admissionregistration.k8s.io | validatingadmissionpolicies/status",
+        EVENTS,
+    ),
+    "volumeattributesclass-protection-controller": (
+        f"{_READ} | core | persistentvolumeclaims",
+        f"{_READ} | core | persistentvolumes",
+        f"update {_READ} | storage.k8s.io | volumeattributesclasses",
+        EVENTS,
+    ),
+}
