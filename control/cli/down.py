@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -80,6 +79,11 @@ def clean_up(directory: ClusterDirectory, name: str, *, keep_volumes: bool) -> N
 
 def forget_kubeconfig(name: str) -> None:
     """Remove the cluster's entries from the user's kubeconfig, leaving all others."""
-    from control.client.kubeconfig import default_kubeconfig_path, remove_context
+    from control.client.kubeconfig import writable_path
 
-    remove_context(default_kubeconfig_path(os.environ), f"podling-{name}")
+    path = writable_path()
+    if path.exists():
+        from control.client.kubeconfig import remove_context
+        from control.credentials import context_name
+
+        remove_context(path, context_name(name))

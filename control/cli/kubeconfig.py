@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -19,9 +18,7 @@ def kubeconfig(
     """Merge the context podling-NAME into the kubeconfig that KUBECONFIG or the default names."""
     directory, config = get_cluster(name, data_dir)
     if print_only:
-        import yaml
-
-        print(yaml.safe_dump(json.loads(directory.admin_kubeconfig.read_text()), sort_keys=False), end="")
+        print(directory.admin_kubeconfig.read_text(), end="")
         return
     merge_kubeconfig(directory, config)
     print(f"Context podling-{name} is written and current.")

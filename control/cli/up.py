@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import signal
 import subprocess
@@ -262,11 +260,12 @@ def _last_line(directory: ClusterDirectory, process: str) -> str:
 
 def merge_kubeconfig(directory: ClusterDirectory, config: ClusterConfig) -> None:
     """Write the context `podling-<name>` into the user's kubeconfig and make it current."""
-    from control.client.kubeconfig import default_kubeconfig_path, merge_context
+    from control.client.kubeconfig import KubeconfigError, merge_context, writable_path
+    from control.credentials import admin_access, context_name
 
     try:
-        merge_context(default_kubeconfig_path(os.environ), json.loads(directory.admin_kubeconfig.read_text()))
-    except (OSError, ValueError) as error:
+        merge_context(writable_path(), context_name(config.name), admin_access(directory, config))
+    except (OSError, KubeconfigError) as error:
         raise CommandError(f"cannot write the kubeconfig ({error})", "podling kubeconfig --print shows it") from error
 
 

@@ -1,0 +1,53 @@
+"""Ports and ranges of a new cluster."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control.cli.failure import CommandError
+from control.cli.ranges import choose_port, choose_range, find_overlap, parse_routes
+
+ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
+docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+"""
+
+
+def test_the_first_free_port_is_chosen() -> None:
+    assert choose_port(6443, taken=[6443], is_free=lambda port: port != 6444) == 6445
+
+
+def test_no_free_port_is_told() -> None:
+    with pytest.raises(CommandError, match="no free port from 6443"):
+        choose_port(6443, taken=[], is_free=lambda port: False)
+
+
+def test_routes_are_read_without_the_default_route() -> None:
+    assert parse_routes(ROUTES) == ["172.17.0.0/16", "192.0.2.0/24"]
+
+
+networks = st.builds(
+    lambda address, prefix: str(ipaddress.IPv4Network((address, prefix), strict=False)),
+    st.integers(
+        min_value=int(ipaddress.IPv4Address("10.0.0.0")), max_value=int(ipaddress.IPv4Address("10.255.255.255"))
+    ),
+    st.integers(min_value=14, max_value=30),
+)
+
+
+@given(st.lists(networks, max_size=6))
+def test_a_chosen_range_overlaps_nothing(taken: list[str]) -> None:
+    try:
+        chosen = choose_range("10.244.0.0/16", taken)
+    except CommandError:
+        return
+    assert find_overlap(chosen, taken) is None
+
+
+def test_the_next_range_is_taken_when_the_first_is_in_use() -> None:
+    assert choose_range("10.244.0.0/16", ["10.244.3.0/24", "10.245.0.0/16"]) == "10.246.0.0/16"
