@@ -111,7 +111,7 @@ class EventRecorder:
             },
             "involvedObject": reference_to(regarding, field_path=field_path),
             "reason": reason,
-            "message": message[:1024],
+            "message": message,
             "source": source,
             "firstTimestamp": format_time(now),
             "lastTimestamp": format_time(now),

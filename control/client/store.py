@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from control.api.meta import object_key
+from control.api.meta import controller_of, object_key
 from control.api.objects import Object
 
 # Named here because inside the class `list` is a method.
@@ -17,6 +17,7 @@ IndexFunction = Callable[[Object], Iterable[str]]
 
 BY_NAMESPACE = "namespace"
 BY_OWNER = "owner"
+UNCONTROLLED = "uncontrolled"
 
 
 def _namespaces(obj: Object) -> Iterable[str]:
@@ -28,8 +29,16 @@ def _owner_uids(obj: Object) -> Iterable[str]:
     return (reference.get("uid", "") for reference in obj["metadata"].get("ownerReferences") or ())
 
 
+def _namespaces_if_uncontrolled(obj: Object) -> Iterable[str]:
+    return _namespaces(obj) if controller_of(obj) is None else ()
+
+
 class Store:
-    """A keyed collection. Indexes `BY_NAMESPACE` and `BY_OWNER` (owner uid) are always there."""
+    """A keyed collection.
+
+    Always there: the indexes `BY_NAMESPACE`, `BY_OWNER` (owner uid) and `UNCONTROLLED` (namespace, of the objects that
+    no controller owns).
+    """
 
     def __init__(self, objects: Iterable[Object] = ()) -> None:
         self._objects: dict[str, Object] = {}
@@ -37,6 +46,7 @@ class Store:
         self._indexes: dict[str, dict[str, dict[str, Object]]] = {}
         self.add_index(BY_NAMESPACE, _namespaces)
         self.add_index(BY_OWNER, _owner_uids)
+        self.add_index(UNCONTROLLED, _namespaces_if_uncontrolled)
         for obj in objects:
             self.put(obj)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from control.api.kinds import Kind
 from control.api.objects import Object
-from control.client.store import BY_OWNER, Store
+from control.client.store import BY_OWNER, UNCONTROLLED, Store
 
 
 class View:
@@ -39,6 +39,10 @@ class View:
     def owned_by(self, kind: Kind, uid: str) -> Iterable[Object]:
         """Return the objects of a kind with an owner reference to that uid."""
         return self.store(kind).by_index(BY_OWNER, uid)
+
+    def uncontrolled(self, kind: Kind, namespace: str) -> Iterable[Object]:
+        """Return the objects of a namespace that no controller owns: candidates for adoption."""
+        return self.store(kind).by_index(UNCONTROLLED, namespace)
 
 
 def _name(kind: Kind) -> tuple[str, str]:
