@@ -1,0 +1,83 @@
+"""Which address a Pod or node gets, what its links are called, and whether a range is free. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+
+from agent.network.netlink import Route
+
+LINK_NAME_LENGTH_MAX = 15
+
+
+def node_address(pod_cidr: str) -> str:
+    """The node's own address: the first of its Pod range."""
+    return str(IPv4Network(pod_cidr)[1])
+
+
+def choose_pod_ip(pod_cidr: str, used: frozenset[str], *, after: str = "") -> str | None:
+    """The next free address of the range, or None when it is full.
+
+    The search starts after the address given out last, so that a freed address rests as long as possible: its former
+    peers would otherwise talk to the wrong Pod.
+    """
+    network = IPv4Network(pod_cidr)
+    first, last = int(network.network_address) + 2, int(network.broadcast_address) - 1
+    count = last - first + 1
+    if count <= 0:
+        return None
+    start = int(IPv4Address(after)) + 1 if after and IPv4Address(after) in network else first
+    for step in range(count):
+        candidate = str(IPv4Address(first + (start - first + step) % count))
+        if candidate not in used:
+            return candidate
+    return None
+
+
+def cluster_tag(cluster: str) -> str:
+    """Four characters that tell the links of one cluster from those of another on the same host."""
+    return hashlib.sha256(cluster.encode()).hexdigest()[:4]
+
+
+def pod_link_name(cluster: str, pod_ip: str) -> str:
+    """Name of the host's end of a Pod's veth: `pod<cluster><address in hex>`, all a link name can hold."""
+    return f"pod{cluster_tag(cluster)}{int(IPv4Address(pod_ip)):08x}"
+
+
+def node_link_name(cluster: str, node_ip: str) -> str:
+    """Name of the link that holds a node's address."""
+    return f"nod{cluster_tag(cluster)}{int(IPv4Address(node_ip)):08x}"
+
+
+def parse_link_name(cluster: str, name: str) -> tuple[str, str] | None:
+    """Read back (`pod` or `nod`, address) of a link of this cluster; None for any other link."""
+    tag, digits = cluster_tag(cluster), name[7:]
+    if len(name) != LINK_NAME_LENGTH_MAX or name[:3] not in ("pod", "nod") or name[3:7] != tag:
+        return None
+    try:
+        return name[:3], str(IPv4Address(int(digits, 16)))
+    except ValueError:
+        return None
+
+
+def pod_hardware_address(pod_ip: str) -> str:
+    """A stable, locally administered MAC address for the Pod's end."""
+    return "0a:58:" + ":".join(f"{byte:02x}" for byte in IPv4Address(pod_ip).packed)
+
+
+def find_overlap(
+    cidr: str, routes: Iterable[Route], link_names: Mapping[int, str], *, cluster: str
+) -> tuple[IPv4Network, str] | None:
+    """The first route of the host that overlaps the range and is not this cluster's, with its link's name.
+
+    The default route overlaps everything and claims nothing.
+    """
+    network = IPv4Network(cidr)
+    for route in routes:
+        if not route.destination.prefixlen or not route.destination.overlaps(network):
+            continue
+        name = link_names.get(route.link_index, "?")
+        if parse_link_name(cluster, name) is None:
+            return route.destination, name
+    return None

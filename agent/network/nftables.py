@@ -1,0 +1,90 @@
+"""The cluster's nft table, and the accept rules in Docker's chain: rendered purely, applied in one transaction.
+
+All nodes of a cluster on one host share the table. Docker sets the policy of FORWARD to DROP and offers DOCKER-USER for
+exceptions: the two rules there, marked with the cluster's comment, are the only ones outside the table.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+from agent.network.protocol import NetworkError
+
+COMMAND_SECONDS_MAX = 30
+
+
+def table_name(cluster: str) -> str:
+    """Name of the cluster's table, and the comment of its rules elsewhere."""
+    return f"podling-{cluster}"
+
+
+def render_masquerade(cluster: str, cluster_cidr: str) -> str:
+    """What leaves the Pod range for elsewhere takes the host's address. Replaces this chain only."""
+    table = table_name(cluster)
+    return (
+        f"add table ip {table}\n"
+        f"add chain ip {table} outbound {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
+        f"flush chain ip {table} outbound\n"
+        f"add rule ip {table} outbound ip saddr {cluster_cidr} ip daddr != {cluster_cidr} masquerade\n"
+    )
+
+
+def render_removal(cluster: str) -> str:
+    """Removes the table whether or not it exists: `add` first, so that `delete` cannot fail."""
+    table = table_name(cluster)
+    return f"add table ip {table}\ndelete table ip {table}\n"
+
+
+def forward_rules(cluster: str, cluster_cidr: str) -> list[list[str]]:
+    """The rules, as iptables arguments, that let Pod traffic through Docker's FORWARD policy."""
+    comment = ["-m", "comment", "--comment", table_name(cluster), "-j", "ACCEPT"]
+    return [["-s", cluster_cidr, *comment], ["-d", cluster_cidr, *comment]]
+
+
+def apply_ruleset(text: str) -> None:
+    """Apply a ruleset as one transaction. Raises NetworkError with nft's words."""
+    _run(["nft", "-f", "-"], text)
+
+
+def ensure_forwarding(cluster: str, cluster_cidr: str) -> None:
+    """Insert the accept rules where they are missing. Without iptables on the host nobody set a policy with it."""
+    chain = _forward_chain()
+    if chain is None:
+        return
+    for rule in forward_rules(cluster, cluster_cidr):
+        if not _succeeds(["iptables", "-w", "-C", chain, *rule]):
+            _run(["iptables", "-w", "-I", chain, *rule])
+
+
+def remove_forwarding(cluster: str, cluster_cidr: str) -> None:
+    """Delete the accept rules, as often as they are there."""
+    chain = _forward_chain()
+    if chain is None:
+        return
+    for rule in forward_rules(cluster, cluster_cidr):
+        while _succeeds(["iptables", "-w", "-D", chain, *rule]):
+            pass
+
+
+def _forward_chain() -> str | None:
+    if shutil.which("iptables") is None:
+        return None
+    return "DOCKER-USER" if _succeeds(["iptables", "-w", "-n", "-L", "DOCKER-USER"]) else "FORWARD"
+
+
+def _succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, timeout=COMMAND_SECONDS_MAX, check=False).returncode == 0
+
+
+def _run(command: list[str], text: str = "") -> None:
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+        )
+    except FileNotFoundError as error:
+        raise NetworkError(f"cannot set firewall rules: {command[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise NetworkError(f"cannot set firewall rules: {command[0]} did not finish") from error
+    if done.returncode:
+        raise NetworkError(f"cannot set firewall rules: {command[0]}: {done.stderr.strip()}")
