@@ -34,7 +34,8 @@ def find_network(text: str) -> Network | None:
         return None
     bits = int(length)
     if ":" in head and address.version == 4:
-        bits -= 96
+        # A mapped address with a short prefix is a network of IPv6.
+        address, bits = (address, bits - 96) if bits >= 96 else (ipaddress.IPv6Address(head), bits)
     if not 0 <= bits <= address.max_prefixlen:
         return None
     return ipaddress.ip_network(f"{address}/{bits}", strict=False)
