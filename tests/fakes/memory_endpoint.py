@@ -133,7 +133,8 @@ class MemoryEndpoint:
         if wanted and wanted != old["metadata"]["resourceVersion"]:
             raise conflict(key[0], key[1], key[3], MODIFIED_DETAIL)
         if subresource == "status":
-            obj = {**old, "status": obj.get("status", {})}
+            metadata = {**old["metadata"], "annotations": obj["metadata"].get("annotations", {})}
+            obj = {**old, "metadata": metadata, "status": obj.get("status", {})}
         obj = copy_object(obj)
         obj["metadata"]["uid"] = old["metadata"]["uid"]
         return self._store(key, old, obj)
