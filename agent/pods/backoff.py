@@ -34,6 +34,13 @@ class Backoff:
         """Seconds that are left of the delay after something that happened at `event_at`."""
         return max(0.0, self.delay_seconds(key, event_at) - (now - event_at).total_seconds())
 
+    def remaining_since_update(self, key: str, now: datetime) -> float:
+        """Seconds that are left of the delay after the last `record`."""
+        entry = self._entries.get(key)
+        if entry is None or self._is_expired(entry, now):
+            return 0.0
+        return max(0.0, entry.delay_seconds - (now - entry.updated_at).total_seconds())
+
     def record(self, key: str, event_at: datetime, now: datetime) -> None:
         """Note another try after the failure at `event_at`: the next delay is twice as long."""
         entry = self._entries.get(key)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from agent.pods.actions import Action, KillContainer, RemoveContainer, RemoveSandbox, StopSandbox
 from agent.pods.compute_actions import stop_actions
 from agent.pods.observed import ObservedPod
-from agent.pods.pod_spec import init_containers, is_sidecar
+from agent.pods.pod_spec import grace_period_seconds, init_containers, is_sidecar
 from control.api.objects import ReadOnlyObject
 from control.api.timestamps import parse_time
 
@@ -32,6 +32,11 @@ def deletion_deadline(pod: ReadOnlyObject, *, first_seen: datetime, removed: boo
     # deletionTimestamp is cut to seconds; the fraction belongs to the container.
     accepted = parse_time(metadata["deletionTimestamp"]) + timedelta(seconds=1)
     return max(earliest, min(accepted, first_seen + timedelta(seconds=grace)))
+
+
+def stop_deadline(pod: ReadOnlyObject, *, first_seen: datetime) -> datetime:
+    """When containers of a Pod that must stop but stays in the API are killed."""
+    return first_seen + timedelta(seconds=grace_period_seconds(pod))
 
 
 def compute_termination(pod: ReadOnlyObject, observed: ObservedPod, deadline: datetime, now: datetime) -> list[Action]:

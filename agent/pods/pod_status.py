@@ -171,7 +171,7 @@ def _conditions(
     foreign = [condition for condition in old_conditions if condition.get("type") not in OWN_CONDITIONS]
     return [
         *foreign,
-        *(_condition(pod, old_conditions, type, verdict, inputs) for type, verdict in computed),
+        *(_condition(pod, old_conditions, name, verdict, inputs) for name, verdict in computed),
     ]
 
 
@@ -224,12 +224,12 @@ def _ready(
         return containers_ready
     messages = []
     for gate in pod["spec"].get("readinessGates") or ():
-        type = gate["conditionType"]
-        condition = find_condition(conditions, type)
+        name = gate["conditionType"]
+        condition = find_condition(conditions, name)
         if condition is None:
-            messages.append(f'corresponding condition of pod readiness gate "{type}" does not exist.')
+            messages.append(f'corresponding condition of pod readiness gate "{name}" does not exist.')
         elif condition.get("status") != "True":
-            messages.append(f'the status of pod readiness gate "{type}" is not "True", but {condition.get("status")}')
+            messages.append(f'the status of pod readiness gate "{name}" is not "True", but {condition.get("status")}')
     if messages:
         return False, "ReadinessGatesNotReady", ", ".join(messages)
     return True, "", ""

@@ -1,0 +1,327 @@
+"""Starting one container: image, configuration, create, start, post-start hook; each obstacle in the kubelet's words.
+
+Called by the executor for `StartContainer`. The order, the reasons and the Event texts are those of the kubelet's
+startContainer (pkg/kubelet/kuberuntime/kuberuntime_container.go, v1.36).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from agent.pods.actions import StartContainer
+from agent.pods.backoff import Backoff, restart_key
+from agent.pods.container_cache import ContainerCache
+from agent.pods.environment import (
+    ConfigurationError,
+    EnvironmentInputs,
+    Reference,
+    environment_references,
+    expand_all,
+    make_environment,
+)
+from agent.pods.field_reference import NodeFacts
+from agent.pods.hooks import HookError, HookRunner
+from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest, with_default_tag
+from agent.pods.observed import ObservedSandbox
+from agent.pods.pod_files import PodFiles
+from agent.pods.pod_record import PodRecord
+from agent.pods.pod_spec import find_container, is_host_network
+from agent.pods.registry_credentials import credentials_from_secrets
+from agent.runtime.identity import NodeIdentity, container_labels, container_name, parse_identity, spec_hash
+from agent.runtime.protocol import (
+    ContainerState,
+    ImageNotFoundError,
+    ImageRecord,
+    NameConflictError,
+    RegistryCredentials,
+    Runtime,
+    RuntimeFailure,
+)
+from agent.runtime.translate import ContainerRequest, HostLimits, container_create_body, run_as_root_error
+from agent.volumes.protocol import ObjectSource, VolumeError, VolumeManager
+from control.api.clock import Clock
+from control.api.objects import ReadOnlyObject
+
+CONFIGURATION_RETRY_SECONDS = 5.0
+VOLUME_RETRY_SECONDS = 1.0
+QUICK_EXIT_SECONDS = 5.0
+
+
+class StartFailure(Exception):  # noqa: N818 - an obstacle, not a defect
+    """The container cannot run now: a waiting reason and its message. `retry_seconds` None waits for an event."""
+
+    def __init__(self, reason: str, message: str, retry_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry_seconds = retry_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedContainer:
+    """Everything that is known before the engine is asked."""
+
+    container: ReadOnlyObject
+    image: ImageRecord
+    request: ContainerRequest
+    sandbox: ObservedSandbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarterSettings:
+    """What containers are made with, besides their Pod."""
+
+    owner: NodeIdentity
+    host: HostLimits
+    node_facts: NodeFacts
+    host_ip: Callable[[], str]
+
+
+class ContainerStarter:
+    """Starts containers."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        cache: ContainerCache,
+        images: ImagePulls,
+        volumes: VolumeManager,
+        files: PodFiles,
+        objects: ObjectSource,
+        services: Callable[[], Sequence[ReadOnlyObject]],
+        hooks: HookRunner,
+        backoff: Backoff,
+        record: Callable[..., None],
+        clock: Clock,
+        settings: StarterSettings,
+    ) -> None:
+        self._runtime = runtime
+        self._cache = cache
+        self._images = images
+        self._volumes = volumes
+        self._files = files
+        self._objects = objects
+        self._services = services
+        self._hooks = hooks
+        self._backoff = backoff
+        self._record = record
+        self._clock = clock
+        self._settings = settings
+
+    async def prepare(
+        self, pod_record: PodRecord, action: StartContainer, sandbox: ObservedSandbox
+    ) -> PreparedContainer:
+        """Mount, find the image and configure. Raises StartFailure, ImagePendingError."""
+        pod = pod_record.pod
+        container = find_container(pod, action.container_name)
+        assert container is not None
+        await self._mount_volumes(pod_record)
+        image = await self._ensure_image(pod_record, container, action)
+        try:
+            root_error = run_as_root_error(pod, container, str(image.config.get("User") or ""))
+            if root_error:
+                raise ConfigurationError(root_error)
+            request = await self._configure(pod_record, container, action.attempt, image, sandbox)
+        except (ConfigurationError, VolumeError) as error:
+            self._event(pod, container, "Warning", "Failed", f"Error: {error}")
+            reason = "CreateContainerConfigError"
+            raise StartFailure(reason, str(error), CONFIGURATION_RETRY_SECONDS) from error
+        return PreparedContainer(container=container, image=image, request=request, sandbox=sandbox)
+
+    async def start(self, pod_record: PodRecord, action: StartContainer, prepared: PreparedContainer) -> None:
+        """Create and start. Raises StartFailure, ImageNotFoundError (the image vanished)."""
+        pod, container = pod_record.pod, prepared.container
+        self._note_restart(pod_record, action)
+        container_id = await self._create(pod, action, prepared)
+        self._event(pod, container, "Normal", "Created", "Container created")
+        try:
+            await self._runtime.start_container(container_id)
+        except RuntimeFailure as error:
+            await self._cache.refresh(container_id)
+            if error.reason not in ("RunContainerError", "StartError"):
+                raise
+            self._event(pod, container, "Warning", "Failed", f"Error: {error}")
+            raise StartFailure("RunContainerError", str(error), 0.0) from error
+        self._event(pod, container, "Normal", "Started", "Container started")
+        await self._cache.refresh(container_id)
+        await self._post_start(pod_record, container, container_id)
+
+    async def stop_signal(self, container: ReadOnlyObject | None, container_id: str) -> str:
+        """The container's own stop signal, the image's, or SIGTERM."""
+        if container is not None and (container.get("lifecycle") or {}).get("stopSignal"):
+            return str(container["lifecycle"]["stopSignal"])
+        record = self._cache.find(container_id)
+        image = await self._images.find_by_id(record.image_id) if record is not None else None
+        return str((image.config.get("StopSignal") if image is not None else None) or "SIGTERM")
+
+    def hint_at_process_sharing(self, pod_record: PodRecord, name: str) -> None:
+        """Some programs insist on being process 1. Say so once when a container of a sharing Pod ends at once."""
+        pod = pod_record.pod
+        newest = pod_record.observe(self._cache).find(name)
+        if newest is None or name in pod_record.hinted or not pod["spec"].get("shareProcessNamespace"):
+            return
+        record = newest.record
+        if record.started_at is None or record.finished_at is None or record.exit_code == 0:
+            return
+        if (record.finished_at - record.started_at).total_seconds() < QUICK_EXIT_SECONDS:
+            pod_record.hinted.add(name)
+            message = (
+                f"Container {name} exits right after its start. The Pod's containers share one process namespace; a "
+                "program that must be process 1 (init, systemd, s6) needs `shareProcessNamespace: false` in its Pod."
+            )
+            self._event(pod, {"name": name}, "Warning", "SharedProcessNamespace", message)
+
+    def begin_mount(self, pod_record: PodRecord) -> None:
+        """Mount the Pod's volumes beside its sandbox; a failure shows when the first container needs them."""
+        if pod_record.volumes is None and pod_record.mounting is None:
+            pod_record.mounting = asyncio.ensure_future(self._volumes.mount_all(pod_record.pod))
+            pod_record.mounting.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    # --- before the engine --------------------------------------------------------------------------------------------
+
+    async def _mount_volumes(self, pod_record: PodRecord) -> None:
+        if pod_record.volumes is not None:
+            return
+        self.begin_mount(pod_record)
+        assert pod_record.mounting is not None
+        try:
+            pod_record.volumes = await asyncio.shield(pod_record.mounting)
+        except VolumeError as error:
+            self._record(pod_record.pod, "Warning", "FailedMount", str(error))
+            raise StartFailure("ContainerCreating", "", VOLUME_RETRY_SECONDS) from error
+        finally:
+            if pod_record.mounting.done():
+                pod_record.mounting = None
+
+    async def _ensure_image(
+        self, pod_record: PodRecord, container: ReadOnlyObject, action: StartContainer
+    ) -> ImageRecord:
+        pod = pod_record.pod
+
+        async def credentials() -> Sequence[RegistryCredentials]:
+            return await self._credentials(pod, str(container.get("image", "")))
+
+        request = ImageRequest(
+            pod=pod,
+            container=container,
+            attempt=action.attempt,
+            credentials=credentials,
+            record=partial(self._event, pod, container),
+            wake=pod_record.wake,
+        )
+        try:
+            return await self._images.ensure(request)
+        except ImageProblemError as problem:
+            self._event(pod, container, "Warning", "Failed", f"Error: {problem.reason}")
+            raise StartFailure(problem.reason, problem.message, problem.retry_seconds) from problem
+
+    async def _credentials(self, pod: ReadOnlyObject, image: str) -> Sequence[RegistryCredentials]:
+        namespace = pod["metadata"]["namespace"]
+        names = [item.get("name", "") for item in pod["spec"].get("imagePullSecrets") or ()]
+        secrets = [await self._objects.get_secret(namespace, name) for name in names if name]
+        return credentials_from_secrets([secret for secret in secrets if secret is not None], image)
+
+    async def _configure(
+        self,
+        pod_record: PodRecord,
+        container: ReadOnlyObject,
+        attempt: int,
+        image: ImageRecord,
+        sandbox: ObservedSandbox,
+    ) -> ContainerRequest:
+        pod, settings = pod_record.pod, self._settings
+        host_ip = settings.host_ip()
+        pod_ip = host_ip if is_host_network(pod) else sandbox.ip
+        inputs = EnvironmentInputs(
+            objects=await self._read_references(pod, environment_references(container)),
+            services=self._services(),
+            pod_ip=pod_ip,
+            host_ip=host_ip,
+            node=settings.node_facts,
+        )
+        environment = make_environment(pod, container, inputs)
+        mounts = self._volumes.container_mounts(pod, container, pod_record.volumes or {}, environment)
+        files = await asyncio.to_thread(self._files.container_mounts, pod, container, attempt=attempt, pod_ip=pod_ip)
+        return ContainerRequest(
+            pod=pod,
+            container=container,
+            image=with_default_tag(str(container.get("image", ""))),
+            sandbox_id=sandbox.id,
+            labels=container_labels(settings.owner, pod, container, attempt=attempt, sandbox_id=sandbox.id),
+            host=settings.host,
+            environment=list(environment.items()),
+            command=expand_all(container.get("command") or (), environment),
+            args=expand_all(container.get("args") or (), environment),
+            mounts=[*mounts, *files],
+        )
+
+    async def _read_references(
+        self, pod: ReadOnlyObject, references: Sequence[Reference]
+    ) -> dict[Reference, ReadOnlyObject | None]:
+        namespace = pod["metadata"]["namespace"]
+        found: dict[Reference, ReadOnlyObject | None] = {}
+        for reference in references:
+            read: Any = self._objects.get_config_map if reference.kind == "configmap" else self._objects.get_secret
+            found[reference] = await read(namespace, reference.name)
+        return found
+
+    # --- the engine ---------------------------------------------------------------------------------------------------
+
+    def _note_restart(self, pod_record: PodRecord, action: StartContainer) -> None:
+        """Every start after an exit doubles the delay of the next."""
+        newest = pod_record.observe(self._cache).find(action.container_name)
+        if newest is not None and newest.is_exited and newest.attempt < action.attempt:
+            key = restart_key(pod_record.uid, action.container_name)
+            self._backoff.record(key, newest.finished_at, self._clock.now())
+
+    async def _create(self, pod: ReadOnlyObject, action: StartContainer, prepared: PreparedContainer) -> str:
+        """Create under the name that is the lock; a container that stands there already is adopted if it fits."""
+        name = container_name(pod, action.container_name, action.attempt)
+        body = container_create_body(prepared.request)
+        try:
+            return await self._runtime.create_container(name, body)
+        except NameConflictError:
+            existing = await self._runtime.inspect_container(name)
+            identity = parse_identity(existing.labels)
+            if (
+                identity is not None
+                and existing.state is ContainerState.CREATED
+                and existing.exit_code == 0
+                and identity.sandbox_id == prepared.sandbox.id
+                and identity.spec_hash == spec_hash(prepared.container)
+            ):
+                return existing.id
+            await self._runtime.remove_container(existing.id)
+            self._cache.forget(existing.id)
+            return await self._runtime.create_container(name, body)
+        except ImageNotFoundError:
+            self._images.forget_image(prepared.request.image)
+            raise
+        except RuntimeFailure as error:
+            if error.retryable:
+                raise
+            self._event(pod, prepared.container, "Warning", "Failed", f"Error: {error}")
+            raise StartFailure("CreateContainerError", str(error), CONFIGURATION_RETRY_SECONDS) from error
+
+    async def _post_start(self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str) -> None:
+        try:
+            await self._hooks.post_start(pod_record, container, container_id)
+        except HookError as error:
+            self._event(pod_record.pod, container, "Warning", "FailedPostStartHook", str(error))
+            self._event(pod_record.pod, container, "Normal", "Killing", "FailedPostStartHook")
+            await self._runtime.kill_container(container_id)
+            raise StartFailure("PostStartHookError", str(error), 0.0) from error
+
+    def _event(self, pod: ReadOnlyObject, container: ReadOnlyObject, type: str, reason: str, message: str) -> None:
+        name = container["name"]
+        listed = "initContainers" if _is_init(pod, name) else "containers"
+        self._record(pod, type, reason, message, field_path=f"spec.{listed}{{{name}}}")
+
+
+def _is_init(pod: ReadOnlyObject, name: str) -> bool:
+    return any(container["name"] == name for container in pod["spec"].get("initContainers") or ())

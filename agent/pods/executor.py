@@ -1,0 +1,325 @@
+"""Carries out a Pod's actions on the engine, the network and the volumes. Decides nothing.
+
+One `PodExecutor` serves all workers. Each call returns what it learnt as an `Outcome`: obstacles become waiting reasons
+and Events in the kubelet's words; an error of the engine itself rises to the worker, which retries. Every step may
+have happened before (a crash, a lost answer): names are create-once locks and a container that fits is adopted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from agent.network.protocol import NetworkError, PodAddress, PodNetwork
+from agent.pods.actions import (
+    Action,
+    BackOff,
+    CreateSandbox,
+    KillContainer,
+    RemoveContainer,
+    RemoveSandbox,
+    StartContainer,
+    StartSandbox,
+    StopContainer,
+    StopSandbox,
+    WakeAfter,
+)
+from agent.pods.container_cache import ContainerCache
+from agent.pods.container_start import ContainerStarter, StartFailure
+from agent.pods.go_duration import format_duration
+from agent.pods.hooks import HookRunner
+from agent.pods.image_pull import ImagePendingError
+from agent.pods.observed import Stopping
+from agent.pods.pod_record import PodRecord
+from agent.pods.pod_spec import describe_pod, find_container, is_host_network
+from agent.pods.pod_status import Waiting
+from agent.runtime.identity import NodeIdentity, sandbox_labels, sandbox_name
+from agent.runtime.protocol import (
+    ContainerNotFoundError,
+    ContainerState,
+    ImageNotFoundError,
+    NameConflictError,
+    Runtime,
+    RuntimeFailure,
+)
+from agent.runtime.translate import HostLimits, SandboxRequest, network_sysctls, sandbox_create_body
+from control.api.clock import Clock
+from control.api.objects import ReadOnlyObject
+
+SANDBOX_RETRY_SECONDS = 1.0
+
+RecordEvent = Callable[..., None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What carrying out actions brought: when to look again, and whether something stood in the way."""
+
+    wake_seconds: float | None = None
+    failed: bool = False
+
+    def wake_after(self, seconds: float) -> None:
+        """Look again after that long, or earlier if something else asks for it."""
+        self.wake_seconds = seconds if self.wake_seconds is None else min(self.wake_seconds, seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorSettings:
+    """What every sandbox is made with. `in_flight_max` bounds Pods that start at the same time."""
+
+    owner: NodeIdentity
+    pause_image: str
+    host: HostLimits
+    node_ip: Callable[[], str]
+    in_flight_max: int = 6
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One of the few places for Pods that start; held lazily, given up while something is waited for."""
+
+    slots: asyncio.Semaphore
+    held: bool = field(default=False)
+
+    async def acquire(self) -> None:
+        if not self.held:
+            await self.slots.acquire()
+            self.held = True
+
+    def release(self) -> None:
+        if self.held:
+            self.slots.release()
+            self.held = False
+
+
+class PodExecutor:
+    """Applies actions."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        network: PodNetwork,
+        cache: ContainerCache,
+        starter: ContainerStarter,
+        hooks: HookRunner,
+        record: RecordEvent,
+        clock: Clock,
+        settings: ExecutorSettings,
+    ) -> None:
+        self._runtime = runtime
+        self._network = network
+        self._cache = cache
+        self._starter = starter
+        self._hooks = hooks
+        self._record = record
+        self._clock = clock
+        self._settings = settings
+        self._slots = asyncio.Semaphore(settings.in_flight_max)
+        self._reserved: dict[str, str] = {}
+
+    async def execute(self, pod_record: PodRecord, actions: Sequence[Action]) -> Outcome:
+        """Carry out the actions in order. Raises RuntimeFailure and NetworkError for what a retry may mend."""
+        outcome = Outcome()
+        slot = _Slot(self._slots)
+        try:
+            for action in _batches(actions):
+                if isinstance(action, list):
+                    await asyncio.gather(*(self._apply(pod_record, one, outcome, slot) for one in action))
+                else:
+                    await self._apply(pod_record, action, outcome, slot)
+        finally:
+            slot.release()
+        return outcome
+
+    async def _apply(self, pod_record: PodRecord, action: Action, outcome: Outcome, slot: _Slot) -> None:
+        match action:
+            case CreateSandbox():
+                await slot.acquire()
+                self._starter.begin_mount(pod_record)
+                await self._create_sandbox(pod_record, action)
+            case StartSandbox():
+                await slot.acquire()
+                await self._start_sandbox(pod_record, action.sandbox_id, action.ip)
+            case StartContainer():
+                await self._start_container(pod_record, action, outcome, slot)
+            case StopContainer():
+                self._stop_container(pod_record, action, outcome)
+            case KillContainer():
+                await self._kill(action.container_id)
+            case StopSandbox():
+                await self._stop_sandbox(action.sandbox_id, action.ip)
+            case RemoveContainer():
+                await self._remove(action.container_id)
+            case RemoveSandbox():
+                await self._stop_sandbox(action.sandbox_id, action.ip)
+                await self._remove(action.sandbox_id)
+            case BackOff():
+                self._back_off(pod_record, action, outcome)
+            case WakeAfter():
+                outcome.wake_after(action.seconds)
+
+    # --- sandbox ------------------------------------------------------------------------------------------------------
+
+    async def _create_sandbox(self, pod_record: PodRecord, action: CreateSandbox) -> None:
+        """Create, start and wire. The address is chosen first and travels as a label: the record of its allocation."""
+        pod = pod_record.pod
+        name = sandbox_name(pod, action.attempt)
+        address = None if is_host_network(pod) else self._reserve_address(name)
+        try:
+            labels = sandbox_labels(
+                self._settings.owner, pod, attempt=action.attempt, pod_ip=address.ip if address else ""
+            )
+            request = SandboxRequest(pod=pod, image=self._settings.pause_image, labels=labels, host=self._settings.host)
+            body = sandbox_create_body(request)
+            if address is not None:
+                self._network.configure_sandbox(body, address)
+            try:
+                sandbox_id = await self._runtime.create_container(name, body)
+            except NameConflictError:
+                # A former try got this far. Its address may be taken meanwhile, so it is not used.
+                existing = await self._runtime.inspect_container(name)
+                await self._runtime.remove_container(existing.id)
+                sandbox_id = await self._runtime.create_container(name, body)
+            await self._start_sandbox(pod_record, sandbox_id, address.ip if address else "")
+        except (RuntimeFailure, NetworkError) as error:
+            message = f"Failed to create pod sandbox: {error}"
+            self._record(pod, "Warning", "FailedCreatePodSandBox", message)
+            raise
+        finally:
+            self._reserved.pop(name, None)
+
+    def _reserve_address(self, name: str) -> PodAddress:
+        address = self._network.choose_address(self._cache.used_addresses() | frozenset(self._reserved.values()))
+        self._reserved[name] = address.ip
+        return address
+
+    async def _start_sandbox(self, pod_record: PodRecord, sandbox_id: str, ip: str) -> None:
+        record = self._cache.find(sandbox_id)
+        if record is None or record.state is not ContainerState.RUNNING:
+            await self._runtime.start_container(sandbox_id)
+            record = await self._cache.refresh(sandbox_id)
+        if record is None or record.state is not ContainerState.RUNNING:
+            raise RuntimeFailure("the pause container exited at once")
+        if ip:
+            address = PodAddress(ip=ip, node_ip=self._settings.node_ip())
+            await self._network.attach(record.pid, address, network_sysctls(pod_record.pod))
+        pod_record.attached.add(sandbox_id)
+
+    async def _stop_sandbox(self, sandbox_id: str, ip: str) -> None:
+        record = self._cache.find(sandbox_id)
+        if record is not None and record.state is ContainerState.RUNNING:
+            await self._runtime.kill_container(sandbox_id)
+            await self._settle(sandbox_id)
+        if ip and ip not in self._cache.used_addresses() and ip not in self._reserved.values():
+            await self._network.detach(PodAddress(ip=ip, node_ip=self._settings.node_ip()))
+
+    async def _settle(self, container_id: str) -> None:
+        """See the end of a killed container; the `die` event does the same, later."""
+        record = await self._cache.refresh(container_id)
+        for _ in range(20):
+            if record is None or record.state is not ContainerState.RUNNING:
+                return
+            await self._clock.sleep(0.01)
+            record = await self._cache.refresh(container_id)
+
+    # --- containers ---------------------------------------------------------------------------------------------------
+
+    async def _start_container(
+        self, pod_record: PodRecord, action: StartContainer, outcome: Outcome, slot: _Slot
+    ) -> None:
+        """Start one container; an obstacle concerns this container alone."""
+        name = action.container_name
+        sandbox = pod_record.observe(self._cache).sandbox
+        if sandbox is None or not sandbox.is_ready:
+            return
+        try:
+            prepared = await self._starter.prepare(pod_record, action, sandbox)
+            await slot.acquire()
+            await self._starter.start(pod_record, action, prepared)
+        except ImagePendingError:
+            slot.release()
+            pod_record.waiting.pop(name, None)
+        except StartFailure as failure:
+            pod_record.waiting[name] = Waiting(reason=failure.reason, message=failure.message)
+            outcome.failed = True
+            if failure.retry_seconds is not None:
+                outcome.wake_after(failure.retry_seconds)
+        except ImageNotFoundError:
+            outcome.wake_after(0.0)
+        else:
+            pod_record.waiting.pop(name, None)
+
+    def _stop_container(self, pod_record: PodRecord, action: StopContainer, outcome: Outcome) -> None:
+        """Begin to stop: the hook and the signal run on their own, the deadline is remembered."""
+        deadline = self._clock.now() + timedelta(seconds=action.grace_seconds)
+        pod_record.stopping[action.container_id] = Stopping(deadline=deadline)
+        outcome.wake_after(action.grace_seconds)
+        container = find_container(pod_record.pod, action.container_name)
+        self._record(
+            pod_record.pod,
+            "Normal",
+            "Killing",
+            action.cause,
+            field_path=field_path(pod_record.pod, action.container_name),
+        )
+        pod_record.spawn(self._signal(pod_record, container, action))
+
+    async def _signal(self, pod_record: PodRecord, container: ReadOnlyObject | None, action: StopContainer) -> None:
+        if container is not None:
+            await self._hooks.pre_stop(pod_record, container, action.container_id, action.grace_seconds)
+        try:
+            signal = await self._starter.stop_signal(container, action.container_id)
+            await self._runtime.kill_container(action.container_id, signal)
+        except ContainerNotFoundError:
+            pass
+        except RuntimeFailure:
+            # The deadline follows: SIGKILL.
+            pod_record.wake()
+
+    async def _kill(self, container_id: str) -> None:
+        await self._runtime.kill_container(container_id)
+        await self._settle(container_id)
+
+    async def _remove(self, container_id: str) -> None:
+        await self._runtime.remove_container(container_id)
+        self._cache.forget(container_id)
+
+    def _back_off(self, pod_record: PodRecord, action: BackOff, outcome: Outcome) -> None:
+        pod, name = pod_record.pod, action.container_name
+        waiting = Waiting(
+            reason="CrashLoopBackOff",
+            message=f"back-off {format_duration(action.delay_seconds)} restarting failed container={name} "
+            f"pod={describe_pod(pod)}",
+        )
+        if pod_record.waiting.get(name) != waiting:
+            message = f"Back-off restarting failed container {name} in pod {describe_pod(pod)}"
+            self._record(pod, "Warning", "BackOff", message, field_path=field_path(pod, name))
+            self._starter.hint_at_process_sharing(pod_record, name)
+        pod_record.waiting[name] = waiting
+        outcome.wake_after(action.remaining_seconds)
+
+
+def field_path(pod: ReadOnlyObject, container_name: str) -> str:
+    """`spec.containers{nginx}`: how Events name a container."""
+    for name in ("initContainers", "containers"):
+        if any(container["name"] == container_name for container in pod["spec"].get(name) or ()):
+            return f"spec.{name}{{{container_name}}}"
+    return ""
+
+
+def _batches(actions: Sequence[Action]) -> list[Action | list[Action]]:
+    """Neighbours that do not depend on each other go together: kills, and removals."""
+    batches: list[Action | list[Action]] = []
+    for action in actions:
+        last = batches[-1] if batches else None
+        if isinstance(action, KillContainer | RemoveContainer):
+            if isinstance(last, list) and type(last[0]) is type(action):
+                last.append(action)
+            else:
+                batches.append([action])
+        else:
+            batches.append(action)
+    return batches

@@ -1,0 +1,125 @@
+"""Lifecycle hooks: postStart and preStop as exec, httpGet, tcpSocket or sleep.
+
+Upstream: pkg/kubelet/lifecycle/handlers.go, v1.36. A failed postStart kills the container, a failed preStop is only
+reported; a preStop that outlives the grace period is abandoned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.pods.container_cache import ContainerCache
+from agent.pods.http_get import HttpGetError, http_get
+from agent.pods.pod_record import PodRecord
+from agent.pods.pod_spec import describe_pod, is_host_network
+from agent.pods.ports import PortError, resolve_port
+from agent.runtime.protocol import Runtime, RuntimeFailure
+from control.api.clock import Clock
+from control.api.objects import ReadOnlyObject
+
+HTTP_HOOK_SECONDS_MAX = 30.0
+POST_START_SECONDS_MAX = 3600.0
+
+
+class HookError(Exception):
+    """The hook failed; the message says how."""
+
+
+class HookRunner:
+    """Runs hooks of containers."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        cache: ContainerCache,
+        clock: Clock,
+        record: Callable[..., None],
+        host_ip: Callable[[], str],
+    ) -> None:
+        self._runtime = runtime
+        self._cache = cache
+        self._clock = clock
+        self._record = record
+        self._host_ip = host_ip
+
+    async def post_start(self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str) -> None:
+        """Run the hook. Raises HookError."""
+        handler = (container.get("lifecycle") or {}).get("postStart")
+        if handler:
+            await self._run(pod_record, container, container_id, handler, POST_START_SECONDS_MAX)
+
+    async def pre_stop(
+        self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str, grace_seconds: float
+    ) -> None:
+        """Run the hook, at most for the grace period; a failure becomes an Event."""
+        handler = (container.get("lifecycle") or {}).get("preStop")
+        if not handler or grace_seconds <= 0:
+            return
+        try:
+            await self._run(pod_record, container, container_id, handler, grace_seconds)
+        except HookError:
+            path = f"spec.containers{{{container['name']}}}"
+            self._record(pod_record.pod, "Warning", "FailedPreStopHook", "PreStopHook failed", field_path=path)
+
+    async def _run(
+        self,
+        pod_record: PodRecord,
+        container: ReadOnlyObject,
+        container_id: str,
+        handler: Mapping[str, Any],
+        timeout_seconds: float,
+    ) -> None:
+        pod = pod_record.pod
+        where = f'for Container "{container["name"]}" in Pod "{describe_pod(pod)}" failed'
+        try:
+            if "exec" in handler:
+                command = handler["exec"].get("command") or []
+                result = await self._runtime.run_exec(container_id, command, timeout_seconds=timeout_seconds)
+                if result.exit_code:
+                    output = result.output.decode("utf-8", "replace")
+                    error = f"command '{' '.join(command)}' exited with {result.exit_code}: {output}"
+                    raise HookError(f"Exec lifecycle hook ({command}) {where} - error: {error}")
+            elif "httpGet" in handler:
+                await self._http(pod_record, container, handler["httpGet"], where, timeout_seconds)
+            elif "sleep" in handler:
+                seconds = float(handler["sleep"].get("seconds") or 0)
+                await self._clock.sleep(min(seconds, timeout_seconds))
+            else:
+                raise HookError(f"invalid handler: {sorted(handler)}")
+        except TimeoutError as error:
+            raise HookError(f"lifecycle hook {where}: timed out after {timeout_seconds:g}s") from error
+        except RuntimeFailure as error:
+            raise HookError(f"lifecycle hook {where}: {error}") from error
+
+    async def _http(
+        self,
+        pod_record: PodRecord,
+        container: ReadOnlyObject,
+        action: Mapping[str, Any],
+        where: str,
+        timeout_seconds: float,
+    ) -> None:
+        try:
+            url = http_url(action, container, self._address(pod_record))
+            headers = [(item["name"], item.get("value", "")) for item in action.get("httpHeaders") or ()]
+            timeout = min(timeout_seconds, HTTP_HOOK_SECONDS_MAX)
+            await asyncio.shield(http_get(url, headers=headers, timeout_seconds=timeout))
+        except (HttpGetError, PortError) as error:
+            raise HookError(f"HTTP lifecycle hook ({action.get('path', '')}) {where} - error: {error}") from error
+
+    def _address(self, pod_record: PodRecord) -> str:
+        if is_host_network(pod_record.pod):
+            return self._host_ip()
+        sandbox = pod_record.observe(self._cache).sandbox
+        return sandbox.ip if sandbox is not None else ""
+
+
+def http_url(action: Mapping[str, Any], container: ReadOnlyObject, address: str) -> str:
+    """The URL of an httpGet action. Raises PortError."""
+    scheme = str(action.get("scheme") or "HTTP").lower()
+    host = action.get("host") or address
+    path = str(action.get("path") or "/")
+    port = resolve_port(container, action.get("port"))
+    return f"{scheme}://{host}:{port}{path if path.startswith('/') else '/' + path}"

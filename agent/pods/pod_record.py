@@ -1,0 +1,56 @@
+"""What a worker knows of its Pod beyond the API object and the engine: memory that a restart may lose.
+
+Shared by worker and executor. Everything that must survive a crash is in the API or in labels instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.pods.container_cache import ContainerCache
+from agent.pods.observed import ObservedPod, Stopping
+from agent.pods.pod_status import Waiting
+from agent.volumes.protocol import MountedVolume
+from control.api.objects import ReadOnlyObject
+
+
+@dataclass(slots=True, kw_only=True)
+class PodRecord:
+    """One Pod on this node.
+
+    `attached` are the sandboxes this process has wired, `stopping` the containers that were told to stop, `waiting`
+    why containers do not run, `volumes` what is mounted (None: not yet).
+    """
+
+    uid: str
+    pod: ReadOnlyObject
+    wake: Callable[[], None]
+    attached: set[str] = field(default_factory=set)
+    stopping: dict[str, Stopping] = field(default_factory=dict)
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    volumes: Mapping[str, MountedVolume] | None = None
+    mounting: asyncio.Task[Mapping[str, MountedVolume]] | None = None
+    hinted: set[str] = field(default_factory=set)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def observe(self, cache: ContainerCache) -> ObservedPod:
+        """The snapshot that decisions are made from."""
+        observed = cache.observe(self.uid, stopping=self.stopping, attached=self.attached)
+        running = {container.id for container in observed.running_containers()}
+        for container_id in [item for item in self.stopping if item not in running]:
+            del self.stopping[container_id]
+        return observed
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the worker for as long as the Pod lives."""
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def cancel_tasks(self) -> None:
+        """End everything that runs beside the worker."""
+        for task in self.tasks:
+            task.cancel()

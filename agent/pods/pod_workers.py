@@ -1,0 +1,183 @@
+"""All Pod workers of the node, and what wakes them: the API's Pods, the engine's events, the safety net.
+
+Start-up and repair are the same path: list what exists, adopt what is wanted, stop what is not. Nothing is stopped as
+unwanted before the API has been read at least once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from agent.pods.container_cache import ContainerCache
+from agent.pods.worker import PodWorker, WorkerServices
+from agent.runtime.protocol import EngineUnavailableError, Runtime, RuntimeEvent, RuntimeFailure
+from control.api.clock import Clock
+from control.api.objects import Object, ReadOnlyObject
+
+logger = logging.getLogger(__name__)
+
+RELIST_SECONDS = 60.0
+# After the event stream opened: catches what happened between the list and the stream.
+SECOND_LIST_SECONDS = 1.0
+RECONNECT_SECONDS_MAX = 5.0
+
+
+class PodWorkers:
+    """Owns the workers; the informer's handler and the cache's callback lead here."""
+
+    def __init__(
+        self, runtime: Runtime, cache: ContainerCache, services: WorkerServices, labels: dict[str, str]
+    ) -> None:
+        self._runtime = runtime
+        self._cache = cache
+        self._services = services
+        self._labels = labels
+        self._clock: Clock = services.clock
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._done: set[str] = set()
+        self._beside: set[asyncio.Task[Any]] = set()
+        self._api_was_read = False
+        cache.on_change = self._on_container_change
+
+    # --- the API's side -----------------------------------------------------------------------------------------------
+
+    def on_pod_change(self, old: Object | None, new: Object | None) -> None:
+        """Informer handler."""
+        if new is None:
+            if old is not None:
+                self._remove(old["metadata"]["uid"])
+            return
+        uid = new["metadata"]["uid"]
+        if old is not None and old["metadata"]["uid"] != uid:
+            self._remove(old["metadata"]["uid"])
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.update(new)
+        elif uid not in self._done:
+            self._start(PodWorker(new, self._services))
+
+    def adopt(self) -> None:
+        """Call once the informer has its first list: Pods that only the engine knows are stopped from now on."""
+        self._api_was_read = True
+        for pod_uid in self._cache.pod_uids():
+            self._stop_if_unwanted(pod_uid)
+
+    def pods(self) -> Iterator[ReadOnlyObject]:
+        """Every Pod of the node with its newest status."""
+        for worker in list(self._workers.values()):
+            yield {**worker.pod, "status": worker.status or worker.pod.get("status") or {}}
+
+    def uids(self) -> frozenset[str]:
+        """UIDs of all Pods that have a worker."""
+        return frozenset(self._workers)
+
+    # --- the engine's side --------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the engine until stopped; then leave every Pod as it is."""
+        following = asyncio.ensure_future(self._follow())
+        try:
+            await stop.wait()
+        finally:
+            following.cancel()
+            tasks = [following, *self._tasks.values(), *self._beside]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for worker in self._workers.values():
+                await worker.close()
+
+    async def _follow(self) -> None:
+        delay = 0.1
+        while True:
+            listing = asyncio.ensure_future(self._relist_now_and_then())
+            try:
+                async for event in self._runtime.events(self._labels):
+                    delay = 0.1
+                    self._spawn(self._take_in(event))
+            except EngineUnavailableError as error:
+                logger.warning("Lost the engine's events error=%s", error)
+            finally:
+                listing.cancel()
+            await self._clock.sleep(delay)
+            delay = min(delay * 2, RECONNECT_SECONDS_MAX)
+
+    async def _relist_now_and_then(self) -> None:
+        pause = SECOND_LIST_SECONDS
+        while True:
+            await self._clock.sleep(pause)
+            pause = RELIST_SECONDS
+            try:
+                await self._cache.relist()
+            except RuntimeFailure as error:
+                logger.warning("Cannot list the node's containers error=%s", error)
+                pause = RECONNECT_SECONDS_MAX
+
+    async def _take_in(self, event: RuntimeEvent) -> None:
+        try:
+            await self._cache.apply_event(event)
+        except RuntimeFailure as error:
+            logger.warning("Cannot inspect a container id=%s error=%s", event.container_id[:12], error)
+
+    def _on_container_change(self, pod_uid: str) -> None:
+        worker = self._workers.get(pod_uid)
+        if worker is not None:
+            worker.wake()
+        else:
+            self._stop_if_unwanted(pod_uid)
+
+    def _stop_if_unwanted(self, pod_uid: str) -> None:
+        if not self._api_was_read or pod_uid in self._workers:
+            return
+        pod = self._pod_from_labels(pod_uid)
+        if pod is None:
+            return
+        worker = PodWorker(pod, self._services)
+        worker.remove()
+        logger.info("Stopping an unwanted Pod pod=%s/%s", pod["metadata"]["namespace"], pod["metadata"]["name"])
+        self._start(worker)
+
+    def _pod_from_labels(self, pod_uid: str) -> Object | None:
+        """As much of the object as its end needs."""
+        identities = self._cache.identities(pod_uid)
+        if not identities:
+            return None
+        one = identities[0]
+        metadata = {"name": one.pod_name, "namespace": one.pod_namespace, "uid": pod_uid}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}}
+
+    # --- workers ------------------------------------------------------------------------------------------------------
+
+    def _start(self, worker: PodWorker) -> None:
+        uid = worker.pod["metadata"]["uid"]
+        self._workers[uid] = worker
+        self._tasks[uid] = asyncio.ensure_future(self._drive(uid, worker))
+
+    async def _drive(self, uid: str, worker: PodWorker) -> None:
+        await worker.run()
+        # The object may outlive its processes (finalizers): it must not get a second life.
+        self._done.add(uid)
+        self._workers.pop(uid, None)
+        self._tasks.pop(uid, None)
+        if worker.is_removed:
+            self._forget(uid)
+
+    def _remove(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.remove()
+        else:
+            self._forget(uid)
+
+    def _forget(self, uid: str) -> None:
+        self._done.discard(uid)
+        self._services.reporter.forget(uid)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)

@@ -1,0 +1,149 @@
+"""Sends Pod statuses to the API: only what changed, only the newest, and again until it is accepted.
+
+One sender per Pod at a time. A strategic merge patch carries the changed fields, so conditions that others own stay as
+they are; the Pod's uid is a precondition, so that a namesake is never touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from control.api.builtin_kinds import PODS
+from control.api.clock import Clock
+from control.api.errors import ApiError
+from control.api.objects import Object, ReadOnlyObject
+from control.client.client import Client, PatchType
+from control.client.transport import ServerUnavailableError
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS_FIRST = 0.2
+RETRY_SECONDS_MAX = 5.0
+# Lists that strategic merge would merge by key, where the agent means the whole list.
+WHOLE_LISTS = ("podIPs", "hostIPs")
+
+
+class StatusReporter:
+    """Reports statuses and deletes Pods that have ended."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._wanted: dict[str, tuple[ReadOnlyObject, Object]] = {}
+        self._sent: dict[str, Object] = {}
+        self._senders: dict[str, asyncio.Task[None]] = {}
+
+    def submit(self, pod: ReadOnlyObject, status: Object) -> None:
+        """Let this status stand in the API soon; a newer one replaces it while it waits."""
+        uid = pod["metadata"]["uid"]
+        if not status_changes(self._sent.get(uid) or pod.get("status") or {}, status) and uid not in self._wanted:
+            return
+        self._wanted[uid] = (pod, status)
+        if uid not in self._senders:
+            self._senders[uid] = asyncio.ensure_future(self._send_all(uid))
+
+    async def flush(self, uid: str) -> None:
+        """Return when the last submitted status has been accepted, or the Pod is gone."""
+        sender = self._senders.get(uid)
+        if sender is not None:
+            await asyncio.shield(sender)
+
+    async def delete(self, pod: ReadOnlyObject) -> None:
+        """Remove the Pod object for good: nothing of it runs any more. Returns when the API agrees."""
+        metadata = pod["metadata"]
+
+        async def delete() -> None:
+            await self._client.delete(
+                PODS, metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"], grace_period_seconds=0
+            )
+
+        await self._insist("delete", pod, delete)
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a Pod."""
+        self._wanted.pop(uid, None)
+        self._sent.pop(uid, None)
+
+    async def close(self) -> None:
+        """Give up what is not sent yet."""
+        tasks = list(self._senders.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send_all(self, uid: str) -> None:
+        try:
+            while uid in self._wanted:
+                pod, _ = self._wanted[uid]
+                await self._insist("report the status of", pod, lambda: self._send_newest(uid))
+        finally:
+            self._senders.pop(uid, None)
+
+    async def _send_newest(self, uid: str) -> None:
+        if uid not in self._wanted:
+            return
+        pod, status = self._wanted[uid]
+        patch = status_changes(self._sent.get(uid) or pod.get("status") or {}, status)
+        if patch:
+            metadata = pod["metadata"]
+            body = {"metadata": {"uid": uid}, "status": patch}
+            answer = await self._client.patch(
+                PODS,
+                metadata["name"],
+                body,
+                namespace=metadata["namespace"],
+                type=PatchType.STRATEGIC,
+                subresource="status",
+            )
+            self._sent[uid] = {**status, "conditions": (answer.get("status") or {}).get("conditions") or []}
+        if self._wanted.get(uid, (None, None))[1] is status:
+            del self._wanted[uid]
+
+    async def _insist(self, verb: str, pod: ReadOnlyObject, call: Any) -> None:
+        uid = pod["metadata"]["uid"]
+        delay = RETRY_SECONDS_FIRST
+        while True:
+            try:
+                await call()
+                return
+            except ApiError as error:
+                if error.code in (404, 409, 422):
+                    if error.code != 404:
+                        logger.warning("Cannot %s a Pod pod=%s error=%s", verb, _name(pod), error)
+                    self._wanted.pop(uid, None)
+                    return
+                logger.warning("Cannot %s a Pod pod=%s error=%s", verb, _name(pod), error)
+            except ServerUnavailableError as error:
+                logger.debug("Cannot %s a Pod pod=%s error=%s", verb, _name(pod), error)
+            await self._clock.sleep(delay)
+            delay = min(delay * 2, RETRY_SECONDS_MAX)
+
+
+def status_changes(old: Mapping[str, Any], new: Object) -> Object:
+    """The strategic merge patch from one status to another; empty when nothing the agent owns changed."""
+    patch: Object = {}
+    for name, value in new.items():
+        if name == "conditions":
+            changed = _changed_conditions(old.get(name) or [], value)
+            if changed:
+                patch[name] = changed
+        elif old.get(name) != value:
+            replaces = name in WHOLE_LISTS and old.get(name)
+            patch[name] = [{"$patch": "replace"}, *value] if replaces else value
+    return patch
+
+
+def _changed_conditions(old: list[Any], new: list[Any]) -> list[Any]:
+    known = {condition.get("type"): _without_probe_time(condition) for condition in old}
+    return [item for item in new if known.get(item["type"]) != _without_probe_time(item)]
+
+
+def _without_probe_time(condition: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in condition.items() if key != "lastProbeTime"}
+
+
+def _name(pod: ReadOnlyObject) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

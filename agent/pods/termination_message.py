@@ -1,0 +1,55 @@
+"""What a container says about its end: its termination message file, or the tail of its log if it asks for that.
+
+Read once per container, when it has ended. Limits are the kubelet's: 4096 bytes, or 80 lines and 2048 bytes of log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from agent.pods.observed import ObservedContainer
+from agent.pods.pod_files import PodFiles
+from agent.pods.pod_spec import find_container
+from control.api.objects import ReadOnlyObject
+
+LOG_LINES_MAX = 80
+LOG_BYTES_MAX = 2048
+
+#: (log path, lines) -> the last lines of a container's log
+ReadLogTail = Callable[[str, int], str]
+
+
+class TerminationMessages:
+    """Messages by container id."""
+
+    def __init__(self, files: PodFiles, read_log_tail: ReadLogTail) -> None:
+        self._files = files
+        self._read_log_tail = read_log_tail
+        self._messages: dict[str, str] = {}
+
+    async def read(self, pod: ReadOnlyObject, containers: Iterable[ObservedContainer]) -> dict[str, str]:
+        """The messages of those containers that have ended."""
+        messages = {}
+        for container in containers:
+            if not container.is_exited:
+                continue
+            if container.id not in self._messages:
+                self._messages[container.id] = await asyncio.to_thread(self._read_one, pod, container)
+            if self._messages[container.id]:
+                messages[container.id] = self._messages[container.id]
+        return messages
+
+    def forget(self, container_ids: Iterable[str]) -> None:
+        """Drop the messages of containers that are gone."""
+        for container_id in container_ids:
+            self._messages.pop(container_id, None)
+
+    def _read_one(self, pod: ReadOnlyObject, container: ObservedContainer) -> str:
+        spec = find_container(pod, container.name) or {}
+        uid = pod["metadata"]["uid"]
+        message = self._files.termination_message(uid, container.name, container.attempt)
+        wants_log = spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" and container.record.exit_code != 0
+        if message or not wants_log:
+            return message
+        return self._read_log_tail(container.record.log_path, LOG_LINES_MAX)[-LOG_BYTES_MAX:]

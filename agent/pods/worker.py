@@ -1,0 +1,373 @@
+"""The life of one Pod on the node: one serial worker per UID, three phases: sync, terminating, terminated.
+
+`step` is one full observe → decide → apply → report. Workers are woken by the engine's events, by changes of the
+object, by probes and by their own timers; nothing polls. A worker never kills a Pod because the API is away: it knows
+the last object it saw and only `update` and `remove` change its mind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from agent.network.protocol import NetworkError
+from agent.pods.backoff import Backoff
+from agent.pods.compute_actions import compute_actions
+from agent.pods.compute_termination import compute_removal, compute_termination, deletion_deadline, stop_deadline
+from agent.pods.container_cache import ContainerCache
+from agent.pods.executor import Outcome, PodExecutor
+from agent.pods.image_pull import ImagePulls
+from agent.pods.observed import ObservedContainer, ObservedPod
+from agent.pods.pod_files import PodFiles
+from agent.pods.pod_record import PodRecord
+from agent.pods.pod_spec import all_containers
+from agent.pods.pod_status import OWN_CONDITIONS, StatusInputs, Waiting, compute_pod_status, compute_rejected_status
+from agent.pods.probes import ProbeRunner
+from agent.pods.status_reporter import StatusReporter
+from agent.pods.termination_message import TerminationMessages
+from agent.runtime.protocol import RuntimeFailure
+from agent.volumes.protocol import VolumeError, VolumeManager
+from control.api.clock import Clock
+from control.api.meta import is_deleting
+from control.api.objects import Object, ReadOnlyObject
+from control.api.timestamps import parse_time
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS_FIRST = 0.5
+RETRY_SECONDS_MAX = 10.0
+TERMINAL_PHASES = ("Succeeded", "Failed")
+
+
+class Phase(Enum):
+    """Where a worker is: keeping the Pod running, stopping it, or done with it."""
+
+    SYNC = "sync"
+    TERMINATING = "terminating"
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Why a Pod fails without being run (or run on): upstream's reason and message."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerServices:
+    """What workers share. `admit` judges a Pod that is new to the node; `unsupported` names fields not carried out."""
+
+    cache: ContainerCache
+    executor: PodExecutor
+    probes: ProbeRunner
+    backoff: Backoff
+    reporter: StatusReporter
+    images: ImagePulls
+    volumes: VolumeManager
+    files: PodFiles
+    messages: TerminationMessages
+    clock: Clock
+    record: Callable[..., None]
+    host_ips: Callable[[], tuple[str, ...]]
+    admit: Callable[[ReadOnlyObject], Rejection | None]
+    unsupported: Callable[[ReadOnlyObject], Sequence[str]]
+
+
+class PodWorker:
+    """Drives one Pod."""
+
+    def __init__(self, pod: ReadOnlyObject, services: WorkerServices) -> None:
+        self.phase = Phase.SYNC
+        self._services = services
+        self._wake = asyncio.Event()
+        self._object_changed = asyncio.Event()
+        self._record = PodRecord(uid=pod["metadata"]["uid"], pod=pod, wake=self.wake)
+        self._removed = False
+        self._admitted = False
+        self._stop_seen: datetime | None = None
+        self._rejection: Rejection | None = None
+        self._status: Object = {}
+        self._released = False
+
+    @property
+    def pod(self) -> ReadOnlyObject:
+        """The newest object seen."""
+        return self._record.pod
+
+    @property
+    def is_removed(self) -> bool:
+        """True when the object is gone from the API."""
+        return self._removed
+
+    @property
+    def status(self) -> Object:
+        """The newest status computed."""
+        return self._status
+
+    def wake(self) -> None:
+        """Something changed: take another step."""
+        self._wake.set()
+
+    def update(self, pod: ReadOnlyObject) -> None:
+        """The object changed."""
+        self._record.pod = pod
+        self._object_changed.set()
+        self._wake.set()
+
+    def remove(self) -> None:
+        """The object is gone from the API (or was never there): stop the Pod."""
+        self._removed = True
+        self._object_changed.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Step until the Pod is done with."""
+        failures = 0
+        while self.phase is not Phase.TERMINATED:
+            self._wake.clear()
+            self._object_changed.clear()
+            try:
+                delay = await self.step()
+            except (RuntimeFailure, NetworkError, VolumeError) as error:
+                failures += 1
+                logger.warning("Cannot sync a Pod pod=%s failures=%d error=%s", self._name, failures, error)
+            except Exception:
+                failures += 1
+                logger.exception("Sync failed pod=%s failures=%d", self._name, failures)
+            else:
+                failures = 0
+                await self._wait(self._wake, delay)
+                continue
+            # What our own failed try changed must not wake us; a changed object may.
+            delay = min(RETRY_SECONDS_FIRST * 2.0 ** (failures - 1), RETRY_SECONDS_MAX)
+            await self._wait(self._object_changed, delay)
+
+    async def step(self) -> float | None:
+        """One turn. Returns after how many seconds the next one is due without being woken; None: not at all."""
+        if self.phase is Phase.SYNC and (self._removed or is_deleting(self.pod)):
+            self.phase = Phase.TERMINATING
+        if self.phase is Phase.TERMINATING:
+            return await self._terminate()
+        if self.phase is Phase.SYNC:
+            return await self._sync()
+        return None
+
+    async def close(self) -> None:
+        """Stop working on the Pod without touching it: the agent ends, the Pod does not."""
+        self._record.cancel_tasks()
+
+    # --- sync ---------------------------------------------------------------------------------------------------------
+
+    async def _sync(self) -> float | None:
+        services, pod = self._services, self._with_status()
+        observed = self._record.observe(services.cache)
+        if not self._admitted:
+            self._admit(pod, observed)
+        if self._rejection is not None or (pod.get("status") or {}).get("phase") in TERMINAL_PHASES:
+            return await self._stop_for_good(pod, observed)
+        unsupported = services.unsupported(pod)
+        if unsupported and observed.is_empty:
+            self._refuse_fields(pod, unsupported)
+            return None
+        outcome = Outcome()
+        services.probes.sync(self._record, observed)
+        actions = compute_actions(pod, observed, services.backoff, services.probes.verdicts, services.clock.now())
+        if actions:
+            for action in actions:
+                logger.debug("Decided pod=%s action=%s", self._name, action)
+            try:
+                outcome = await services.executor.execute(self._record, actions)
+            finally:
+                observed = self._record.observe(services.cache)
+                services.probes.sync(self._record, observed)
+                await self._report(observed)
+        else:
+            await self._report(observed)
+        return self._next_delay(outcome)
+
+    def _admit(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
+        """Judge a Pod that is new here; one that has containers or a status of ours was admitted before."""
+        self._admitted = True
+        if observed.is_empty and not (pod.get("status") or {}).get("startTime"):
+            self._rejection = self._services.admit(pod)
+            if self._rejection is not None:
+                self._services.record(pod, "Warning", self._rejection.reason, self._rejection.message)
+
+    def _refuse_fields(self, pod: ReadOnlyObject, fields: Sequence[str]) -> None:
+        """Say what cannot be done instead of running something else than what was asked for."""
+        message = f"this node does not support: {', '.join(fields)}"
+        waiting = Waiting(reason="CreateContainerConfigError", message=message)
+        if not self._record.waiting:
+            self._services.record(pod, "Warning", "UnsupportedField", message)
+        self._record.waiting = {container["name"]: waiting for container in all_containers(pod)}
+        inputs = self._inputs({}, {})
+        self._submit(compute_pod_status(pod, ObservedPod(), inputs))
+
+    async def _stop_for_good(self, pod: ReadOnlyObject, observed: ObservedPod) -> float | None:
+        """A Pod that has failed or is complete keeps its dead containers and nothing else."""
+        services = self._services
+        now = services.clock.now()
+        self._stop_seen = self._stop_seen or now
+        deadline = stop_deadline(pod, first_seen=self._stop_seen)
+        actions = compute_termination(pod, observed, deadline, now)
+        outcome = await services.executor.execute(self._record, actions) if actions else Outcome()
+        observed = self._record.observe(services.cache)
+        services.probes.sync(self._record, observed, terminating=True)
+        if self._rejection is not None and observed.is_empty:
+            self._submit(compute_rejected_status(pod, self._inputs({}, {})))
+        elif not observed.is_empty:
+            await self._report(observed)
+        if not actions and not self._released:
+            await services.volumes.unmount_all(self._record.uid)
+            self._record.volumes = None
+            self._released = True
+        return outcome.wake_seconds
+
+    def _next_delay(self, outcome: Outcome) -> float | None:
+        """The executor's timer, or the Pod's own deadline, whichever comes first."""
+        remaining = self._active_seconds_left()
+        if remaining is None:
+            return outcome.wake_seconds
+        if remaining <= 0:
+            self._rejection = Rejection(
+                reason="DeadlineExceeded",
+                message="Pod was active on the node longer than the specified deadline",
+            )
+            self._services.record(self.pod, "Normal", self._rejection.reason, self._rejection.message)
+            return 0.0
+        return remaining if outcome.wake_seconds is None else min(remaining, outcome.wake_seconds)
+
+    def _active_seconds_left(self) -> float | None:
+        limit = self.pod["spec"].get("activeDeadlineSeconds")
+        started = self._status.get("startTime")
+        if limit is None or not started:
+            return None
+        return float(limit) - (self._services.clock.now() - parse_time(started)).total_seconds()
+
+    # --- terminating --------------------------------------------------------------------------------------------------
+
+    async def _terminate(self) -> float | None:
+        services, pod = self._services, self._with_status()
+        now = services.clock.now()
+        self._stop_seen = self._stop_seen or now
+        deadline = deletion_deadline(pod, first_seen=self._stop_seen, removed=self._removed)
+        outcome = Outcome()
+        observed = self._record.observe(services.cache)
+        while actions := compute_termination(pod, observed, deadline, services.clock.now()):
+            outcome = await services.executor.execute(self._record, actions)
+            before, observed = observed, self._record.observe(services.cache)
+            services.probes.sync(self._record, observed, terminating=True)
+            if observed == before or outcome.wake_seconds is not None:
+                break
+        if observed.running_containers() or any(sandbox.is_running for sandbox in observed.sandboxes):
+            await self._report(observed)
+            return outcome.wake_seconds if outcome.wake_seconds is not None else RETRY_SECONDS_FIRST
+        await self._finish(pod, observed)
+        return None
+
+    async def _finish(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
+        """Nothing runs any more: tell the API and clear the node, side by side."""
+        self._record.cancel_tasks()
+        ids = {container.id for container in observed.each_container()}
+        self._services.probes.forget(ids)
+        if self._removed:
+            await self._clear_node(observed)
+        else:
+            await self._report(observed, is_terminated=True)
+            reporting = asyncio.gather(self._conclude(pod), self._clear_node(observed), return_exceptions=True)
+            for result in await reporting:
+                if isinstance(result, BaseException):
+                    raise result
+        self.phase = Phase.TERMINATED
+
+    async def _conclude(self, pod: ReadOnlyObject) -> None:
+        await self._services.reporter.flush(self._record.uid)
+        await self._services.reporter.delete(pod)
+
+    async def _clear_node(self, observed: ObservedPod) -> None:
+        services, uid = self._services, self._record.uid
+        if self._record.mounting is not None:
+            await asyncio.wait({self._record.mounting})
+        await services.executor.execute(self._record, compute_removal(observed))
+        await services.volumes.unmount_all(uid)
+        await asyncio.to_thread(services.files.remove, uid)
+        services.images.forget_pod(uid)
+        services.backoff.forget(f"{uid}/")
+        services.messages.forget(container.id for container in observed.each_container())
+
+    # --- status -------------------------------------------------------------------------------------------------------
+
+    async def _report(self, observed: ObservedPod, *, is_terminated: bool = False) -> None:
+        """Compute the status from what is observed and hand it to the reporter."""
+        if self._removed:
+            return
+        services = self._services
+        containers = list(observed.each_container())
+        messages = await services.messages.read(self.pod, containers)
+        references = await self._image_references(containers)
+        inputs = self._inputs(messages, references, is_terminated=is_terminated)
+        self._submit(compute_pod_status(self._with_status(), observed, inputs))
+
+    def _inputs(
+        self, messages: Mapping[str, str], references: Mapping[str, str], *, is_terminated: bool = False
+    ) -> StatusInputs:
+        services, rejection = self._services, self._rejection
+        return StatusInputs(
+            now=services.clock.now(),
+            host_ips=services.host_ips(),
+            waiting=dict(self._record.waiting),
+            termination_messages=messages,
+            verdicts=services.probes.verdicts,
+            image_references=references,
+            is_terminated=is_terminated,
+            reason=rejection.reason if rejection else "",
+            message=rejection.message if rejection else "",
+        )
+
+    def _submit(self, status: Object) -> None:
+        self._status = status
+        self._services.reporter.submit(self.pod, status)
+
+    def _with_status(self) -> ReadOnlyObject:
+        """The object with our own newest status, which the API's may lag behind, and the conditions of others."""
+        if not self._status:
+            return self.pod
+        reported = self.pod.get("status") or {}
+        foreign = [item for item in reported.get("conditions") or () if item.get("type") not in OWN_CONDITIONS]
+        own = [item for item in self._status.get("conditions") or () if item.get("type") in OWN_CONDITIONS]
+        return {**self.pod, "status": {**self._status, "conditions": [*foreign, *own]}}
+
+    async def _image_references(self, containers: Sequence[ObservedContainer]) -> dict[str, str]:
+        references = {}
+        for image_id in {container.record.image_id for container in containers}:
+            image = await self._services.images.find_by_id(image_id)
+            if image is not None and image.digests:
+                references[image_id] = f"docker-pullable://{image.digests[0]}"
+        return references
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    async def _wait(self, event: asyncio.Event, delay: float | None) -> None:
+        """Wait for the event, at most for the delay."""
+        if self.phase is Phase.TERMINATED or event.is_set():
+            return
+        waiting: set[asyncio.Task[Any]] = {asyncio.ensure_future(event.wait())}
+        if delay is not None:
+            waiting.add(asyncio.ensure_future(self._services.clock.sleep(delay)))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    @property
+    def _name(self) -> str:
+        metadata = self.pod["metadata"]
+        return f"{metadata.get('namespace', '')}/{metadata['name']}"
