@@ -156,9 +156,7 @@ def non_special_ip(path: str, value: str) -> Errors:
     if parsed.is_link_local:
         yield FieldError.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
     if _is_link_local_multicast(parsed):
-        yield FieldError.invalid(
-            path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        )
+        yield FieldError.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
 
 
 def _is_link_local_multicast(address: addresses.Address) -> bool:

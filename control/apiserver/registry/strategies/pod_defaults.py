@@ -112,8 +112,11 @@ def default_divisor(reference: Object | None) -> None:
         reference["divisor"] = canonical_quantity(str(reference.get("divisor") or "0"))
 
 
+_PROBE_DEFAULTS = (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3))
+
+
 def _default_probe(probe: Object) -> None:
-    for field, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
+    for field, value in _PROBE_DEFAULTS:
         if not probe.get(field):
             probe[field] = value
     _default_http_get(probe.get("httpGet"))

@@ -206,5 +206,3 @@ def _claims(path: str, claims: Any, claim_names: frozenset[str]) -> Errors:
             known = ": " + ", ".join(sorted(claim_names)) if claim_names else " which is empty"
             detail = f"must be one of the names in pod.spec.resourceClaims{known}"
             yield FieldError.not_found(f"{path}[{index}]", name, detail)
-
-

@@ -1,0 +1,184 @@
+"""Strategies of Deployments and ReplicaSets (upstream: pkg/apis/apps/{v1/defaults,validation/validation}.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from control.api.errors import FieldError
+from control.api.objects import Object
+from control.apiserver.registry.strategies.field_rules import (
+    IMMUTABLE,
+    Errors,
+    nonnegative,
+    not_over_100_percent,
+    percent_or_count,
+    selector_form,
+)
+from control.apiserver.registry.strategies.internal_form import internal_form
+from control.apiserver.registry.strategies.pod_defaults import default_pod_template
+from control.apiserver.registry.strategies.pod_warnings import template_warnings
+from control.apiserver.registry.strategies.status_strategy import StatusStrategy
+from control.apiserver.registry.strategies.workload_rules import (
+    amount,
+    default_number,
+    matching_template,
+    required_selector,
+)
+from control.apiserver.registry.strategy import WriteContext
+
+Spec = Mapping[str, Any]
+
+
+def frozen_selector(path: str, obj: Object, old: Object) -> Errors:
+    """A selector never changes: the Pods it found before would be orphaned."""
+    selector, previous = (selector_form(item["spec"].get("selector")) for item in (obj, old))
+    if selector != previous:
+        yield FieldError.invalid(path, selector, IMMUTABLE)
+
+
+class DeploymentStrategy(StatusStrategy):
+    """Rules of Deployments."""
+
+    def default(self, obj: Object) -> None:
+        """Fill upstream's defaults."""
+        super().default(obj)
+        spec = obj.setdefault("spec", {})
+        default_number(spec, "replicas", 1)
+        default_number(spec, "revisionHistoryLimit", 10)
+        default_number(spec, "progressDeadlineSeconds", 600)
+        strategy = spec.setdefault("strategy", {})
+        if not strategy.get("type"):
+            strategy["type"] = "RollingUpdate"
+        if strategy["type"] == "RollingUpdate":
+            if strategy.get("rollingUpdate") is None:
+                strategy["rollingUpdate"] = {}
+            for name in ("maxUnavailable", "maxSurge"):
+                if strategy["rollingUpdate"].get(name) is None:
+                    strategy["rollingUpdate"][name] = "25%"
+        default_pod_template(spec)
+
+    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
+        """Judge a new Deployment."""
+        return list(_deployment_spec("spec", obj["spec"]))
+
+    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge a changed Deployment."""
+        return [*self.validate(context, obj), *frozen_selector("spec.selector", obj, old)]
+
+    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge the counters."""
+        return list(_deployment_status("status", obj.get("status") or {}))
+
+    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
+        """Deprecated and doubtful fields of the template."""
+        return list(template_warnings("spec.template", obj["spec"]["template"]))
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """The same, when the template changed."""
+        return [] if obj["spec"] == old.get("spec") else self.warnings_on_create(context, obj)
+
+
+def _deployment_spec(path: str, spec: Spec) -> Errors:
+    yield from nonnegative(f"{path}.replicas", spec.get("replicas"))
+    yield from required_selector(f"{path}.selector", spec.get("selector"), "deployment")
+    yield from matching_template(f"{path}.template", spec.get("selector"), spec["template"], "ReplicaSet")
+    yield from _rollout(f"{path}.strategy", spec["strategy"])
+    yield from nonnegative(f"{path}.minReadySeconds", spec.get("minReadySeconds"))
+    yield from nonnegative(f"{path}.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
+    deadline = spec.get("progressDeadlineSeconds")
+    if deadline is not None:
+        yield from nonnegative(f"{path}.progressDeadlineSeconds", deadline)
+        if deadline <= (spec.get("minReadySeconds") or 0):
+            yield FieldError.invalid(
+                f"{path}.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"
+            )
+
+
+def _rollout(path: str, strategy: Spec) -> Errors:
+    kind, rolling = strategy.get("type") or "", strategy.get("rollingUpdate")
+    if kind == "Recreate":
+        if rolling is not None:
+            detail = "may not be specified when strategy `type` is 'Recreate'"
+            yield FieldError.forbidden(f"{path}.rollingUpdate", detail)
+    elif kind == "RollingUpdate":
+        yield from _rolling_update(f"{path}.rollingUpdate", rolling or {})
+    else:
+        shown = internal_form("DeploymentStrategy", strategy)
+        yield FieldError.not_supported(path, shown, ("Recreate", "RollingUpdate"))
+
+
+def _rolling_update(path: str, rolling: Spec) -> Errors:
+    unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
+    yield from percent_or_count(f"{path}.maxUnavailable", unavailable)
+    yield from percent_or_count(f"{path}.maxSurge", surge)
+    if amount(unavailable) == 0 and amount(surge) == 0:
+        yield FieldError.invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
+    yield from not_over_100_percent(f"{path}.maxUnavailable", unavailable)
+
+
+def _deployment_status(path: str, status: Spec) -> Errors:
+    counters = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    for name in (*counters, "unavailableReplicas", "collisionCount", "terminatingReplicas"):
+        yield from nonnegative(f"{path}.{name}", status.get(name))
+    yield from _bounded_counters(path, status, ("updatedReplicas", "readyReplicas", "availableReplicas"))
+
+
+def _bounded_counters(path: str, status: Spec, names: tuple[str, ...]) -> Errors:
+    total = status.get("replicas") or 0
+    for name in names:
+        if (status.get(name) or 0) > total:
+            yield FieldError.invalid(f"{path}.{name}", status[name], "cannot be greater than status.replicas")
+    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
+        detail = "cannot be greater than readyReplicas"
+        yield FieldError.invalid(f"{path}.availableReplicas", status["availableReplicas"], detail)
+
+
+class ReplicaSetStrategy(StatusStrategy):
+    """Rules of ReplicaSets."""
+
+    empty_status: ClassVar[dict[str, Any]] = {"replicas": 0}
+
+    def default(self, obj: Object) -> None:
+        """Fill upstream's defaults."""
+        super().default(obj)
+        spec = obj.setdefault("spec", {})
+        default_number(spec, "replicas", 1)
+        default_pod_template(spec)
+
+    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
+        """Judge a new ReplicaSet."""
+        spec = obj["spec"]
+        errors = [
+            *nonnegative("spec.replicas", spec.get("replicas")),
+            *nonnegative("spec.minReadySeconds", spec.get("minReadySeconds")),
+            *required_selector("spec.selector", spec.get("selector"), "deployment"),
+        ]
+        return errors + list(matching_template("spec.template", spec.get("selector"), spec["template"], "ReplicaSet"))
+
+    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge a changed ReplicaSet."""
+        return [*self.validate(context, obj), *frozen_selector("spec.selector", obj, old)]
+
+    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge the counters."""
+        return list(replica_status("status", obj.get("status") or {}))
+
+    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
+        """Deprecated and doubtful fields of the template."""
+        return list(template_warnings("spec.template", obj["spec"]["template"]))
+
+    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
+        """Fields a field selector can name."""
+        return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}
+
+    def selectable_field_names(self) -> frozenset[str]:
+        """Names of those fields."""
+        return frozenset({"status.replicas"})
+
+
+def replica_status(path: str, status: Spec) -> Errors:
+    """Counters of ReplicaSets and ReplicationControllers."""
+    for name in ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"):
+        yield from nonnegative(f"{path}.{name}", status.get(name))
+    yield from _bounded_counters(path, status, ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"))

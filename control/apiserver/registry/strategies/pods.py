@@ -1,0 +1,248 @@
+"""The strategy of Pods and of PodTemplates (upstream: pkg/registry/core/pod/strategy.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from control.api.errors import FieldError
+from control.api.objects import Object
+from control.api.pods import qos_class
+from control.api.timestamps import format_time
+from control.apiserver.registry.strategies.container_validation import image_without_spaces
+from control.apiserver.registry.strategies.pod_defaults import default_pod, default_pod_template
+from control.apiserver.registry.strategies.pod_spec_validation import pod_annotations, pod_spec, pod_template
+from control.apiserver.registry.strategies.pod_status_validation import status_changes
+from control.apiserver.registry.strategies.pod_update_validation import (
+    annotation_changes,
+    ephemeral_container_changes,
+    resize_changes,
+    spec_changes,
+)
+from control.apiserver.registry.strategies.pod_warnings import pod_warnings, template_warnings
+from control.apiserver.registry.strategy import Strategy, WriteContext
+
+_GATED = "Scheduling is blocked due to non-empty scheduling gates"
+
+
+class PodStrategy(Strategy):
+    """Rules of Pods, with their subresources status, resize and ephemeralcontainers."""
+
+    has_status = True
+    returns_deleted_object = True
+
+    def default(self, obj: Object) -> None:
+        """Fill upstream's defaults."""
+        default_pod(obj)
+
+    def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
+        """A new Pod is Pending, has its QoS class for life, and waits while it has gates."""
+        status: Object = {"phase": "Pending"}
+        if obj["spec"].get("schedulingGates"):
+            status["conditions"] = [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "lastProbeTime": None,
+                    "lastTransitionTime": format_time(context.now),
+                    "reason": "SchedulingGated",
+                    "message": _GATED,
+                }
+            ]
+        status["qosClass"] = qos_class(obj)
+        obj["status"] = status
+        _apply_match_label_keys(obj)
+
+    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
+        """Judge a new Pod."""
+        errors = _metadata_and_spec(obj)
+        spec = obj["spec"]
+        if spec.get("ephemeralContainers"):
+            errors.append(FieldError.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        if spec.get("nodeName") and spec.get("schedulingGates"):
+            detail = "cannot be set until all schedulingGates have been cleared"
+            errors.append(FieldError.forbidden("spec.nodeName", detail))
+        return errors
+
+    def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
+        """Keep the status; a subresource changes its own part of the spec only."""
+        obj["status"] = old.get("status", {})
+        if context.subresource == "ephemeralcontainers":
+            added = obj["spec"].get("ephemeralContainers")
+            obj["spec"] = {**old["spec"]}
+            _set_or_drop(obj["spec"], "ephemeralContainers", added)
+        elif context.subresource == "resize":
+            obj["spec"] = _resized_spec(obj["spec"], old["spec"])
+
+    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge a changed Pod."""
+        errors = _metadata_and_spec(obj)
+        if context.subresource == "resize":
+            return errors + list(resize_changes(obj, old))
+        annotations, old_annotations = _annotations(obj), _annotations(old)
+        errors.extend(annotation_changes("metadata.annotations", annotations, old_annotations))
+        errors.extend(pod_annotations("metadata.annotations", annotations, obj["spec"]))
+        if context.subresource == "ephemeralcontainers":
+            errors.extend(ephemeral_container_changes("spec.ephemeralContainers", obj["spec"], old["spec"]))
+        else:
+            errors.extend(spec_changes("spec", obj["spec"], old["spec"]))
+        return errors
+
+    def prepare_for_status_update(self, context: WriteContext, obj: Object, old: Object) -> None:
+        """The QoS class and the owners of a Pod are not the status writer's."""
+        super().prepare_for_status_update(context, obj, old)
+        status = obj.setdefault("status", {})
+        if not status.get("qosClass") and (old.get("status") or {}).get("qosClass"):
+            status["qosClass"] = old["status"]["qosClass"]
+        _set_or_drop(obj["metadata"], "ownerReferences", (old.get("metadata") or {}).get("ownerReferences"))
+
+    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge a changed status."""
+        errors = list(annotation_changes("metadata.annotations", _annotations(obj), _annotations(old)))
+        return errors + list(status_changes(obj, old))
+
+    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
+        """Deprecated and doubtful fields."""
+        return list(pod_warnings(obj))
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """Deprecated and doubtful fields that the old object did not have already."""
+        before = set(pod_warnings(old))
+        return [warning for warning in pod_warnings(obj) if warning not in before]
+
+    def begin_graceful_delete(self, context: WriteContext, obj: Object, requested_seconds: int | None) -> int | None:
+        """Seconds the Pod has to end; 0 for one that no node runs. A later request can only shorten them."""
+        spec, metadata = obj.get("spec") or {}, obj["metadata"]
+        running = metadata.get("deletionGracePeriodSeconds") if metadata.get("deletionTimestamp") else None
+        if requested_seconds is None:
+            seconds = spec.get("terminationGracePeriodSeconds") or 0 if running is None else running
+        else:
+            seconds = requested_seconds
+        if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
+            seconds = 0
+        if seconds < 0:
+            seconds = 1
+        return int(seconds) if running is None else min(int(seconds), int(running))
+
+    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
+        """Fields a field selector can name."""
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        return {
+            "spec.nodeName": spec.get("nodeName") or "",
+            "spec.restartPolicy": spec.get("restartPolicy") or "",
+            "spec.schedulerName": spec.get("schedulerName") or "",
+            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
+            "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+            "status.phase": status.get("phase") or "",
+            "status.podIP": _first_pod_ip(status),
+            "status.nominatedNodeName": status.get("nominatedNodeName") or "",
+        }
+
+    def selectable_field_names(self) -> frozenset[str]:
+        """Names of those fields."""
+        return _SELECTABLE
+
+
+_SELECTABLE = frozenset(
+    {
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.podIPs",
+        "status.nominatedNodeName",
+    }
+)
+
+
+def _first_pod_ip(status: Object) -> str:
+    addresses = status.get("podIPs") or ()
+    return (addresses[0].get("ip") if addresses else status.get("podIP")) or ""
+
+
+def _annotations(obj: Object) -> Mapping[str, str]:
+    return (obj.get("metadata") or {}).get("annotations") or {}
+
+
+def _set_or_drop(target: Object, name: str, value: object) -> None:
+    if value:
+        target[name] = value
+    else:
+        target.pop(name, None)
+
+
+def _metadata_and_spec(obj: Object) -> list[FieldError]:
+    spec = obj["spec"]
+    errors = list(pod_annotations("metadata.annotations", _annotations(obj), spec))
+    errors.extend(pod_spec("spec", spec, is_pod=True, pod_name=obj["metadata"].get("name") or ""))
+    if not spec.get("serviceAccountName"):
+        for volume_index, volume in enumerate(spec.get("volumes") or ()):
+            for index, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+                if source.get("serviceAccountToken") is not None:
+                    where = f"spec.volumes[{volume_index}].projected.sources[{index}].serviceAccountToken"
+                    detail = "must not be specified when serviceAccountName is not set"
+                    errors.append(FieldError.forbidden(where, detail))
+    for name in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(name) or ()):
+            errors.extend(image_without_spaces(f"spec.{name}[{index}]", container))
+    return errors
+
+
+def _resized_spec(spec: Object, old_spec: Object) -> Object:
+    resized = {**old_spec}
+    for name in ("containers", "initContainers"):
+        asked = {container.get("name"): container for container in spec.get(name) or ()}
+        containers = []
+        for container in old_spec.get(name) or ():
+            wanted = asked.get(container.get("name"), container)
+            changed = {**container, "resources": wanted.get("resources", {})}
+            _set_or_drop(changed, "resizePolicy", wanted.get("resizePolicy"))
+            containers.append(changed)
+        if containers:
+            resized[name] = containers
+    return resized
+
+
+def _apply_match_label_keys(pod: Object) -> None:
+    """matchLabelKeys of affinity terms and spread constraints become selector requirements once, at creation."""
+    spec, labels = pod["spec"], pod["metadata"].get("labels") or {}
+    for name in ("podAffinity", "podAntiAffinity"):
+        affinity = (spec.get("affinity") or {}).get(name) or {}
+        terms = list(affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ())
+        preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        terms += [term.get("podAffinityTerm") or {} for term in preferred]
+        for term in terms:
+            _add_requirements(term, labels, "matchLabelKeys", "In")
+            _add_requirements(term, labels, "mismatchLabelKeys", "NotIn")
+    for constraint in spec.get("topologySpreadConstraints") or ():
+        _add_requirements(constraint, labels, "matchLabelKeys", "In")
+
+
+def _add_requirements(term: Object, labels: Mapping[str, str], field: str, operator: str) -> None:
+    selector = term.get("labelSelector")
+    if selector is None:
+        return
+    for key in term.get(field) or ():
+        if key in labels:
+            requirement = {"key": key, "operator": operator, "values": [labels[key]]}
+            selector.setdefault("matchExpressions", []).append(requirement)
+
+
+class PodTemplateStrategy(Strategy):
+    """Rules of PodTemplates: a template on its own."""
+
+    returns_deleted_object = True
+
+    def default(self, obj: Object) -> None:
+        """Fill upstream's defaults."""
+        default_pod_template(obj)
+
+    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
+        """Judge the template."""
+        return list(pod_template("template", obj["template"]))
+
+    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
+        """Deprecated and doubtful fields."""
+        return list(template_warnings("template", obj["template"]))

@@ -1,0 +1,67 @@
+"""Rules that the workloads share: selectors that fit their template, rolling update bounds, replica counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from control.api.errors import FieldError
+from control.api.objects import Object
+from control.api.selectors import SelectorError, selector_from_object
+from control.apiserver.registry.strategies.field_rules import (
+    Errors,
+    label_selector,
+    selector_form,
+    sorted_map,
+)
+from control.apiserver.registry.strategies.pod_spec_validation import pod_template
+
+Spec = Mapping[str, Any]
+
+MISMATCH = "`selector` does not match template `labels`"
+
+
+def required_selector(path: str, selector: Spec | None, owner: str) -> Errors:
+    """A selector that is there, valid and not empty."""
+    if selector is None:
+        yield FieldError.required(path)
+        return
+    yield from label_selector(path, selector)
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        yield FieldError.invalid(path, selector_form(selector), f"empty selector is invalid for {owner}")
+
+
+def matching_template(path: str, selector: Spec | None, template: Spec, kind: str) -> Errors:
+    """A template whose Pods the selector finds and that always restarts its containers."""
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    if selector and not _matches(selector, labels):
+        yield FieldError.invalid(f"{path}.metadata.labels", sorted_map(labels) or None, MISMATCH)
+    yield from pod_template(path, template)
+    spec = template.get("spec") or {}
+    if spec.get("restartPolicy") != "Always":
+        yield FieldError.not_supported(f"{path}.spec.restartPolicy", spec.get("restartPolicy") or "", ("Always",))
+    if spec.get("activeDeadlineSeconds") is not None:
+        detail = f"activeDeadlineSeconds in {kind} is not Supported"
+        yield FieldError.forbidden(f"{path}.spec.activeDeadlineSeconds", detail)
+
+
+def _matches(selector: Spec, labels: Mapping[str, str]) -> bool:
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        return True
+    try:
+        return selector_from_object(dict(selector)).matches(labels)
+    except SelectorError:
+        return True  # reported as a cause of its own
+
+
+def amount(value: int | str | None) -> int:
+    """The number in a count or a percentage; only whether it is 0 means something."""
+    if isinstance(value, str):
+        return int(value[:-1]) if value.endswith("%") and value[:-1].isdigit() else 0
+    return value or 0
+
+
+def default_number(target: Object, name: str, value: int) -> None:
+    """Fill an absent number; 0 stays 0."""
+    if target.get(name) is None:
+        target[name] = value
