@@ -6,11 +6,14 @@ makes the same records without a socket. Everything between the two is one pipel
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from control.api.objects import Object
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +54,27 @@ class WatchEvent:
     object: Object
 
 
+class RawConnection(Protocol):
+    """A connection that has left HTTP: bytes in both directions, after an upgrade was accepted."""
+
+    @property
+    def reader(self) -> asyncio.StreamReader:
+        """What the peer sends."""
+        ...
+
+    @property
+    def writer(self) -> asyncio.StreamWriter:
+        """Where to write; `drain` keeps to the peer's pace."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class ApiResponse:
     """What the pipeline answered.
 
     Exactly one of `body` (encoded), `object` (decoded, in-process; read-only), `stream` (encoded chunks, e.g. a watch
-    or a log) and `events` (in-process watch, in batches) is set.
+    or a log), `events` (in-process watch, in batches) and `take_over` (an accepted upgrade: gets the raw connection,
+    writes the answer's head itself, and returns when both sides are done) is set.
     """
 
     status: int = 200
@@ -65,6 +83,7 @@ class ApiResponse:
     object: Object | None = None
     stream: AsyncIterator[bytes] | None = None
     events: AsyncIterator[list[WatchEvent]] | None = None
+    take_over: Callable[[RawConnection], Awaitable[None]] | None = None
 
 
 class ApiEndpoint(Protocol):

@@ -1,0 +1,288 @@
+"""`ApiServer`: the request pipeline from top to bottom, as a function.
+
+    request → RequestInfo → filters, in order → verb handler of the kind → answer
+
+Everything a client can ask goes through `ApiServer.endpoint`, from a socket (`serving.py`) or in process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from control.api.builtin_kinds import BUILTIN_KINDS, PODS
+from control.api.clock import Clock, SystemClock
+from control.api.errors import ApiError, path_not_found
+from control.api.exchange import ApiRequest, ApiResponse, User
+from control.api.kinds import Kind
+from control.api.names import Chooser
+from control.api.objects import Object
+from control.apiserver.admission.chain import AdmissionChain
+from control.apiserver.bootstrap import ensure_bootstrap_objects
+from control.apiserver.cache.watch_cache import WatchCache
+from control.apiserver.filters.authentication import AuthenticationFilter
+from control.apiserver.filters.authorization import AuthorizationFilter
+from control.apiserver.filters.impersonation import ImpersonationFilter
+from control.apiserver.filters.priority import PriorityFilter
+from control.apiserver.handlers.verbs import VERB_HANDLERS
+from control.apiserver.integration import make_admission_plugins, strategy_for
+from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, not_acceptable
+from control.apiserver.non_resource import NonResourcePaths
+from control.apiserver.registry.resource_store import ResourceStore
+from control.apiserver.registry.served_kind import KindRegistry, ServedKind
+from control.apiserver.registry.subresources import SubresourceHandlers
+from control.apiserver.representation import compress, error_response
+from control.apiserver.request_body import BODY_BYTES_MAX
+from control.apiserver.request_context import RequestContext
+from control.apiserver.request_info import RequestInfo, parse_request_info
+from control.auth.authenticator import Authenticator
+from control.auth.authorizer import make_authorizer
+from control.auth.tokens import TokenIssuer, TokenVerifier
+from control.schema.builtin import definition_schema
+from control.storage.protocol import Storage, StorageUnavailableError
+
+_log = logging.getLogger("podling.apiserver")
+
+T = TypeVar("T")
+
+
+class Filter(Protocol):
+    """One step before the handler: fills the context or raises the ApiError to answer with."""
+
+    async def __call__(self, context: RequestContext) -> None:
+        """Judge or complete a request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServerConfig:
+    """What a server must know beyond its store.
+
+    `static_tokens` is what `control.auth.authenticator.parse_token_file` read. `node_ssl_context` makes the client
+    side of connections to agents. `service_cidr` is the range of cluster IPs.
+    """
+
+    profile: str = "default"
+    service_cidr: str = "10.96.0.0/16"
+    node_port_range: tuple[int, int] = (30000, 32767)
+    static_tokens: Mapping[str, User] = field(default_factory=dict)
+    allows_anonymous: bool = False
+    server_address: str = "127.0.0.1:6443"
+    client_ca_pem: str = ""
+
+
+class ApiServer:
+    """The API server of one process. `await start()` before the first request, `await stop()` at the end."""
+
+    def __init__(
+        self,
+        *,
+        config: ApiServerConfig,
+        storage: Storage,
+        random: Chooser,
+        clock: Clock | None = None,
+        token_issuer: TokenIssuer | None = None,
+    ) -> None:
+        self.config = config
+        self.storage = storage
+        self.clock: Clock = clock or SystemClock()
+        self.random = random
+        self.registry = KindRegistry()
+        self.token_issuer = token_issuer
+        self.authenticator = self._make_authenticator()
+        self.authorizer = make_authorizer(self.registry)
+        self.admission = AdmissionChain(make_admission_plugins(self.registry, config.profile, random))
+        self._caches: dict[str, WatchCache] = {}
+        self._stores: dict[int, ResourceStore] = {}
+        for kind in BUILTIN_KINDS:
+            self._serve_builtin(kind)
+        self._non_resource = NonResourcePaths(self)
+        self._subresources = SubresourceHandlers(self)
+        self._in_flight = PriorityFilter()
+        self._filters: Sequence[Filter] = (
+            AuthenticationFilter(self.authenticator),
+            ImpersonationFilter(self.authorizer),
+            self._in_flight,
+            AuthorizationFilter(self.authorizer),
+        )
+
+    def _make_authenticator(self) -> Authenticator:
+        verifier = TokenVerifier([self.token_issuer.public_key], self.registry) if self.token_issuer else None
+        return Authenticator(
+            clock=self.clock,
+            static_tokens=self.config.static_tokens,
+            verifier=verifier,
+            allows_anonymous=self.config.allows_anonymous,
+        )
+
+    def _serve_builtin(self, kind: Kind) -> None:
+        served = ServedKind(
+            kind,
+            find_schema=lambda: definition_schema(kind.definition),
+            strategy=strategy_for(kind),
+            cache=self._cache_of(kind),
+            indexed_fields=_INDEXED_FIELDS.get(kind.storage_prefix, ()),
+        )
+        self.registry.add(served)
+        self._stores[id(served)] = ResourceStore(
+            served, storage=self.storage, admission=self.admission, clock=self.clock, random=self.random
+        )
+
+    def _cache_of(self, kind: Kind) -> WatchCache:
+        prefix = kind.storage_prefix
+        cache = self._caches.get(prefix)
+        if cache is None:
+            indexes = {name: _field_reader(name) for name in _INDEXED_FIELDS.get(prefix, ())}
+            cache = self._caches[prefix] = WatchCache(self.storage, prefix, clock=self.clock, indexes=indexes)
+        return cache
+
+    def store_of(self, kind: Kind) -> ResourceStore:
+        """The store of a kind that is served."""
+        return self._stores[id(self.registry.of(kind))]
+
+    async def start(self) -> None:
+        """Load the caches and make the objects every cluster has."""
+        for cache in self._caches.values():
+            await cache.start()
+        await ensure_bootstrap_objects(self)
+
+    async def stop(self) -> None:
+        """End all watches. The store is its owner's to close."""
+        for cache in self._caches.values():
+            cache.stop()
+
+    async def endpoint(self, request: ApiRequest) -> ApiResponse:
+        """Answer one request. Never raises for a bad one."""
+        info = parse_request_info(request.method, request.path, request.query)
+        context = RequestContext(
+            request=request, info=info, media=PLAIN_JSON, now=self.clock.now(), profile=self.config.profile
+        )
+        try:
+            response = await self._answer(context)
+        except ApiError as error:
+            response = error_response(context, error)
+        except StorageUnavailableError as error:
+            response = error_response(context, ApiError(503, "ServiceUnavailable", str(error)))
+        except asyncio.CancelledError:
+            _finish(context)
+            raise
+        except Exception:
+            _log.exception("Request failed: method=%s path=%s", request.method, request.path)
+            response = error_response(context, _internal_error())
+        if response.body is not None:
+            await compress(request.headers.get("accept-encoding", ""), response)
+        return _finish_with(response, context)
+
+    async def _answer(self, context: RequestContext) -> ApiResponse:
+        for step in self._filters:
+            await step(context)
+        if len(context.request.body) > BODY_BYTES_MAX and not context.request.in_process:
+            raise request_too_large()
+        if not context.info.is_resource:
+            return await self._non_resource.answer(context)
+        served = self.registry.get(context.info.group, context.info.version, context.info.resource)
+        if served is None:
+            raise path_not_found()
+        self._negotiate(context)
+        return await self._dispatch(context, served)
+
+    def _negotiate(self, context: RequestContext) -> None:
+        media = choose_object_media(context.request.headers.get("accept", ""))
+        if media is None:
+            raise not_acceptable()
+        context.media = media.made_pretty() if context.query("pretty") in ("true", "1") else media
+
+    async def _dispatch(self, context: RequestContext, served: ServedKind) -> ApiResponse:
+        info = context.info
+        _check_scope(served.kind, info)
+        store = self._stores[id(served)]
+        if info.subresource:
+            return await self._subresources.handle(context, store)
+        handler = VERB_HANDLERS.get(info.verb)
+        if (
+            handler is None
+            or info.verb not in served.kind.verbs
+            or info.method == "HEAD"
+            or info.has_name_in_path != (info.verb in _MEMBER_VERBS)
+        ):
+            raise method_not_allowed()
+        return await handler(context, store)
+
+
+_MEMBER_VERBS = frozenset({"get", "update", "patch", "delete"})
+_COLLECTION_VERBS_OF_ALL_NAMESPACES = frozenset({"list", "watch"})
+
+
+def _check_scope(kind: Kind, info: RequestInfo) -> None:
+    """Refuse paths that upstream has no route for: an object without its namespace, a namespace around none."""
+    if kind.namespaced:
+        if info.namespace:
+            return
+        if info.has_name_in_path:
+            raise path_not_found()
+        if info.verb not in _COLLECTION_VERBS_OF_ALL_NAMESPACES:
+            raise method_not_allowed()
+    elif info.namespace and info.resource != "namespaces":
+        raise path_not_found()
+
+
+#: Fields that watches select by so often that the cache keeps an index of them.
+_INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {PODS.storage_prefix: ("spec.nodeName",)}
+
+
+def _field_reader(path: str) -> Callable[[Object], str]:
+    parts = path.split(".")
+
+    def read(obj: Object) -> str:
+        value: Any = obj
+        for part in parts:
+            value = (value or {}).get(part)
+        return str(value or "")
+
+    return read
+
+
+def _finish(context: RequestContext) -> None:
+    for callback in context.on_done:
+        callback()
+    context.on_done.clear()
+
+
+def _finish_with(response: ApiResponse, context: RequestContext) -> ApiResponse:
+    """Run what waits for the end of the answer: now, or when its stream has ended."""
+    if not context.on_done:
+        return response
+    if response.stream is not None:
+        response.stream = _then(response.stream, context)
+    elif response.events is not None:
+        response.events = _then(response.events, context)
+    else:
+        _finish(context)
+    return response
+
+
+async def _then(stream: AsyncIterator[T], context: RequestContext) -> AsyncIterator[T]:
+    try:
+        async for item in stream:
+            yield item
+    finally:
+        _finish(context)
+
+
+def _internal_error() -> ApiError:
+    return ApiError(500, "InternalError", "Internal error occurred: the request failed", details={})
+
+
+def method_not_allowed() -> ApiError:
+    """405 as upstream's router words it."""
+    text = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", text, details={})
+
+
+def request_too_large() -> ApiError:
+    """413 as upstream words it."""
+    text = f"Request entity too large: limit is {BODY_BYTES_MAX}"
+    return ApiError(413, "RequestEntityTooLarge", text)

@@ -1,0 +1,159 @@
+"""Words a JSON syntax error as Go's encoding/json does. Only failing requests get here."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_NUMBER = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_SPACE = b" \t\r\n"
+_LITERALS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
+_KIND_NAMES = {str: "string", bool: "bool", int: "number", float: "number", list: "array"}
+DEPTH_MAX = 10_000
+
+END_OF_INPUT = "unexpected end of JSON input"
+
+
+class GoJsonError(ValueError):
+    """A text that is no JSON."""
+
+
+def json_kind(value: object) -> str:
+    """Name the JSON type of a value as Go's type errors do."""
+    return _KIND_NAMES.get(type(value), "object")
+
+
+def describe_syntax_error(text: bytes) -> str:
+    """Return what Go says of a text that is not JSON."""
+    try:
+        position = _skip_value(text, _skip_space(text, 0), 0)
+        position = _skip_space(text, position)
+    except GoJsonError as error:
+        return str(error)
+    if position < len(text):
+        return f"invalid character {_quote(text, position)} after top-level value"
+    return "invalid JSON"
+
+
+def _skip_space(text: bytes, position: int) -> int:
+    while position < len(text) and text[position] in _SPACE:
+        position += 1
+    return position
+
+
+def _byte(text: bytes, position: int) -> int:
+    if position >= len(text):
+        raise GoJsonError(END_OF_INPUT)
+    return text[position]
+
+
+def _fail(text: bytes, position: int, where: str) -> GoJsonError:
+    return GoJsonError(f"invalid character {_quote(text, position)} {where}")
+
+
+def _skip_value(text: bytes, position: int, depth: int) -> int:
+    if depth > DEPTH_MAX:
+        raise GoJsonError("exceeded max depth")
+    first = _byte(text, position)
+    if first == ord("{"):
+        return _skip_object(text, position + 1, depth)
+    if first == ord("["):
+        return _skip_array(text, position + 1, depth)
+    if first == ord('"'):
+        return _skip_string(text, position + 1)
+    if first in _LITERALS:
+        return _skip_literal(text, position, _LITERALS[first])
+    if first == ord("-") or chr(first).isdigit():
+        return _skip_number(text, position)
+    raise _fail(text, position, "looking for beginning of value")
+
+
+def _skip_object(text: bytes, position: int, depth: int) -> int:
+    position = _skip_space(text, position)
+    if _byte(text, position) == ord("}"):
+        return position + 1
+    while True:
+        if _byte(text, position) != ord('"'):
+            raise _fail(text, position, "looking for beginning of object key string")
+        position = _skip_space(text, _skip_string(text, position + 1))
+        if _byte(text, position) != ord(":"):
+            raise _fail(text, position, "after object key")
+        position = _skip_value(text, _skip_space(text, position + 1), depth + 1)
+        position = _skip_space(text, position)
+        end = _byte(text, position)
+        if end == ord("}"):
+            return position + 1
+        if end != ord(","):
+            raise _fail(text, position, "after object key:value pair")
+        position = _skip_space(text, position + 1)
+
+
+def _skip_array(text: bytes, position: int, depth: int) -> int:
+    position = _skip_space(text, position)
+    if _byte(text, position) == ord("]"):
+        return position + 1
+    while True:
+        position = _skip_space(text, _skip_value(text, position, depth + 1))
+        end = _byte(text, position)
+        if end == ord("]"):
+            return position + 1
+        if end != ord(","):
+            raise _fail(text, position, "after array element")
+        position = _skip_space(text, position + 1)
+
+
+def _skip_string(text: bytes, position: int) -> int:
+    while True:
+        char = _byte(text, position)
+        if char == ord('"'):
+            return position + 1
+        if char == ord("\\"):
+            position = _skip_escape(text, position + 1)
+        elif char < 0x20:
+            raise _fail(text, position, "in string literal")
+        else:
+            position += 1
+
+
+def _skip_escape(text: bytes, position: int) -> int:
+    char = _byte(text, position)
+    if char in b'bfnrt\\/"':
+        return position + 1
+    if char != ord("u"):
+        raise _fail(text, position, "in string escape code")
+    for offset in range(1, 5):
+        if _byte(text, position + offset) not in b"0123456789abcdefABCDEF":
+            raise _fail(text, position + offset, "in \\u hexadecimal character escape")
+    return position + 5
+
+
+def _skip_literal(text: bytes, position: int, literal: bytes) -> int:
+    for offset, expected in enumerate(literal):
+        if _byte(text, position + offset) != expected:
+            raise _fail(text, position + offset, f"in literal {literal.decode()} (expecting '{chr(expected)}')")
+    return position + len(literal)
+
+
+def _skip_number(text: bytes, position: int) -> int:
+    match = _NUMBER.match(text, position)
+    if match is None:
+        _byte(text, position + 1)
+        raise _fail(text, position + 1, "in numeric literal")
+    end = match.end()
+    if end < len(text) and text[end] in b".eE":
+        _byte(text, end + 1)
+        where = "after decimal point in numeric literal" if text[end] == ord(".") else "in exponent of numeric literal"
+        raise _fail(text, end + 1, where)
+    return end
+
+
+def _quote(text: bytes, position: int) -> str:
+    char = chr(text[position])  # Go reports the byte, read as a code point
+    if char == "'":
+        return r"'\''"
+    if char == '"':
+        return "'\"'"
+    body = json.dumps(char, ensure_ascii=not char.isprintable())[1:-1]
+    if body.startswith("\\u00") and ord(char) < 0x80:
+        body = "\\x" + body[4:]
+    return f"'{body}'"

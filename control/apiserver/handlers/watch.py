@@ -1,0 +1,126 @@
+"""GET with watch: a stream of events that ends by the client, the timeout or the server's end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import orjson
+
+from control.api.exchange import ApiResponse, WatchEvent
+from control.api.objects import Object, ReadOnlyObject
+from control.apiserver.cache.watcher import BOOKMARK, CacheEvent, Watcher
+from control.apiserver.negotiation import PLAIN_JSON
+from control.apiserver.options import ListOptions, read_list_options
+from control.apiserver.registry.resource_store import ResourceStore
+from control.apiserver.registry.served_kind import ServedKind
+from control.apiserver.representation import headers_of, transform_object
+from control.apiserver.request_context import RequestContext
+from control.apiserver.selection import Selection, select
+
+#: A watch without a timeout of its own ends after this long, times one to two, so that clients do not return at once.
+TIMEOUT_SECONDS_MIN = 1800
+
+_INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
+
+
+async def watch(context: RequestContext, store: ResourceStore) -> ApiResponse:
+    """Open a watch."""
+    options = read_list_options(context, is_watch=True)
+    info = context.info
+    name = info.name if info.has_name_in_path else ""
+    selection = select(store.served, info.namespace, name, options)
+    watcher = _open(store, options, selection)
+    seconds = options.timeout_seconds or TIMEOUT_SECONDS_MIN * (1 + random.random())
+    timer = asyncio.get_running_loop().call_later(seconds, watcher.close)
+    context.on_done.append(timer.cancel)
+    context.on_done.append(watcher.close)
+    presenter = _Presenter(context, store.served, selection)
+    if context.request.in_process:
+        return ApiResponse(headers=headers_of(context), events=presenter.events(watcher))
+    headers = [*headers_of(context), ("Content-Type", _content_type(context))]
+    return ApiResponse(headers=headers, stream=presenter.lines(watcher))
+
+
+def _content_type(context: RequestContext) -> str:
+    return "application/json"
+
+
+def _open(store: ResourceStore, options: ListOptions, selection: Selection) -> Watcher:
+    cache = store.served.cache
+    revision = options.resource_version
+    if options.send_initial_events:
+        return cache.watch(
+            selection.scope,
+            with_initial=True,
+            bookmarks=options.allow_bookmarks,
+            bookmark_initial_end=options.allow_bookmarks,
+        )
+    if options.send_initial_events is None and not revision:
+        return cache.watch(selection.scope, with_initial=True, bookmarks=options.allow_bookmarks)
+    return cache.watch(selection.scope, after_revision=revision or None, bookmarks=options.allow_bookmarks)
+
+
+class _Presenter:
+    """Shows cache events as one client wants them."""
+
+    def __init__(self, context: RequestContext, served: ServedKind, selection: Selection) -> None:
+        self._context = context
+        self._served = served
+        self._matches = selection.matches
+        self._copies_bytes = context.media is PLAIN_JSON and served.conversion is None
+        self._sent_columns = False
+
+    async def lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
+        """Encoded events, one chunk per wake-up."""
+        try:
+            async for batch in watcher:
+                chunk = b"".join([self._line(event) for event in self._visible(batch)])
+                if chunk:
+                    yield chunk
+        finally:
+            watcher.close()
+
+    async def events(self, watcher: Watcher) -> AsyncIterator[list[WatchEvent]]:
+        """Decoded events, one batch per wake-up."""
+        try:
+            async for batch in watcher:
+                events = [WatchEvent(type=event.type, object=self._object(event)) for event in self._visible(batch)]
+                if events:
+                    yield events
+        finally:
+            watcher.close()
+
+    def _visible(self, batch: list[CacheEvent]) -> list[CacheEvent]:
+        if self._matches is None:
+            return batch
+        seen = (event.seen_by(self._matches) for event in batch)
+        return [event for event in seen if event is not None]
+
+    def _line(self, event: CacheEvent) -> bytes:
+        if self._copies_bytes and event.type != BOOKMARK:
+            return event.encoded
+        obj: ReadOnlyObject = self._object(event)
+        if self._context.media.transformation:
+            obj = self._transform(obj)
+        return orjson.dumps({"type": event.type, "object": obj}, option=orjson.OPT_APPEND_NEWLINE)
+
+    def _object(self, event: CacheEvent) -> Object:
+        if event.cached is None:
+            return self._bookmark(event)
+        return self._served.object_of(event.cached)  # type: ignore[return-value]
+
+    def _bookmark(self, event: CacheEvent) -> Object:
+        metadata: Object = {"resourceVersion": str(event.revision)}
+        if event.is_initial_end:
+            metadata["annotations"] = _INITIAL_EVENTS_END
+        return {**self._served.empty_object, "metadata": metadata}
+
+    def _transform(self, obj: ReadOnlyObject) -> Object:
+        shown = transform_object(self._context, self._served, obj)
+        if self._context.media.transformation == "Table":
+            if self._sent_columns:  # columns are sent once per watch
+                shown["columnDefinitions"] = None
+            self._sent_columns = True
+        return shown

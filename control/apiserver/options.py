@@ -1,0 +1,268 @@
+"""The options of a request (CreateOptions, ListOptions, DeleteOptions, ...): read from the query, judged as upstream does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from control.api.errors import ApiError, FieldError, bad_request, invalid
+from control.api.objects import Object
+from control.apiserver.request_context import RequestContext
+from control.apiserver.request_info import is_true
+
+_FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+_PROPAGATION_POLICIES = ("Foreground", "Background", "Orphan")
+FIELD_MANAGER_LENGTH_MAX = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """What a create, update or patch may say. `field_manager` is never empty; `is_forced` belongs to apply."""
+
+    dry_run: bool = False
+    field_manager: str
+    field_validation: str = "Warn"
+    is_forced: bool = False
+
+
+def read_write_options(context: RequestContext, kind: str, *, is_apply: bool = False) -> WriteOptions:
+    """Read CreateOptions, UpdateOptions or PatchOptions (`kind`). Raises an Invalid error that names them."""
+    manager = context.query("fieldManager")
+    dry_run = [value for value in context.query_all("dryRun") if value]
+    validation = context.query("fieldValidation")
+    force = context.query("force")
+    errors: list[FieldError] = []
+    if kind == "PatchOptions":
+        if is_apply and not manager:
+            errors.append(FieldError.required("fieldManager", "is required for apply patch"))
+        if not is_apply and force:
+            errors.append(FieldError.forbidden("force", "may not be specified for non-apply patch"))
+    errors += _field_manager_errors(manager)
+    errors += dry_run_errors(dry_run)
+    if validation not in _FIELD_VALIDATIONS:
+        errors.append(FieldError.not_supported("fieldValidation", validation, _FIELD_VALIDATIONS))
+    if errors:
+        raise invalid("meta.k8s.io", kind, "", errors)
+    return WriteOptions(
+        dry_run=bool(dry_run),
+        field_manager=manager or _manager_of_user_agent(context.request.headers.get("user-agent", "")),
+        field_validation=validation or "Warn",
+        is_forced=bool(force) and is_true(force),
+    )
+
+
+def _field_manager_errors(manager: str) -> list[FieldError]:
+    errors = []
+    if len(manager) > FIELD_MANAGER_LENGTH_MAX:
+        errors.append(FieldError.too_long("fieldManager", FIELD_MANAGER_LENGTH_MAX))
+    for position, char in enumerate(manager):
+        if not char.isprintable():
+            detail = f"invalid character U+{ord(char):04X} (at position {position})"
+            errors.append(FieldError.invalid("fieldManager", manager, detail))
+    return errors
+
+
+def dry_run_errors(dry_run: list[str]) -> list[FieldError]:
+    """Judge the values of a dryRun parameter."""
+    if all(value == "All" for value in dry_run):
+        return []
+    return [FieldError.not_supported("dryRun", dry_run, ["All"])]
+
+
+def _manager_of_user_agent(user_agent: str) -> str:
+    prefix = "".join(char for char in user_agent.partition("/")[0] if char.isprintable())
+    return prefix[:FIELD_MANAGER_LENGTH_MAX] or "unknown"
+
+
+@dataclass(slots=True, kw_only=True)
+class DeleteOptions:
+    """What a delete may say. `grace_period_seconds` is set to the period in force once that is known."""
+
+    dry_run: bool = False
+    grace_period_seconds: int | None = None
+    orphan_dependents: bool | None = None
+    propagation_policy: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+
+    def to_object(self) -> Object:
+        """Return the options as admission plugins see them."""
+        fields: Object = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"}
+        if self.grace_period_seconds is not None:
+            fields["gracePeriodSeconds"] = self.grace_period_seconds
+        if self.propagation_policy is not None:
+            fields["propagationPolicy"] = self.propagation_policy
+        if self.orphan_dependents is not None:
+            fields["orphanDependents"] = self.orphan_dependents
+        return fields
+
+
+def read_delete_options(context: RequestContext, body: Object | None) -> DeleteOptions:
+    """Read DeleteOptions from the body if there is one, else from the query."""
+    fields = body if body is not None else _delete_fields_of_query(context)
+    preconditions = fields.get("preconditions") or {}
+    dry_run = list(fields.get("dryRun") or [])
+    options = DeleteOptions(
+        dry_run=bool(dry_run),
+        grace_period_seconds=fields.get("gracePeriodSeconds"),
+        orphan_dependents=fields.get("orphanDependents"),
+        propagation_policy=fields.get("propagationPolicy"),
+        uid=preconditions.get("uid"),
+        resource_version=preconditions.get("resourceVersion"),
+    )
+    errors = _propagation_errors(options) + dry_run_errors(dry_run)
+    if errors:
+        raise invalid("meta.k8s.io", "DeleteOptions", "", errors)
+    if options.grace_period_seconds is not None and options.grace_period_seconds < 0:
+        options.grace_period_seconds = 1  # upstream treats a negative period as one second
+    return options
+
+
+def _delete_fields_of_query(context: RequestContext) -> Object:
+    fields: Object = {"dryRun": [value for value in context.query_all("dryRun") if value]}
+    if text := context.query("gracePeriodSeconds"):
+        fields["gracePeriodSeconds"] = read_integer(text, "gracePeriodSeconds")
+    if text := context.query("propagationPolicy"):
+        fields["propagationPolicy"] = text
+    if text := context.query("orphanDependents"):
+        fields["orphanDependents"] = is_true(text)
+    return fields
+
+
+def _propagation_errors(options: DeleteOptions) -> list[FieldError]:
+    policy = options.propagation_policy
+    if policy is None:
+        return []
+    if options.orphan_dependents is not None:
+        detail = "orphanDependents and deletionPropagation cannot be both set"
+        return [FieldError.invalid("propagationPolicy", policy, detail)]
+    if policy not in _PROPAGATION_POLICIES:
+        return [FieldError.not_supported("propagationPolicy", policy, [*_PROPAGATION_POLICIES, "nil"])]
+    return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOptions:
+    """What a list or watch may say. `resource_version` is None if unset, as "0" means something of its own."""
+
+    label_selector: str = ""
+    field_selector: str = ""
+    resource_version: int | None = None
+    resource_version_match: str = ""
+    limit: int = 0
+    continue_token: str = ""
+    timeout_seconds: int | None = None
+    allow_bookmarks: bool = False
+    send_initial_events: bool | None = None
+
+
+def read_list_options(context: RequestContext, *, is_watch: bool) -> ListOptions:
+    """Read ListOptions from the query. Raises the errors upstream gives for combinations that mean nothing."""
+    version = context.query("resourceVersion")
+    match = context.query("resourceVersionMatch")
+    send_initial = context.query("sendInitialEvents")
+    timeout = context.query("timeoutSeconds")
+    limit = context.query("limit")
+    continue_token = context.query("continue")
+    errors = _match_errors(version, match, continue_token, send_initial, is_watch=is_watch)
+    if errors:
+        raise invalid("meta.k8s.io", "ListOptions", "", errors)
+    return ListOptions(
+        label_selector=context.query("labelSelector"),
+        field_selector=context.query("fieldSelector"),
+        resource_version=_list_revision(version, is_watch=is_watch),
+        resource_version_match=match,
+        limit=read_integer(limit, "limit") if limit else 0,
+        continue_token=continue_token,
+        timeout_seconds=read_integer(timeout, "timeoutSeconds") if timeout else None,
+        allow_bookmarks=_flag(context, "allowWatchBookmarks"),
+        send_initial_events=is_true(send_initial) if send_initial else None,
+    )
+
+
+def _flag(context: RequestContext, name: str) -> bool:
+    values = context.query_all(name)
+    return bool(values) and is_true(values[0])
+
+
+def _match_errors(
+    version: str, match: str, continue_token: str, send_initial: str, *, is_watch: bool
+) -> list[FieldError]:
+    field = "resourceVersionMatch"
+    if is_watch:
+        return _watch_match_errors(match, send_initial)
+    if send_initial:
+        return [FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
+    if not match:
+        return []
+    if not version:
+        return [FieldError.forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided")]
+    errors = []
+    if continue_token:
+        errors.append(FieldError.forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
+    if match not in ("Exact", "NotOlderThan"):
+        errors.append(FieldError.not_supported(field, match, ["Exact", "NotOlderThan", ""]))
+    elif match == "Exact" and version == "0":
+        errors.append(FieldError.forbidden(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    return errors
+
+
+def _watch_match_errors(match: str, send_initial: str) -> list[FieldError]:
+    field = "resourceVersionMatch"
+    if send_initial:
+        if match != "NotOlderThan":
+            detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            return [FieldError.forbidden(field, detail)]
+        return []
+    if match:
+        return [
+            FieldError.forbidden(
+                field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            )
+        ]
+    return []
+
+
+def parse_resource_version(text: str) -> int | None:
+    """Parse a resourceVersion; None if empty. Raises the FieldError text upstream's versioner gives, as a ValueError."""
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(str(FieldError.invalid("resourceVersion", text, _parse_uint_text(text, "invalid syntax"))))
+    value = int(text)
+    if value >= 2**64:
+        raise ValueError(str(FieldError.invalid("resourceVersion", text, _parse_uint_text(text, "value out of range"))))
+    return value
+
+
+def _parse_uint_text(text: str, problem: str) -> str:
+    return f'strconv.ParseUint: parsing "{text}": {problem}'
+
+
+def _list_revision(text: str, *, is_watch: bool) -> int | None:
+    try:
+        return parse_resource_version(text)
+    except ValueError as error:
+        raise bad_request(f"invalid resource version: {error}") from error
+
+
+def read_integer(text: Any, name: str) -> int:
+    """Read an integer query parameter. Raises BadRequest in the words of upstream's conversion."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+
+
+def too_large_resource_version(requested: int, current: int) -> ApiError:
+    """504: the client has seen a revision this server has not reached."""
+    return ApiError(
+        504,
+        "Timeout",
+        f"Timeout: Too large resource version: {requested}, current: {current}",
+        details={
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        },
+        headers=[("Retry-After", "1")],
+    )

@@ -1,0 +1,338 @@
+"""The write path of one served kind, and reads of its present state.
+
+A create runs: server fields → field managers → mutating admission → defaults again → strategy prepares → allocation →
+validation → validating admission → store. An update runs the same inside a compare-and-swap loop around a function
+that makes the wanted object of the live one. The order is upstream's (endpoints/handlers and registry/generic/registry
+of k8s.io/apiserver). Deletion is in `deletion.py`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from control.api.clock import Clock
+from control.api.errors import (
+    MODIFIED_DETAIL,
+    ApiError,
+    FieldError,
+    already_exists,
+    conflict,
+    invalid,
+)
+from control.api.names import Chooser, generate_name
+from control.api.objects import Object, ReadOnlyObject
+from control.apiserver.admission.chain import AdmissionChain, Attributes
+from control.apiserver.cache.encoding import CachedObject, encode_for_storage
+from control.apiserver.registry import metadata as rules
+from control.apiserver.registry.deletion import is_deleted_by_update
+from control.apiserver.registry.field_managers import record_create, record_update, restore_times_of_no_change
+from control.apiserver.registry.served_kind import ServedKind
+from control.apiserver.registry.write_request import WriteRequest
+from control.storage.protocol import (
+    KeyExistsError,
+    KeyNotFoundError,
+    RevisionConflictError,
+    Storage,
+)
+
+GENERATED_NAME_ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The answer of a write: a cached object at its revision, or (dry run, deletion) a decoded one of its own."""
+
+    object: ReadOnlyObject
+    cached: CachedObject | None = None
+    is_created: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an update wants: makes the new object of the live one (a private copy; None if there is none).
+
+    `records_fields` is False for server-side apply, which keeps managedFields itself. `is_status` uses the status
+    hooks of the strategy. `prepares` is False where a subresource has made the object exactly as it must be stored.
+    """
+
+    produce: Callable[[Object | None], Object]
+    records_fields: bool = True
+    is_status: bool = False
+    allows_create: bool = False
+    checks_name: bool = True
+
+
+class ResourceStore:
+    """Reads and writes the objects of one served kind."""
+
+    def __init__(
+        self,
+        served: ServedKind,
+        *,
+        storage: Storage,
+        admission: AdmissionChain,
+        clock: Clock,
+        random: Chooser,
+    ) -> None:
+        self.served = served
+        self.kind = served.kind
+        self.strategy = served.strategy
+        self.storage = storage
+        self.admission = admission
+        self.clock = clock
+        self._random = random
+
+    # ---- reads ------------------------------------------------------------------------------------------------
+
+    def find(self, namespace: str, name: str) -> CachedObject | None:
+        """The present object, or None."""
+        return self.served.cache.get(self.served.key(namespace, name))
+
+    def get(self, namespace: str, name: str) -> CachedObject:
+        """The present object. Raises 404."""
+        cached = self.find(namespace, name)
+        if cached is None:
+            raise self.served.not_found(name)
+        return cached
+
+    # ---- create -----------------------------------------------------------------------------------------------
+
+    async def create(self, write: WriteRequest, obj: Object) -> Written:
+        """Create an object that `ServedKind.decode` returned."""
+        rules.wipe_server_fields(obj)
+        rules.set_request_namespace(self.kind, obj, write.namespace)
+        record_create(self.served, write, obj)
+        return await self._create_prepared(write, obj)
+
+    async def _create_prepared(self, write: WriteRequest, obj: Object) -> Written:
+        attributes = self.attributes(write, "CREATE", obj, None)
+        await self._admit(write, attributes)
+        if obj["metadata"].get("resourceVersion"):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        rules.fill_server_fields(obj, uid=str(uuid.uuid4()), now=write.now)
+        generate = obj["metadata"].get("generateName") if not obj["metadata"].get("name") else None
+        for attempt in range(1, GENERATED_NAME_ATTEMPTS + 1):
+            if generate:
+                obj["metadata"]["name"] = generate_name(generate, self._random)
+            try:
+                return await self._create_named(write, obj, attributes)
+            except KeyExistsError:
+                if not generate or attempt == GENERATED_NAME_ATTEMPTS:
+                    raise self._exists(write, obj["metadata"]["name"], generated=bool(generate)) from None
+        raise AssertionError("unreachable")
+
+    async def _create_named(self, write: WriteRequest, obj: Object, attributes: Attributes) -> Written:
+        stored = self.served.to_stored(obj)
+        undo = self.served.allocate(stored, None)
+        try:
+            self._prepare_create(write, stored)
+            attributes.object = self._as_served(stored, obj)
+            attributes.name = obj["metadata"]["name"]
+            await self.admission.validate(attributes)
+            written = await self._store_new(write, stored)
+        except BaseException:
+            undo()
+            raise
+        if write.options.dry_run:
+            undo()
+        return written
+
+    def _as_served(self, stored: Object, obj: Object) -> Object:
+        if self.served.conversion is None:
+            return stored
+        obj.clear()
+        obj.update(self.served.conversion.from_stored(stored))
+        return obj
+
+    def _prepare_create(self, write: WriteRequest, obj: Object) -> None:
+        context = write.for_strategy()
+        if self.strategy.has_generation:
+            obj["metadata"]["generation"] = 1
+        self.strategy.prepare_for_create(context, obj)
+        errors = rules.validate_new_metadata(self.kind, self.strategy, obj)
+        errors += self.strategy.validate(context, obj)
+        self._refuse_invalid(obj, errors)
+        for text in self.strategy.warnings_on_create(context, obj):
+            write.warn(text)
+
+    async def _store_new(self, write: WriteRequest, obj: Object) -> Written:
+        key = self.served.key(write.namespace, obj["metadata"]["name"])
+        if write.options.dry_run:
+            if self.served.cache.get(key) is not None:
+                raise KeyExistsError(key)
+            return Written(self.served.from_stored(obj), is_created=True)
+        revision = await self.storage.create(key, encode_for_storage(obj), ttl_seconds=self.served.ttl_seconds)
+        return self._written(key, revision, obj, is_created=True)
+
+    def _written(self, key: str, revision: int, obj: Object, *, is_created: bool = False) -> Written:
+        cached = self.served.cache.get(key)
+        if cached is None or cached.revision != revision:  # someone wrote again before this task went on
+            cached = CachedObject(key, encode_for_storage(obj), revision)
+        return Written(self.served.object_of(cached), cached, is_created)
+
+    def _exists(self, write: WriteRequest, name: str, *, generated: bool) -> ApiError:
+        error = already_exists(self.kind.group, self.kind.plural, name)
+        if generated:
+            error.message += ", the server was not able to generate a unique name for the object"
+            return error
+        cached = self.find(write.namespace, name)
+        if cached is not None and cached.object["metadata"].get("deletionTimestamp"):
+            error.message = "object is being deleted: " + error.message
+        return error
+
+    # ---- update -----------------------------------------------------------------------------------------------
+
+    async def update(self, write: WriteRequest, change: Change) -> Written:
+        """Update the object the request names, again and again until nobody else wrote in between."""
+        key = self.served.key(write.namespace, write.name)
+        while True:
+            cached = self.served.cache.get(key)
+            if cached is None:
+                return await self._create_by_update(write, change)
+            try:
+                return await self._update_once(write, change, cached)
+            except RevisionConflictError:
+                continue
+            except KeyNotFoundError:
+                continue
+
+    async def _create_by_update(self, write: WriteRequest, change: Change) -> Written:
+        if not change.allows_create:
+            raise self.served.not_found(write.name)
+        obj = change.produce(None)
+        rules.wipe_server_fields(obj)
+        rules.set_request_namespace(self.kind, obj, write.namespace)
+        if change.checks_name:
+            rules.check_request_name(obj, write.name)
+        obj["metadata"].pop("resourceVersion", None)
+        if change.records_fields:
+            record_create(self.served, write, obj)
+        return await self._create_prepared(write, obj)
+
+    async def _update_once(self, write: WriteRequest, change: Change, cached: CachedObject) -> Written:
+        live = self.served.object_of(cached)
+        obj = change.produce(self.served.copy_of(cached))
+        rules.set_request_namespace(self.kind, obj, write.namespace)
+        if change.checks_name:
+            rules.check_request_name(obj, write.name)
+        if change.records_fields:
+            record_update(self.served, write, live, obj)
+        attributes = self.attributes(write, "UPDATE", obj, live)
+        await self._admit(write, attributes)
+        self._check_revision(obj, cached)
+        if self.served.conversion is None:
+            old = cached.object
+        else:
+            old = self.served.conversion.to_stored(live)
+        stored = self.served.to_stored(obj)
+        undo = self.served.allocate(stored, old)
+        try:
+            self._prepare_update(write, change, stored, old)
+            attributes.object = self._as_served(stored, obj)
+            await self.admission.validate(attributes)
+            written = await self._store_changed(write, stored, old, cached)
+        except BaseException:
+            undo()
+            raise
+        if write.options.dry_run:
+            undo()
+        return written
+
+    def _check_revision(self, obj: Object, cached: CachedObject) -> None:
+        given = obj["metadata"].get("resourceVersion")
+        if not given:
+            if not self.strategy.allow_unconditional_update:
+                error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+                raise invalid(self.kind.group, self.kind.plural, obj["metadata"]["name"], [error])
+            obj["metadata"]["resourceVersion"] = str(cached.revision)
+        elif given != str(cached.revision):
+            raise conflict(self.kind.group, self.kind.plural, obj["metadata"]["name"], MODIFIED_DETAIL)
+
+    def _prepare_update(self, write: WriteRequest, change: Change, obj: Object, old: Object) -> None:
+        context = write.for_strategy()
+        rules.keep_server_fields(obj, old)
+        strategy = self.strategy
+        if change.is_status:
+            strategy.prepare_for_status_update(context, obj, old)
+        else:
+            strategy.prepare_for_update(context, obj, old)
+            if strategy.has_generation and _spec_changed(obj, old):
+                metadata = obj["metadata"]
+                if metadata.get("generation") == old["metadata"].get("generation"):
+                    metadata["generation"] = (metadata.get("generation") or 0) + 1
+        errors = rules.validate_changed_metadata(self.kind, obj, old)
+        if change.is_status:
+            errors += strategy.validate_status_update(context, obj, old)
+        else:
+            errors += strategy.validate_update(context, obj, old)
+        self._refuse_invalid(obj, errors)
+        for text in strategy.warnings_on_update(context, obj, old):
+            write.warn(text)
+
+    async def _store_changed(
+        self, write: WriteRequest, obj: Object, old: ReadOnlyObject, cached: CachedObject
+    ) -> Written:
+        restore_times_of_no_change(obj, old)
+        if is_deleted_by_update(self.kind, obj):
+            return await self._delete_by_update(write, obj, cached)
+        if obj == old:
+            return Written(self.served.object_of(cached), cached)
+        if write.options.dry_run:
+            return Written(self.served.from_stored(obj))
+        revision = await self.storage.update(
+            cached.key,
+            encode_for_storage(obj),
+            expected_revision=cached.revision,
+            ttl_seconds=self.served.ttl_seconds,
+        )
+        return self._written(cached.key, revision, obj)
+
+    async def _delete_by_update(self, write: WriteRequest, obj: Object, cached: CachedObject) -> Written:
+        """The last finalizer is gone: the update is the deletion. The answer keeps the last revision, as upstream's."""
+        if not write.options.dry_run:
+            await self.storage.delete(cached.key, expected_revision=cached.revision)
+            self.served.release(obj)
+        return Written(self.served.from_stored(obj))
+
+    # ---- shared -----------------------------------------------------------------------------------------------
+
+    def attributes(
+        self, write: WriteRequest, operation: str, obj: Object | None, old: ReadOnlyObject | None
+    ) -> Attributes:
+        """Describe a write to admission plugins."""
+        name = write.name
+        if not name and obj is not None:
+            name = obj["metadata"].get("name") or ""
+        return Attributes(
+            kind=self.kind,
+            operation=operation,
+            user=write.user,
+            namespace=write.namespace,
+            name=name,
+            subresource=write.subresource,
+            object=obj,
+            old_object=old,
+            dry_run=write.options.dry_run,
+        )
+
+    async def _admit(self, write: WriteRequest, attributes: Attributes) -> None:
+        await self.admission.admit(attributes)
+        obj = attributes.object
+        if obj is not None:
+            self.strategy.default(obj)
+        for text in attributes.warnings:
+            write.warn(text)
+        attributes.warnings.clear()
+
+    def _refuse_invalid(self, obj: ReadOnlyObject, errors: list[FieldError]) -> None:
+        if errors:
+            raise invalid(self.kind.group, self.kind.kind, obj["metadata"].get("name") or "", errors)
+
+
+_NOT_SPEC = frozenset({"kind", "apiVersion", "metadata", "status"})
+
+
+def _spec_changed(obj: ReadOnlyObject, old: ReadOnlyObject) -> bool:
+    return any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in _NOT_SPEC)

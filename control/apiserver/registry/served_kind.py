@@ -1,0 +1,170 @@
+"""`ServedKind`: a `Kind` with everything the server needs to serve it, and `KindRegistry`, the table of them.
+
+Built-in kinds are registered at start; a CustomResourceDefinition registers and removes kinds while the server runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Protocol
+
+from control.api.builtin_kinds import EVENTS
+from control.api.errors import ApiError, not_found
+from control.api.kinds import Kind
+from control.api.objects import Object, ReadOnlyObject
+from control.apiserver.cache.encoding import CachedObject
+from control.apiserver.cache.watch_cache import WatchCache
+from control.apiserver.cache.watcher import WatchScope
+from control.apiserver.registry.conversion import Conversion, conversion_of
+from control.apiserver.registry.strategy import Strategy
+from control.apiserver.request_body import BodyKind, ParsedBody
+from control.schema.decoder import zero_object
+from control.schema.structural import Schema
+from control.schema.validate import Decoded, decode_object, enforce_field_validation
+
+#: Events are forgotten after upstream's default --event-ttl.
+EVENT_TTL_SECONDS = 3600
+
+
+class Allocator(Protocol):
+    """Hands out parts of a range that objects of a kind share."""
+
+    def allocate(self, obj: Object, old: ReadOnlyObject | None) -> Callable[[], None]:
+        """Fill what the object leaves to the server, take what it names. Returns the undo. Raises ApiError."""
+        ...
+
+    def release(self, obj: ReadOnlyObject) -> None:
+        """Give back everything a deleted object held."""
+        ...
+
+
+def _nothing() -> None:
+    """Undo nothing."""
+
+
+class ServedKind:
+    """A kind in one served version. `schema` is found when first needed; `cache` is shared by all versions."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        find_schema: Callable[[], Schema],
+        strategy: Strategy,
+        cache: WatchCache,
+        is_custom: bool = False,
+        allocator: Allocator | None = None,
+        indexed_fields: tuple[str, ...] = (),
+    ) -> None:
+        self.kind = kind
+        self.strategy = strategy
+        self.cache = cache
+        self.is_custom = is_custom
+        self.conversion: Conversion | None = conversion_of(kind)
+        self.body_kind = BodyKind.of(kind, is_custom=is_custom)
+        self.ttl_seconds = EVENT_TTL_SECONDS if kind.storage_prefix == EVENTS.storage_prefix else None
+        self.indexed_fields = indexed_fields
+        self._find_schema = find_schema
+        self._allocator = allocator
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The kind's schema."""
+        return self._find_schema()
+
+    @cached_property
+    def empty_object(self) -> Object:
+        """An object in which nothing is set, as upstream prints it (the object of a bookmark)."""
+        return {"kind": self.kind.kind, "apiVersion": self.kind.api_version, **zero_object(self.schema)}
+
+    def key(self, namespace: str, name: str) -> str:
+        """The storage key of an object."""
+        return self.kind.storage_key(namespace, name)
+
+    def decode(self, parsed: ParsedBody, *, field_validation: str, warn: Callable[[str], None]) -> Object:
+        """Decode a body: types, unknown fields, defaults. Returns a private object."""
+        decoded = decode_object(parsed.object, self.schema, kind=self.kind, body=parsed.json_text)
+        if parsed.duplicates:
+            decoded = Decoded(decoded.object, (self._duplicate_keys_text(parsed), *decoded.strict_errors))
+        for text in enforce_field_validation(decoded, field_validation, kind=self.kind):
+            warn(text)
+        self.complete(decoded.object)
+        self.strategy.default(decoded.object)
+        return decoded.object
+
+    def _duplicate_keys_text(self, parsed: ParsedBody) -> str:
+        return "yaml: unmarshal errors:\n  " + "\n  ".join(parsed.duplicates)
+
+    def complete(self, obj: Object) -> None:
+        """Name an object's version and kind as this kind does."""
+        obj["apiVersion"] = self.kind.api_version
+        obj["kind"] = self.kind.kind
+
+    def object_of(self, cached: CachedObject) -> ReadOnlyObject:
+        """The object in this version. Read-only."""
+        return cached.object if self.conversion is None else self.conversion.from_stored(cached.object)
+
+    def copy_of(self, cached: CachedObject) -> Object:
+        """A private copy of the object in this version."""
+        copy = cached.decode_copy()
+        return copy if self.conversion is None else self.conversion.from_stored(copy)
+
+    def to_stored(self, obj: Object) -> Object:
+        """The object in the stored version."""
+        return obj if self.conversion is None else self.conversion.to_stored(obj)
+
+    def from_stored(self, obj: Object) -> Object:
+        """The object in this version."""
+        return obj if self.conversion is None else self.conversion.from_stored(obj)
+
+    def allocate(self, obj: Object, old: ReadOnlyObject | None) -> Callable[[], None]:
+        """Take what the object needs from shared ranges (addresses, ports); returns how to give it back."""
+        return self._allocator.allocate(obj, old) if self._allocator else _nothing
+
+    def release(self, obj: ReadOnlyObject) -> None:
+        """Give back what a deleted object held."""
+        if self._allocator:
+            self._allocator.release(obj)
+
+    def not_found(self, name: str) -> ApiError:
+        """404 for a name of this kind."""
+        return not_found(self.kind.group, self.kind.plural, name)
+
+
+class KindRegistry:
+    """Served kinds by group, version and plural. Also the reader of admission plugins."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[str, str, str], ServedKind] = {}
+
+    def add(self, served: ServedKind) -> None:
+        """Serve a kind."""
+        kind = served.kind
+        self._kinds[kind.group, kind.version, kind.plural] = served
+
+    def remove(self, kind: Kind) -> None:
+        """Stop serving a kind."""
+        self._kinds.pop((kind.group, kind.version, kind.plural), None)
+
+    def get(self, group: str, version: str, plural: str) -> ServedKind | None:
+        """Return what is served under a path, or None."""
+        return self._kinds.get((group, version, plural))
+
+    def of(self, kind: Kind) -> ServedKind:
+        """Return a kind that is known to be served."""
+        return self._kinds[kind.group, kind.version, kind.plural]
+
+    def __iter__(self) -> Iterator[ServedKind]:
+        return iter(self._kinds.values())
+
+    def find(self, kind: Kind, namespace: str | None, name: str) -> ReadOnlyObject | None:
+        """Return the present object (read-only), or None."""
+        served = self.of(kind)
+        cached = served.cache.get(served.key(namespace or "", name))
+        return served.object_of(cached) if cached else None
+
+    def list(self, kind: Kind, namespace: str | None = None) -> list[ReadOnlyObject]:
+        """Return the present objects of a kind, of one namespace or all. Read-only."""
+        served = self.of(kind)
+        return [served.object_of(cached) for cached in served.cache.select(WatchScope(namespace=namespace or ""))]

@@ -1,0 +1,182 @@
+"""Answers: how objects, lists and errors are shown to the client that asked, as its Accept header says.
+
+Plain JSON, the common case, copies the bytes the watch cache keeps. In-process clients get the objects themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from control.api.errors import ApiError, quote
+from control.api.exchange import ApiResponse
+from control.api.objects import Object, ReadOnlyObject
+from control.apiserver.cache.encoding import CachedObject
+from control.apiserver.negotiation import (
+    GZIP_LEVEL,
+    GZIP_MINIMUM_BYTES,
+    PLAIN_JSON,
+    YAML,
+    MediaChoice,
+    accepts_gzip,
+    encode_object,
+)
+from control.apiserver.registry.served_kind import ServedKind
+from control.apiserver.request_context import RequestContext
+
+WARNING_TEXT_BYTES_MAX = 4096
+_JSON_HEADER = ("Content-Type", "application/json")
+_YAML_HEADER = ("Content-Type", YAML)
+_LOOSE = MediaChoice()
+
+
+def value_response(context: RequestContext, value: Any, *, status: int = 200) -> ApiResponse:
+    """Answer with an object that is no resource of a kind (a Status, a Scale, a discovery document)."""
+    headers = headers_of(context)
+    if context.request.in_process:
+        return ApiResponse(status=status, headers=headers, object=value)
+    media = context.media
+    headers.append(_YAML_HEADER if media.media_type == YAML else _JSON_HEADER)
+    return ApiResponse(status=status, headers=headers, body=encode_object(value, media))
+
+
+def error_response(context: RequestContext, error: ApiError) -> ApiResponse:
+    """Answer with the Status of an error."""
+    response = value_response(context, error.to_status(), status=error.code)
+    response.headers.extend(error.headers)
+    return response
+
+
+def headers_of(context: RequestContext) -> list[tuple[str, str]]:
+    """The headers every answer of a request carries: its warnings."""
+    if not context.warnings:
+        return []
+    return [("Warning", f"299 - {quote(text)}") for text in context.warnings]
+
+
+def object_response(
+    context: RequestContext,
+    served: ServedKind,
+    *,
+    obj: ReadOnlyObject | None = None,
+    cached: CachedObject | None = None,
+    status: int = 200,
+) -> ApiResponse:
+    """Answer with one object of a kind, from the cache where it can."""
+    media = context.media
+    if cached is not None and media is PLAIN_JSON and served.conversion is None and not context.request.in_process:
+        headers = headers_of(context)
+        headers.append(_JSON_HEADER)
+        return ApiResponse(status=status, headers=headers, body=cached.encoded + b"\n")
+    if obj is None:
+        assert cached is not None
+        obj = served.object_of(cached)
+    if media.transformation:
+        obj = transform_object(context, served, obj)
+    return value_response(context, obj, status=status)
+
+
+def transform_object(context: RequestContext, served: ServedKind, obj: ReadOnlyObject) -> Object:
+    """Turn one object into the Table or metadata its client wants."""
+    media = context.media
+    if media.transformation == "Table":
+        return table_of(context, served, [obj], list_metadata=_table_metadata(obj))
+    if media.transformation == "PartialObjectMetadata":
+        return partial_metadata(obj, media.version)
+    raise ApiError(
+        406,
+        "NotAcceptable",
+        f"you requested {media.transformation}, but the requested object is not a list ({obj.get('kind')})",
+    )
+
+
+def partial_metadata(obj: ReadOnlyObject, version: str) -> Object:
+    """The metadata of an object as a PartialObjectMetadata."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": obj["metadata"],
+    }
+
+
+def _table_metadata(obj: ReadOnlyObject) -> Object:
+    return {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+
+
+def table_of(
+    context: RequestContext, served: ServedKind, objects: Sequence[ReadOnlyObject], *, list_metadata: Object
+) -> Object:
+    """Make a Table of objects; `includeObject` says what each row carries."""
+    from control.schema.table import make_table  # columns are loaded when first asked for
+
+    table: Object = make_table(
+        served.kind,
+        objects,
+        now=context.now,
+        include_object=context.query("includeObject") or "Metadata",
+        version=context.media.version,
+    )
+    table["metadata"] = list_metadata
+    return table
+
+
+def list_response(
+    context: RequestContext, served: ServedKind, items: Sequence[CachedObject], metadata: Object
+) -> ApiResponse:
+    """Answer with a list. `metadata` is the list's (resourceVersion, continue, ...)."""
+    media = context.media
+    plain = served.conversion is None
+    if media is PLAIN_JSON and plain and not context.request.in_process:
+        headers = headers_of(context)
+        headers.append(_JSON_HEADER)
+        return ApiResponse(headers=headers, body=_join_list(served, items, metadata))
+    objects = [served.object_of(item) for item in items]
+    if media.transformation == "Table":
+        return value_response(context, table_of(context, served, objects, list_metadata=metadata))
+    if media.transformation:
+        partial = [partial_metadata(obj, media.version) for obj in objects]
+        return value_response(
+            context,
+            {
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": f"meta.k8s.io/{media.version}",
+                "metadata": metadata,
+                "items": partial,
+            },
+        )
+    if not context.request.in_process and not served.is_custom:
+        objects = [{name: obj[name] for name in obj if name not in ("kind", "apiVersion")} for obj in objects]
+    return value_response(context, list_object(served, objects, metadata))
+
+
+def list_object(served: ServedKind, objects: Iterable[ReadOnlyObject], metadata: Object) -> Object:
+    """Make the list object of a kind."""
+    return {
+        "kind": served.kind.list_kind,
+        "apiVersion": served.kind.api_version,
+        "metadata": metadata,
+        "items": list(objects),
+    }
+
+
+def _join_list(served: ServedKind, items: Sequence[CachedObject], metadata: Object) -> bytes:
+    head = encode_object(list_object(served, [], metadata), _LOOSE)[:-3]  # without `]}` and the newline
+    texts = [item.encoded for item in items] if served.is_custom else [item.list_item for item in items]
+    return head + b",".join(texts) + b"]}\n"
+
+
+async def compress(accept_encoding: str, response: ApiResponse) -> None:
+    """Compress a large answer if its client can read it."""
+    body = response.body
+    if body is None or len(body) < GZIP_MINIMUM_BYTES or not accepts_gzip(accept_encoding):
+        return
+    response.body = await asyncio.to_thread(_gzip, body)
+    response.headers.append(("Content-Encoding", "gzip"))
+    response.headers.append(("Vary", "Accept-Encoding"))
+
+
+def _gzip(body: bytes) -> bytes:
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return compressor.compress(body) + compressor.flush()
