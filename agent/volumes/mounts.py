@@ -1,0 +1,59 @@
+"""Which mounts a container gets, from its volumeMounts and the Pod's prepared volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from agent.volumes.protocol import Mount, MountedVolume, VolumeError
+from agent.volumes.sub_path import expand_expression
+from control.api.objects import ReadOnlyObject
+
+_PROPAGATION = {"": "rprivate", "None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
+
+# (volume, sub path, volume name, index of the mount) -> what to mount
+ResolveSubPath = Callable[[Path, str, str, int], Path]
+
+
+def compute_mounts(
+    container: ReadOnlyObject,
+    volumes: Mapping[str, MountedVolume],
+    environment: Mapping[str, str],
+    resolve_sub_path: ResolveSubPath,
+) -> list[Mount]:
+    """The mounts in the order of the spec. Raises VolumeError."""
+    mounts = []
+    for index, spec in enumerate(container.get("volumeMounts") or ()):
+        volume = volumes.get(spec["name"])
+        if volume is None:
+            raise VolumeError(f'cannot find volume "{spec["name"]}" to mount into container "{container["name"]}"')
+        host_path = volume.host_path
+        sub_path = spec.get("subPath") or ""
+        if spec.get("subPathExpr"):
+            sub_path = expand_expression(spec["subPathExpr"], environment)
+        if sub_path:
+            host_path = _resolve(container, spec["name"], host_path, sub_path, index, resolve_sub_path)
+        mounts.append(
+            Mount(
+                host_path=str(host_path),
+                container_path=_absolute(spec["mountPath"]),
+                read_only=bool(spec.get("readOnly")) or volume.read_only,
+                propagation=_PROPAGATION[spec.get("mountPropagation") or ""],
+            )
+        )
+    return mounts
+
+
+def _resolve(
+    container: ReadOnlyObject, name: str, volume: Path, sub_path: str, index: int, resolve_sub_path: ResolveSubPath
+) -> Path:
+    try:
+        return resolve_sub_path(volume, sub_path, name, index)
+    except (VolumeError, OSError) as error:
+        raise VolumeError(
+            f'failed to prepare subPath for volumeMount "{name}" of container "{container["name"]}": {error}'
+        ) from error
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else f"/{path}"

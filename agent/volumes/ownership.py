@@ -1,0 +1,28 @@
+"""fsGroup: giving the files of a volume to the Pod's group, as pkg/volume/volume_linux.go does."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+_READ_WRITE, _READ_ONLY, _DIRECTORY = 0o660, 0o440, 0o2110
+
+
+def apply_fs_group(volume: Path, group: int, *, read_only: bool) -> None:
+    """Give everything below to the group, with the rights to use it; new files inherit the group (setgid)."""
+    _apply(volume, group, read_only)
+    for directory, names, files in os.walk(volume):
+        for name in (*names, *files):
+            _apply(Path(directory) / name, group, read_only)
+
+
+def _apply(path: Path, group: int, read_only: bool) -> None:
+    os.lchown(path, -1, group)
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        return
+    added = _READ_ONLY if read_only else _READ_WRITE
+    if stat.S_ISDIR(mode):
+        added |= _DIRECTORY
+    path.chmod(stat.S_IMODE(mode) | added)

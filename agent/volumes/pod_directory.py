@@ -1,0 +1,32 @@
+"""Where the files of a Pod are on the node: the kubelet's layout under the agent's state directory.
+
+<root>/<pod uid>/volumes/kubernetes.io~<type>/<volume>     the volume
+<root>/<pod uid>/volume-subpaths/<volume>/<container>/<n>  bind mounts of subPaths
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+# Plugin directories as the kubelet's, which backup tools and log collectors look for.
+_PLUGIN_NAMES = {
+    "emptyDir": "empty-dir",
+    "configMap": "configmap",
+    "downwardAPI": "downward-api",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PodDirectory:
+    """The directory of one Pod."""
+
+    path: Path
+
+    def volume(self, type_name: str, volume_name: str) -> Path:
+        """Directory of a volume; `type_name` is the field of the Pod's volume (`emptyDir`)."""
+        return self.path / "volumes" / f"kubernetes.io~{_PLUGIN_NAMES.get(type_name, type_name)}" / volume_name
+
+    def sub_path(self, volume_name: str, container_name: str, index: int) -> Path:
+        """Where the subPath of a container's n-th mount is bound to."""
+        return self.path / "volume-subpaths" / volume_name / container_name / str(index)

@@ -1,0 +1,194 @@
+"""All volumes of a Pod: preparing them before its containers start, keeping them current, removing them.
+
+Implements `protocol.VolumeManager`. `CONTENT_TYPES` and `PLACE_TYPES` are the catalogue of volume types; a new type is
+a file of its own and a line here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.volumes import config_map, downward_api, empty_dir, host_path, projected, secret
+from agent.volumes.atomic_writer import write_files
+from agent.volumes.mounting import can_mount, mount_tmpfs, mounts_below, unmount
+from agent.volumes.mounts import compute_mounts
+from agent.volumes.ownership import apply_fs_group
+from agent.volumes.pod_directory import PodDirectory
+from agent.volumes.protocol import Mount, MountedVolume, ObjectSource, VolumeError
+from agent.volumes.sub_path import prepare_sub_path
+from agent.volumes.token_cache import TokenCache
+from agent.volumes.volume_type import Files, VolumeRequest
+from control.api.clock import Clock
+from control.api.objects import ReadOnlyObject
+
+# Types whose files come from the API, and how they are collected. Their mounts are read-only.
+CONTENT_TYPES: Mapping[str, Callable[[VolumeRequest], Awaitable[Files]]] = {
+    "configMap": config_map.collect_files,
+    "secret": secret.collect_files,
+    "downwardAPI": downward_api.collect_files,
+    "projected": projected.collect_files,
+}
+# Types that are a place on the node, and how it is prepared.
+PLACE_TYPES: Mapping[str, Callable[[VolumeRequest], Path]] = {
+    "emptyDir": empty_dir.prepare,
+    "hostPath": host_path.prepare,
+}
+# Types whose content is kept off the disk where the agent may mount, as the kubelet's.
+MEMORY_TYPES = frozenset({"secret", "downwardAPI", "projected"})
+MEMORY_MODE = 0o1777
+
+
+class PodVolumes:
+    """The volumes of all Pods of a node."""
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        objects: ObjectSource,
+        clock: Clock,
+        node_allocatable: Callable[[], Mapping[str, str]] = dict,
+        may_mount: bool | None = None,
+    ) -> None:
+        """`root` holds a directory per Pod and nothing else; `node_allocatable` is what a missing limit means."""
+        self._root = root
+        self._objects = objects
+        self._clock = clock
+        self._tokens = TokenCache(objects=objects, clock=clock)
+        self._node_allocatable = node_allocatable
+        self._may_mount = can_mount() if may_mount is None else may_mount
+
+    async def mount_all(self, pod: ReadOnlyObject) -> Mapping[str, MountedVolume]:
+        """Prepare every volume of the Pod; idempotent. Raises VolumeError in the words of a FailedMount event."""
+        volumes = pod["spec"].get("volumes") or ()
+        mounted = await asyncio.gather(*(self._mount(pod, volume) for volume in volumes))
+        return {volume.name: volume for volume in mounted}
+
+    async def refresh(self, pod: ReadOnlyObject) -> None:
+        """Update configMap, secret, projected and downwardAPI volumes in place, atomically."""
+        for volume in pod["spec"].get("volumes") or ():
+            if volume_type(volume) in CONTENT_TYPES:
+                await self._mount(pod, volume)
+
+    async def unmount_all(self, pod_uid: str) -> None:
+        """Remove everything of the Pod from the node; idempotent."""
+        self._tokens.forget_pod(pod_uid)
+        await asyncio.to_thread(_remove_tree, self._directory(pod_uid).path)
+
+    async def collect_garbage(self, wanted_pod_uids: frozenset[str]) -> None:
+        """Remove directories of Pods that no longer exist."""
+        for name in await asyncio.to_thread(_entries, self._root):
+            if name not in wanted_pod_uids:
+                await self.unmount_all(name)
+
+    def container_mounts(
+        self,
+        pod: ReadOnlyObject,
+        container: ReadOnlyObject,
+        volumes: Mapping[str, MountedVolume],
+        environment: Mapping[str, str],
+    ) -> list[Mount]:
+        """The mounts of one container, subPath and subPathExpr resolved safely. Raises VolumeError."""
+        directory = self._directory(pod["metadata"]["uid"])
+
+        def resolve_sub_path(volume: Path, sub_path: str, volume_name: str, index: int) -> Path:
+            bound = directory.sub_path(volume_name, container["name"], index)
+            return prepare_sub_path(volume, sub_path, bound, may_bind=self._may_mount)
+
+        return compute_mounts(container, volumes, environment, resolve_sub_path)
+
+    async def _mount(self, pod: ReadOnlyObject, volume: Mapping[str, Any]) -> MountedVolume:
+        try:
+            return await self._mount_type(pod, volume, volume_type(volume))
+        except VolumeError as error:
+            raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
+        except OSError as error:
+            detail = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+            raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {detail}') from error
+
+    async def _mount_type(self, pod: ReadOnlyObject, volume: Mapping[str, Any], type_name: str) -> MountedVolume:
+        request = VolumeRequest(
+            pod=pod,
+            name=volume["name"],
+            spec=volume.get(type_name) or {},
+            path=self._directory(pod["metadata"]["uid"]).volume(type_name, volume["name"]),
+            objects=self._objects,
+            tokens=self._tokens,
+            node_allocatable=self._node_allocatable(),
+            may_mount=self._may_mount,
+        )
+        if type_name in CONTENT_TYPES:
+            files = await CONTENT_TYPES[type_name](request)
+            await asyncio.to_thread(self._write_content, request, files, type_name in MEMORY_TYPES)
+            return MountedVolume(name=request.name, host_path=request.path, read_only=True)
+        if type_name in PLACE_TYPES:
+            place = await asyncio.to_thread(_prepare_place, request, type_name)
+            return MountedVolume(name=request.name, host_path=place)
+        raise VolumeError(f"volume type {type_name} is not supported")
+
+    def _write_content(self, request: VolumeRequest, files: Files, in_memory: bool) -> None:
+        if not request.path.exists():
+            request.path.mkdir(parents=True)
+            request.path.chmod(empty_dir.MODE)
+        if in_memory and self._may_mount and not os.path.ismount(request.path):
+            mount_tmpfs(request.path, mode=MEMORY_MODE)
+        group = _fs_group(request.pod)
+
+        def set_permissions(written: Path) -> None:
+            if group is not None:
+                apply_fs_group(request.path, group, read_only=True)
+
+        write_files(request.path, files, now=self._clock.now(), set_permissions=set_permissions)
+
+    def _directory(self, pod_uid: str) -> PodDirectory:
+        return PodDirectory(self._root / pod_uid)
+
+
+def volume_type(volume: Mapping[str, Any]) -> str:
+    """The type of a Pod's volume: the one field beside its name."""
+    return next((name for name, value in volume.items() if name != "name" and value is not None), "emptyDir")
+
+
+def _prepare_place(request: VolumeRequest, type_name: str) -> Path:
+    """fsGroup applies to what the agent makes for the Pod: never to the node's own files, and only once."""
+    is_new = not request.path.exists()
+    place = PLACE_TYPES[type_name](request)
+    group = _fs_group(request.pod)
+    if type_name == "emptyDir" and is_new and group is not None:
+        apply_fs_group(place, group, read_only=False)
+    return place
+
+
+def _fs_group(pod: ReadOnlyObject) -> int | None:
+    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    return None if group is None else int(group)
+
+
+def _remove_tree(directory: Path) -> None:
+    """Unmount, look again, and only then delete: below a mount that stayed are files that are not the Pod's."""
+    for point in mounts_below(directory):
+        try:
+            unmount(point)
+        except OSError as error:
+            raise VolumeError(f"cannot unmount {point}: {error.strerror}") from error
+    left = mounts_below(directory)
+    if left:
+        raise VolumeError(f"cannot remove {directory}: {left[0]} is still mounted")
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise VolumeError(f"cannot remove {directory}: {error.strerror}") from error
+
+
+def _entries(directory: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in directory.iterdir())
+    except FileNotFoundError:
+        return []
