@@ -1,4 +1,4 @@
-"""The kubelet's exponential back-off for restarts and image pulls: 10 s, doubled up to 300 s.
+"""The kubelet's exponential back-off for restarts: 10 s, doubled up to 300 s.
 
 A key is forgotten once an event comes more than twice the maximum after the last one (10 minutes of health). Callers
 give the time, so the same object serves the pure decision (`remaining_seconds`) and its bookkeeping (`record`).
@@ -34,13 +34,6 @@ class Backoff:
         """Seconds that are left of the delay after something that happened at `event_at`."""
         return max(0.0, self.delay_seconds(key, event_at) - (now - event_at).total_seconds())
 
-    def remaining_since_update(self, key: str, now: datetime) -> float:
-        """Seconds that are left of the delay after the last `record`."""
-        entry = self._entries.get(key)
-        if entry is None or self._is_expired(entry, now):
-            return 0.0
-        return max(0.0, entry.delay_seconds - (now - entry.updated_at).total_seconds())
-
     def record(self, key: str, event_at: datetime, now: datetime) -> None:
         """Note another try after the failure at `event_at`: the next delay is twice as long."""
         entry = self._entries.get(key)
@@ -62,8 +55,3 @@ class Backoff:
 def restart_key(pod_uid: str, container_name: str) -> str:
     """The key of a container's restarts."""
     return f"{pod_uid}/{container_name}"
-
-
-def image_key(pod_uid: str, image: str) -> str:
-    """The key of a Pod's pulls of an image."""
-    return f"{pod_uid}/{image}"

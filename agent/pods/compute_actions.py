@@ -59,10 +59,9 @@ def next_attempt(pod: ReadOnlyObject, observed: ObservedPod, container_name: str
     newest = observed.find(container_name)
     if newest is not None:
         return newest.attempt + 1
-    remembered = reported_status(pod, container_name)
-    if remembered is None or not remembered.get("containerID"):
-        return 0
-    return int(remembered.get("restartCount") or 0) + 1
+    remembered = reported_status(pod, container_name) or {}
+    # Without an id the count is already that of the attempt to come: the last one was lost.
+    return int(remembered.get("restartCount") or 0) + (1 if remembered.get("containerID") else 0)
 
 
 def reported_status(pod: ReadOnlyObject, container_name: str) -> Any | None:

@@ -25,15 +25,17 @@ from agent.pods.environment import (
 )
 from agent.pods.field_reference import NodeFacts
 from agent.pods.hooks import HookError, HookRunner
-from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest, with_default_tag
+from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest
 from agent.pods.observed import ObservedSandbox
 from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import find_container, is_host_network
 from agent.pods.registry_credentials import credentials_from_secrets
 from agent.runtime.identity import NodeIdentity, container_labels, container_name, parse_identity, spec_hash
+from agent.runtime.images import qualified_reference
 from agent.runtime.protocol import (
     ContainerState,
+    EngineUnavailableError,
     ImageNotFoundError,
     ImageRecord,
     NameConflictError,
@@ -250,7 +252,7 @@ class ContainerStarter:
         return ContainerRequest(
             pod=pod,
             container=container,
-            image=with_default_tag(str(container.get("image", ""))),
+            image=qualified_reference(str(container.get("image", ""))),
             sandbox_id=sandbox.id,
             labels=container_labels(settings.owner, pod, container, attempt=attempt, sandbox_id=sandbox.id),
             host=settings.host,
@@ -302,9 +304,9 @@ class ContainerStarter:
         except ImageNotFoundError:
             self._images.forget_image(prepared.request.image)
             raise
+        except EngineUnavailableError:
+            raise
         except RuntimeFailure as error:
-            if error.retryable:
-                raise
             self._event(pod, prepared.container, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerError", str(error), CONFIGURATION_RETRY_SECONDS) from error
 

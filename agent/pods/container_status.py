@@ -15,10 +15,12 @@ from agent.pods.compute_actions import reported_status
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_spec import needs_restart
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
+from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
 
 LOST_CONTAINER_EXIT_CODE = 137
+LOST_MESSAGE = "The container could not be located when the pod was deleted.  The container used to be Running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +110,9 @@ def _unseen_status(
                 status[name] = reported[name]
         status["state"] = old_state
     elif "running" in old_state:
-        status["lastState"] = _lost(
-            "The container could not be located when the pod was deleted.  The container used to be Running"
-        )
+        status["lastState"] = _lost(LOST_MESSAGE)
+        if not is_deleting(pod):
+            status["restartCount"] += 1
     return status
 
 
@@ -182,14 +184,14 @@ def _last_state(attempts: tuple[ObservedContainer, ...], reported: Mapping[str, 
         message = inputs.termination_messages.get(attempts[1].id, "")
         return {"terminated": terminated_state(attempts[1], message)}
     if not reported.get("containerID"):
-        return {}
+        return dict(reported.get("lastState") or {})
     if reported["containerID"] == f"docker://{attempts[0].id}":
         return dict(reported.get("lastState") or {})
     state = reported.get("state") or {}
     if "terminated" in state:
         return {"terminated": state["terminated"]}
     if "running" in state:
-        return _lost("The container could not be located when the pod was deleted.  The container used to be Running")
+        return _lost(LOST_MESSAGE)
     return dict(reported.get("lastState") or {})
 
 

@@ -28,7 +28,6 @@ from agent.pods.actions import (
 )
 from agent.pods.container_cache import ContainerCache
 from agent.pods.container_start import ContainerStarter, StartFailure
-from agent.pods.go_duration import format_duration
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
 from agent.pods.observed import Stopping
@@ -36,6 +35,7 @@ from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import describe_pod, find_container, is_host_network
 from agent.pods.pod_status import Waiting
 from agent.runtime.identity import NodeIdentity, sandbox_labels, sandbox_name
+from agent.runtime.images import format_duration
 from agent.runtime.protocol import (
     ContainerNotFoundError,
     ContainerState,

@@ -1,7 +1,7 @@
-"""Images of Pods: is it there, must it be pulled, is the pull in its back-off. Pulls never block a Pod worker.
+"""Images of Pods without blocking their workers: `ensure` answers at once, a pull runs on its own and wakes the worker.
 
-`ensure` answers at once: the image, or why there is none yet; a pull runs on its own and wakes the worker when it
-ends. Events and texts are the kubelet's image manager's (pkg/kubelet/images/image_manager.go, v1.36).
+Policy, back-off, sharing of pulls and Events are `agent.runtime.images`; here is what one start of a container needs of
+them. Images that were seen lately are not looked up again: creating a container finds out if one has vanished.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from agent.pods.backoff import Backoff, image_key
-from agent.pods.go_duration import format_duration
+from agent.runtime.images import ImagePuller, RecordEvent, default_pull_policy, qualified_reference
 from agent.runtime.protocol import ImageRecord, RegistryCredentials, Runtime, RuntimeFailure
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
 
-# How long a positive answer of the engine is trusted; a vanished image shows at create and is looked up again.
 PRESENT_SECONDS_MAX = 60.0
 # The kubelet's next sync after a failed pull, which turns ErrImagePull into ImagePullBackOff.
 REPORT_BACKOFF_AFTER_SECONDS = 2.0
-
-RecordEvent = Callable[[str, str, str], None]
+# For obstacles that only a change from outside removes.
+LOOK_AGAIN_SECONDS = 10.0
 
 
 class ImagePendingError(Exception):
@@ -40,7 +38,7 @@ class ImageProblemError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """What one start of a container needs. `attempt` distinguishes starts: policy Always pulls once for each."""
+    """What one start of a container needs. `attempt` distinguishes starts: policy Always asks once for each."""
 
     pod: ReadOnlyObject
     container: ReadOnlyObject
@@ -50,163 +48,129 @@ class ImageRequest:
     wake: Callable[[], None]
 
     @property
+    def pod_uid(self) -> str:
+        """UID of the Pod."""
+        return str(self.pod["metadata"]["uid"])
+
+    @property
     def image(self) -> str:
         """The image reference as the Pod has it."""
         return str(self.container.get("image", ""))
 
     @property
+    def policy(self) -> str:
+        """The pull policy; only a Pod that came around the API server lacks one."""
+        return str(self.container.get("imagePullPolicy") or default_pull_policy(self.image))
+
+    @property
     def key(self) -> str:
         """Identifies this start of this container."""
-        return f"{self.pod['metadata']['uid']}/{self.container['name']}/{self.attempt}"
-
-
-def with_default_tag(reference: str) -> str:
-    """`nginx` is `nginx:latest`; a tag or digest stays."""
-    if "@" in reference or ":" in reference.rpartition("/")[2]:
-        return reference
-    return f"{reference}:latest"
+        return f"{self.pod_uid}/{self.container['name']}/{self.attempt}"
 
 
 class ImagePulls:
-    """Decides about images and runs pulls, at most `parallel_max` at a time."""
+    """Images for starts of containers."""
 
-    def __init__(self, runtime: Runtime, clock: Clock, backoff: Backoff, *, parallel_max: int = 3) -> None:
+    def __init__(self, runtime: Runtime, puller: ImagePuller, clock: Clock) -> None:
         self._runtime = runtime
+        self._puller = puller
         self._clock = clock
-        self._backoff = backoff
-        self._slots = asyncio.Semaphore(parallel_max)
-        self._present: dict[str, tuple[float, ImageRecord]] = {}
-        self._pulling: dict[str, asyncio.Task[None]] = {}
-        self._pulled: dict[str, ImageRecord] = {}
-        self._failed: dict[str, ImageProblemError] = {}
-        self._last_message: dict[str, str] = {}
+        self._seen: dict[str, tuple[float, ImageRecord]] = {}
+        self._by_id: dict[str, ImageRecord] = {}
+        self._tasks: dict[str, asyncio.Task[ImageRecord]] = {}
 
     async def ensure(self, request: ImageRequest) -> ImageRecord:
         """Return the image. Raises ImagePendingError or ImageProblemError."""
-        if request.key in self._pulled:
-            return self._pulled.pop(request.key)
-        if request.key in self._pulling:
-            raise ImagePendingError
-        if request.key in self._failed:
-            raise self._failed.pop(request.key)
-        policy = request.container.get("imagePullPolicy") or default_pull_policy(request.image)
-        if policy != "Always":
-            image = await self._find(request.image)
+        task = self._tasks.get(request.key)
+        if task is None:
+            image = self._find_seen(request)
             if image is not None:
                 message = f'Container image "{request.image}" already present on machine and can be accessed by the pod'
                 request.record("Normal", "Pulled", message)
                 return image
-            if policy == "Never":
-                message = f'Container image "{request.image}" is not present with pull policy of Never'
-                request.record("Warning", "ErrImageNeverPull", message)
-                raise ImageProblemError("ErrImageNeverPull", message, 10.0)
-        self._refuse_in_backoff(request)
-        self._pulling[request.key] = asyncio.ensure_future(self._pull(request))
-        raise ImagePendingError
-
-    def is_present(self, reference: str) -> bool:
-        """True when the image was seen lately, so that `ensure` will not wait."""
-        entry = self._present.get(with_default_tag(reference))
-        return entry is not None and self._clock.monotonic() - entry[0] < PRESENT_SECONDS_MAX
+            task = await self._begin(request)
+        if not task.done():
+            raise ImagePendingError
+        del self._tasks[request.key]
+        try:
+            image = task.result()
+        except RuntimeFailure as error:
+            raise self._problem(request, error) from error
+        self._remember(request.image, image)
+        return image
 
     def forget_image(self, reference: str) -> None:
         """The engine says that the image is gone."""
-        self._present.pop(with_default_tag(reference), None)
+        self._seen.pop(qualified_reference(reference), None)
 
     async def find_by_id(self, image_id: str) -> ImageRecord | None:
-        """The image of a container, cached for as long as the agent lives (ids never change their content)."""
-        entry = self._present.get(image_id)
-        if entry is not None:
-            return entry[1]
-        image = await self._runtime.find_image(image_id)
-        if image is not None:
-            self._present[image_id] = (self._clock.monotonic(), image)
+        """The image of a container; ids never change their content, so each is read once."""
+        image = self._by_id.get(image_id)
+        if image is None:
+            image = await self._runtime.find_image(image_id)
+            if image is not None:
+                self._by_id[image_id] = image
         return image
 
     def forget_pod(self, pod_uid: str) -> None:
-        """Drop what is remembered of a Pod that is gone and cancel its pulls."""
-        prefix = f"{pod_uid}/"
-        for key in [key for key in self._pulling if key.startswith(prefix)]:
-            self._pulling.pop(key).cancel()
-        for memory in (self._pulled, self._failed, self._last_message):
-            for key in [key for key in memory if key.startswith(prefix)]:
-                memory.pop(key)
-        self._backoff.forget(prefix)
+        """Drop what is remembered of a Pod that is gone and stop waiting for its pulls."""
+        for key in [key for key in self._tasks if key.startswith(f"{pod_uid}/")]:
+            self._tasks.pop(key).cancel()
+        self._puller.forget_pod(pod_uid)
 
     async def close(self) -> None:
-        """Cancel every pull."""
-        tasks = list(self._pulling.values())
+        """Stop waiting for pulls."""
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _find(self, reference: str) -> ImageRecord | None:
-        name = with_default_tag(reference)
-        entry = self._present.get(name)
-        if entry is not None and self._clock.monotonic() - entry[0] < PRESENT_SECONDS_MAX:
-            return entry[1]
-        image = await self._runtime.find_image(name)
-        if image is not None:
-            self._remember(name, image)
-        return image
+    def _find_seen(self, request: ImageRequest) -> ImageRecord | None:
+        """An image that needs no question to the engine or a registry."""
+        entry = self._seen.get(qualified_reference(request.image))
+        if entry is None or self._clock.monotonic() - entry[0] > PRESENT_SECONDS_MAX:
+            return None
+        return None if request.policy == "Always" and entry[1].digests else entry[1]
 
-    def _remember(self, name: str, image: ImageRecord) -> None:
-        self._present[name] = (self._clock.monotonic(), image)
-        self._present[image.id] = (self._clock.monotonic(), image)
+    async def _begin(self, request: ImageRequest) -> asyncio.Task[ImageRecord]:
+        """Ask the puller; returns as soon as it has an answer or has begun to pull."""
+        pulling = asyncio.Event()
 
-    def _refuse_in_backoff(self, request: ImageRequest) -> None:
-        name = with_default_tag(request.image)
-        key = image_key(request.pod["metadata"]["uid"], name)
-        now = self._clock.now()
-        remaining = self._backoff.remaining_since_update(key, now)
-        if remaining <= 0:
-            return
-        message = f'Back-off pulling image "{name}"'
-        request.record("Normal", "BackOff", message)
-        if key in self._last_message:
-            message = f"{message}: {self._last_message[key]}"
-        raise ImageProblemError("ImagePullBackOff", message, remaining)
+        def record(type: str, reason: str, message: str) -> None:
+            request.record(type, reason, message)
+            if reason == "Pulling":
+                pulling.set()
 
-    async def _pull(self, request: ImageRequest) -> None:
-        name = with_default_tag(request.image)
-        key = image_key(request.pod["metadata"]["uid"], name)
-        request.record("Normal", "Pulling", f'Pulling image "{name}"')
-        asked_at = self._clock.monotonic()
-        try:
-            credentials = await request.credentials()
-            async with self._slots:
-                started_at = self._clock.monotonic()
-                image = await self._runtime.pull_image(name, credentials)
-        except RuntimeFailure as error:
-            request.record("Warning", "Failed", f'Failed to pull image "{name}": {error}')
-            self._backoff.record(key, self._clock.now(), self._clock.now())
-            problem = _pull_problem(name, error)
-            self._last_message[key] = f"{problem.reason}: {problem.message}"
-            self._failed[request.key] = problem
-        else:
-            self._remember(name, image)
-            self._pulled[request.key] = image
-            ended_at = self._clock.monotonic()
-            request.record(
-                "Normal",
-                "Pulled",
-                f'Successfully pulled image "{name}" in {format_duration(ended_at - started_at)} '
-                f"({format_duration(ended_at - asked_at)} including waiting). Image size: {image.size_bytes} bytes.",
+        async def ensure() -> ImageRecord:
+            return await self._puller.ensure_image(
+                request.image,
+                policy=request.policy,
+                pod_uid=request.pod_uid,
+                credentials=await request.credentials(),
+                record_event=record,
             )
+
+        task = asyncio.ensure_future(ensure())
+        self._tasks[request.key] = task
+        began = asyncio.ensure_future(pulling.wait())
+        try:
+            await asyncio.wait({task, began}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._pulling.pop(request.key, None)
-            request.wake()
+            began.cancel()
+        if not task.done():
+            task.add_done_callback(lambda done: request.wake() if self._tasks.get(request.key) is done else None)
+        return task
 
+    def _remember(self, reference: str, image: ImageRecord) -> None:
+        self._seen[qualified_reference(reference)] = (self._clock.monotonic(), image)
+        self._by_id[image.id] = image
 
-def default_pull_policy(reference: str) -> str:
-    """What the API server defaults to; only Pods that came around it lack a policy."""
-    return "Always" if with_default_tag(reference).endswith(":latest") else "IfNotPresent"
-
-
-def _pull_problem(name: str, error: RuntimeFailure) -> ImageProblemError:
-    if error.reason == "InvalidImageName":
-        return ImageProblemError("InvalidImageName", str(error), 10.0)
-    if error.reason == "RegistryUnavailable":
-        message = f"image pull failed for {name} because the registry is unavailable: {error}"
-        return ImageProblemError("RegistryUnavailable", message, REPORT_BACKOFF_AFTER_SECONDS)
-    return ImageProblemError("ErrImagePull", str(error), REPORT_BACKOFF_AFTER_SECONDS)
+    def _problem(self, request: ImageRequest, error: RuntimeFailure) -> ImageProblemError:
+        reason = error.reason or "ErrImagePull"
+        if reason == "ImagePullBackOff":
+            retry = self._puller.backoff_seconds_left(request.image, request.pod_uid)
+        elif reason in ("ErrImagePull", "RegistryUnavailable"):
+            retry = REPORT_BACKOFF_AFTER_SECONDS
+        else:
+            retry = LOOK_AGAIN_SECONDS
+        return ImageProblemError(reason, str(error), retry)

@@ -13,28 +13,21 @@ from typing import Any
 
 from agent.pods.container_cache import ContainerCache
 from agent.pods.worker import PodWorker, WorkerServices
-from agent.runtime.protocol import EngineUnavailableError, Runtime, RuntimeEvent, RuntimeFailure
+from agent.runtime.protocol import RuntimeEvent, RuntimeFailure
 from control.api.clock import Clock
 from control.api.objects import Object, ReadOnlyObject
 
 logger = logging.getLogger(__name__)
 
 RELIST_SECONDS = 60.0
-# After the event stream opened: catches what happened between the list and the stream.
-SECOND_LIST_SECONDS = 1.0
-RECONNECT_SECONDS_MAX = 5.0
 
 
 class PodWorkers:
     """Owns the workers; the informer's handler and the cache's callback lead here."""
 
-    def __init__(
-        self, runtime: Runtime, cache: ContainerCache, services: WorkerServices, labels: dict[str, str]
-    ) -> None:
-        self._runtime = runtime
+    def __init__(self, cache: ContainerCache, services: WorkerServices) -> None:
         self._cache = cache
         self._services = services
-        self._labels = labels
         self._clock: Clock = services.clock
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -77,45 +70,30 @@ class PodWorkers:
 
     # --- the engine's side --------------------------------------------------------------------------------------------
 
+    def on_engine_event(self, event: RuntimeEvent) -> None:
+        """Take in what the engine reports."""
+        self._spawn(self._take_in(event))
+
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the engine until stopped; then leave every Pod as it is."""
-        following = asyncio.ensure_future(self._follow())
+        """Read everything again now and then, until stopped; then leave every Pod as it is."""
+        listing = asyncio.ensure_future(self._relist_now_and_then())
         try:
             await stop.wait()
         finally:
-            following.cancel()
-            tasks = [following, *self._tasks.values(), *self._beside]
+            tasks = [listing, *self._tasks.values(), *self._beside]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             for worker in self._workers.values():
                 await worker.close()
 
-    async def _follow(self) -> None:
-        delay = 0.1
-        while True:
-            listing = asyncio.ensure_future(self._relist_now_and_then())
-            try:
-                async for event in self._runtime.events(self._labels):
-                    delay = 0.1
-                    self._spawn(self._take_in(event))
-            except EngineUnavailableError as error:
-                logger.warning("Lost the engine's events error=%s", error)
-            finally:
-                listing.cancel()
-            await self._clock.sleep(delay)
-            delay = min(delay * 2, RECONNECT_SECONDS_MAX)
-
     async def _relist_now_and_then(self) -> None:
-        pause = SECOND_LIST_SECONDS
         while True:
-            await self._clock.sleep(pause)
-            pause = RELIST_SECONDS
+            await self._clock.sleep(RELIST_SECONDS)
             try:
                 await self._cache.relist()
             except RuntimeFailure as error:
                 logger.warning("Cannot list the node's containers error=%s", error)
-                pause = RECONNECT_SECONDS_MAX
 
     async def _take_in(self, event: RuntimeEvent) -> None:
         try:

@@ -1,0 +1,358 @@
+"""A node's Pod machinery on fakes: fake engine, fake clock, in-memory API. `HollowNode` is what tests drive."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from agent.network.protocol import PodAddress
+from agent.pods.backoff import Backoff
+from agent.pods.container_cache import ContainerCache
+from agent.pods.container_start import ContainerStarter, StarterSettings
+from agent.pods.executor import ExecutorSettings, PodExecutor
+from agent.pods.field_reference import NodeFacts
+from agent.pods.hooks import HookRunner
+from agent.pods.image_pull import ImagePulls
+from agent.pods.pod_files import PodFiles
+from agent.pods.pod_workers import PodWorkers
+from agent.pods.probe_attempt import ProbeResult
+from agent.pods.probes import ProbeRunner
+from agent.pods.status_reporter import StatusReporter
+from agent.pods.termination_message import TerminationMessages
+from agent.pods.worker import Rejection, WorkerServices
+from agent.runtime.events import EventFeed
+from agent.runtime.fake_runtime import FakeRuntime
+from agent.runtime.identity import NodeIdentity
+from agent.runtime.images import ImagePuller
+from agent.runtime.protocol import ContainerRecord, ContainerState, CreateBody
+from agent.runtime.translate import HostLimits
+from agent.volumes.protocol import Mount, MountedVolume, VolumeError
+from control.api.builtin_kinds import PODS
+from control.api.clock import FakeClock
+from control.api.exchange import User
+from control.api.objects import Object, ReadOnlyObject, copy_object
+from control.api.timestamps import format_time
+from control.client.client import Client
+from control.client.informer import Informer
+from control.client.local_transport import LocalTransport
+from tests.fakes.memory_endpoint import MemoryEndpoint
+
+NODE_IP = "10.244.0.1"
+PAUSE = "podling/pause:1"
+OWNER = NodeIdentity(cluster="test", node="node-1")
+
+
+class PodEndpoint(MemoryEndpoint):
+    """The in-memory API with what Pods need: graceful deletion and conditions merged by type."""
+
+    def _patch(self, key: tuple[str, str, str, str], old: Object, patch: Object) -> Object:
+        patch = copy_object(patch)
+        status = patch.get("status", {})
+        if "conditions" in status:
+            conditions = {item["type"]: item for item in (old.get("status") or {}).get("conditions", ())}
+            conditions.update({item["type"]: item for item in status["conditions"]})
+            status["conditions"] = list(conditions.values())
+        for name in ("podIPs", "hostIPs"):
+            if name in status:
+                status[name] = [item for item in status[name] if "$patch" not in item]
+        return super()._patch(key, old, patch)
+
+    def _delete(self, key: tuple[str, str, str, str], old: Object, options: Object) -> Object:
+        grace = options.get("gracePeriodSeconds", old.get("spec", {}).get("terminationGracePeriodSeconds", 30))
+        if key[1] != "pods" or grace == 0:
+            return super()._delete(key, old, options)
+        obj = copy_object(old)
+        obj["metadata"]["deletionTimestamp"] = format_time(self.now() + timedelta(seconds=grace))
+        obj["metadata"]["deletionGracePeriodSeconds"] = grace
+        return self._commit("MODIFIED", key, obj)
+
+
+class FakeNetwork:
+    """Addresses 10.244.0.2 and up; remembers what is attached. Asserts that no two sandboxes share an address."""
+
+    def __init__(self) -> None:
+        self.attached: dict[int, str] = {}
+        self.detached: list[str] = []
+
+    async def prepare_node(self, pod_cidr: str) -> str:
+        return NODE_IP
+
+    def choose_address(self, used: frozenset[str]) -> PodAddress:
+        ip = next(f"10.244.0.{n}" for n in range(2, 255) if f"10.244.0.{n}" not in used)
+        return PodAddress(ip=ip, node_ip=NODE_IP)
+
+    def configure_sandbox(self, body: CreateBody, address: PodAddress) -> None:
+        body["HostConfig"]["NetworkMode"] = "host"
+
+    async def attach(self, sandbox_pid: int, address: PodAddress, sysctls: dict[str, str]) -> None:
+        self.attached[sandbox_pid] = address.ip
+
+    async def detach(self, address: PodAddress) -> None:
+        self.detached.append(address.ip)
+
+    async def collect_garbage(self, used: frozenset[str]) -> None:
+        return None
+
+    async def remove_node(self) -> None:
+        return None
+
+
+class FakeVolumes:
+    """Volumes that mount at once, unless `failure` says why not."""
+
+    def __init__(self) -> None:
+        self.mounted: set[str] = set()
+        self.failure = ""
+
+    async def mount_all(self, pod: ReadOnlyObject) -> Mapping[str, MountedVolume]:
+        if self.failure:
+            raise VolumeError(self.failure)
+        self.mounted.add(pod["metadata"]["uid"])
+        return {}
+
+    async def refresh(self, pod: ReadOnlyObject) -> None:
+        return None
+
+    async def unmount_all(self, pod_uid: str) -> None:
+        self.mounted.discard(pod_uid)
+
+    async def collect_garbage(self, wanted_pod_uids: frozenset[str]) -> None:
+        self.mounted &= wanted_pod_uids
+
+    def container_mounts(self, *args: Any) -> list[Mount]:
+        return []
+
+
+class FakeObjects:
+    """ConfigMaps and Secrets by name."""
+
+    def __init__(self) -> None:
+        self.config_maps: dict[str, Object] = {}
+        self.secrets: dict[str, Object] = {}
+
+    async def get_config_map(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        return self.config_maps.get(name)
+
+    async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        return self.secrets.get(name)
+
+    async def create_token(self, *args: Any, **kwargs: Any) -> str:
+        return "token"
+
+
+class FakeNetworkFiles:
+    """No files at all."""
+
+    def write(self, directory: Path, pod: ReadOnlyObject, pod_ips: Sequence[str]) -> None:
+        return None
+
+    def mounts(self, directory: Path, taken: Collection[str]) -> list[Mount]:
+        return []
+
+
+class FakeProbes:
+    """Answers by probe: `answers[container name]` for every probe of it."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, ProbeResult] = {}
+        self.tries = 0
+
+    async def probe(
+        self, container: ReadOnlyObject, container_id: str, probe: Mapping[str, Any], address: str
+    ) -> ProbeResult:
+        self.tries += 1
+        return self.answers.get(container["name"], ProbeResult(passed=True))
+
+
+class HollowNode:
+    """Everything a node needs for its Pods. `start` may be called again after `crash`: the engine keeps its state."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.clock = FakeClock()
+        self.runtime = FakeRuntime(self.clock)
+        self.runtime.add_image(PAUSE)
+        self.runtime.add_image("web:1")
+        self.runtime.add_image("web:2")
+        self.api = PodEndpoint(now=self.clock.now)
+        self.client = Client(LocalTransport(self.api, User(name="system:node:node-1")))
+        self.network = FakeNetwork()
+        self.volumes = FakeVolumes()
+        self.objects = FakeObjects()
+        self.probes = FakeProbes()
+        self.events: list[tuple[str, str, str]] = []
+        self.rejection: Callable[[ReadOnlyObject], Rejection | None] = lambda pod: None
+        self.unsupported: Callable[[ReadOnlyObject], Sequence[str]] = lambda pod: ()
+        self._uids = itertools.count(1)
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    # --- the agent's life ---------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start (or restart) the machinery."""
+        self._stop = asyncio.Event()
+        self.cache = ContainerCache(self.runtime, OWNER)
+        self.workers = PodWorkers(self.cache, self._services())
+        await self.cache.relist()
+        self.informer = Informer(self.client, PODS, clock=self.clock, random=Random(1))
+        self.informer.add_handler(self.workers.on_pod_change)
+        feed = EventFeed(
+            runtime=self.runtime,
+            labels=OWNER.labels(),
+            clock=self.clock,
+            on_event=self.workers.on_engine_event,
+            relist=self.cache.relist,
+        )
+        self._tasks = [
+            asyncio.ensure_future(self.informer.run(self._stop)),
+            asyncio.ensure_future(feed.run(self._stop)),
+            asyncio.ensure_future(self.workers.run(self._stop)),
+        ]
+        await self.informer.wait_synced()
+        self.workers.adopt()
+        await self.settle()
+
+    async def crash(self) -> None:
+        """End the machinery wherever it is."""
+        self._stop.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reporter.close()
+        await self._images.close()
+        await self._probe_runner.close()
+
+    async def settle(self, seconds: float = 0.0) -> None:
+        """Let everything that can happen happen; then let time pass in small steps."""
+        await self._drain()
+        passed = 0.0
+        while passed < seconds:
+            step = min(0.25, seconds - passed)
+            await self.clock.advance(step)
+            passed += step
+            await self._drain()
+
+    async def _drain(self) -> None:
+        """Run the loop until nothing happens by itself; files are written in threads, so threads get turns too."""
+        for _ in range(6):
+            for _ in range(40):
+                await asyncio.sleep(0)
+            await asyncio.to_thread(lambda: None)
+
+    def _record(self, obj: ReadOnlyObject, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.events.append((type, reason, message))
+
+    def _services(self) -> WorkerServices:
+        host = HostLimits(memory_bytes=16 << 30, can_lower_oom_score=True)
+        backoff = Backoff()
+        self._reporter = StatusReporter(self.client, self.clock)
+        self._images = ImagePulls(self.runtime, ImagePuller(runtime=self.runtime, clock=self.clock), self.clock)
+        files = PodFiles(self.directory / "pods", FakeNetworkFiles())
+        hooks = HookRunner(self.runtime, self.cache, self.clock, self._record, lambda: NODE_IP)
+        starter = ContainerStarter(
+            runtime=self.runtime,
+            cache=self.cache,
+            images=self._images,
+            volumes=self.volumes,
+            files=files,
+            objects=self.objects,
+            services=lambda: [],
+            hooks=hooks,
+            backoff=backoff,
+            record=self._record,
+            clock=self.clock,
+            settings=StarterSettings(owner=OWNER, host=host, node_facts=NodeFacts(), host_ip=lambda: NODE_IP),
+        )
+        executor = PodExecutor(
+            runtime=self.runtime,
+            network=self.network,
+            cache=self.cache,
+            starter=starter,
+            hooks=hooks,
+            record=self._record,
+            clock=self.clock,
+            settings=ExecutorSettings(owner=OWNER, pause_image=PAUSE, host=host, node_ip=lambda: NODE_IP),
+        )
+        self._probe_runner = ProbeRunner(
+            self.probes, clock=self.clock, random=Random(1), record=self._record, host_ip=lambda: NODE_IP
+        )
+        return WorkerServices(
+            cache=self.cache,
+            executor=executor,
+            probes=self._probe_runner,
+            backoff=backoff,
+            reporter=self._reporter,
+            images=self._images,
+            volumes=self.volumes,
+            files=files,
+            messages=TerminationMessages(files, lambda path, lines: "the log"),
+            clock=self.clock,
+            record=self._record,
+            host_ips=lambda: (NODE_IP,),
+            admit=lambda pod: self.rejection(pod),
+            unsupported=lambda pod: self.unsupported(pod),
+        )
+
+    # --- the user's side ----------------------------------------------------------------------------------------------
+
+    async def create(self, name: str = "web", **spec: Any) -> Object:
+        """Create a Pod bound to this node and let things settle."""
+        pod = make_pod(name, **spec)
+        pod["metadata"].pop("uid")
+        created = await self.client.create(PODS, pod)
+        await self.settle()
+        return created
+
+    async def delete(self, name: str = "web", *, grace: int | None = None) -> None:
+        """Ask for deletion."""
+        await self.client.delete(PODS, name, namespace="default", grace_period_seconds=grace)
+        await self.settle()
+
+    async def find(self, name: str = "web") -> Object | None:
+        """The Pod as the API has it."""
+        return await self.client.find(PODS, name, namespace="default")
+
+    async def status(self, name: str = "web") -> Object:
+        """Its status."""
+        pod = await self.find(name)
+        assert pod is not None
+        return dict(pod.get("status") or {})
+
+    async def containers(self) -> list[ContainerRecord]:
+        """Everything on the engine that is this node's."""
+        return await self.runtime.list_containers(OWNER.labels())
+
+    async def running(self, container_name: str) -> list[ContainerRecord]:
+        """The running containers of that name; `POD` is the sandbox."""
+        return [
+            record
+            for record in await self.containers()
+            if record.state is ContainerState.RUNNING and record.name.startswith(f"k8s_{container_name}_")
+        ]
+
+    def event_messages(self, reason: str) -> list[str]:
+        """Messages of the Events with that reason."""
+        return [message for _, one, message in self.events if one == reason]
+
+
+def make_pod(name: str = "web", **spec: Any) -> Object:
+    """A Pod with one container `web` of image web:1, bound to the node."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "uid": f"uid-of-{name}", "generation": 1},
+        "spec": {
+            "containers": [{"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}],
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 30,
+            "shareProcessNamespace": True,
+            "nodeName": "node-1",
+            **spec,
+        },
+    }
