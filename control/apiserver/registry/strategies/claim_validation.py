@@ -9,7 +9,7 @@ from control.api.errors import FieldError
 from control.api.names import dns1123_subdomain_errors
 from control.apiserver.registry.strategies.field_rules import (
     Errors,
-    annotations,
+    annotation_keys,
     dns_label,
     dns_subdomain,
     judged,
@@ -62,7 +62,7 @@ def _sources(path: str, spec: Spec) -> Errors:
     if source is None or reference is None:
         return
     # Upstream prints the path object itself as the bad value.
-    shown = {}
+    shown: dict[str, str] = {}
     if reference.get("namespace"):
         detail = "may not be specified when dataSourceRef.namespace is specified"
         yield FieldError.invalid(path, shown, detail)
@@ -87,7 +87,7 @@ def _source(path: str, value: Spec) -> Errors:
 def claim_template(path: str, template: Spec) -> Errors:
     """A claim template of an ephemeral volume: only labels and annotations of its metadata count."""
     metadata = template.get("metadata") or {}
-    yield from annotations(f"{path}.metadata.annotations", metadata.get("annotations"))
+    yield from annotation_keys(f"{path}.metadata.annotations", metadata.get("annotations"))
     yield from label_values(f"{path}.metadata.labels", metadata.get("labels"))
     for field in metadata:
         if field not in ("annotations", "labels", "creationTimestamp"):

@@ -87,7 +87,7 @@ def label_values(path: str, labels: Mapping[str, str] | None) -> Errors:
         yield from judged(path, value, names.label_value_errors)
 
 
-def annotations(path: str, values: Mapping[str, str] | None) -> Errors:
+def annotation_keys(path: str, values: Mapping[str, str] | None) -> Errors:
     """Keys of an annotation map and its size in all."""
     for key in sorted(values or ()):
         yield from judged(path, key, lambda text: names.qualified_name_errors(text.lower()))

@@ -16,7 +16,7 @@ from control.apiserver.registry.strategies.container_validation import (
 from control.apiserver.registry.strategies.field_rules import (
     INT32_MAX,
     Errors,
-    annotations,
+    annotation_keys,
     dns_label,
     dns_subdomain,
     in_range,
@@ -238,7 +238,7 @@ def pod_template(path: str, template: Spec) -> Errors:
     """A PodTemplateSpec of a workload."""
     metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
     yield from label_values(f"{path}.labels", metadata.get("labels"))
-    yield from annotations(f"{path}.annotations", metadata.get("annotations"))
+    yield from annotation_keys(f"{path}.annotations", metadata.get("annotations"))
     yield from pod_annotations(f"{path}.annotations", metadata.get("annotations"), spec)
     yield from pod_spec(f"{path}.spec", spec, is_pod=False)
     if spec.get("ephemeralContainers"):
