@@ -21,10 +21,11 @@ def _leaves(names: str) -> dict[str, Tree | None]:
 _SECCOMP: Final[Tree] = _leaves("type")
 _CONTAINER: Final[Tree] = {
     **_leaves(
-        "name image command args workingDir ports envFrom env resources volumeMounts livenessProbe readinessProbe"
+        "name image command args workingDir ports envFrom env resources livenessProbe readinessProbe"
         " startupProbe terminationMessagePath terminationMessagePolicy imagePullPolicy stdin stdinOnce tty"
         " restartPolicy lifecycle"
     ),
+    "volumeMounts": _leaves("name mountPath readOnly subPath subPathExpr mountPropagation"),
     "securityContext": {
         **_leaves(
             "allowPrivilegeEscalation appArmorProfile capabilities privileged procMount readOnlyRootFilesystem"

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
+import struct
 import sys
 from pathlib import Path
+
+ENGINE_SOCKET = "/var/run/docker.sock"
 
 _BIND, _NO_DEV, _NO_SUID, _NO_EXEC, _DETACH = 4096, 4, 2, 8, 2
 
 
-def can_mount() -> bool:
-    """Whether this process may mount, in the mount namespace of the host's first process."""
+def can_mount(engine_socket: str = ENGINE_SOCKET) -> bool:
+    """Whether this process may mount, and the engine that listens on the socket sees what it mounts."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return False
     try:
-        return os.readlink("/proc/self/ns/mnt") == os.readlink("/proc/1/ns/mnt")
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(engine_socket)
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        engine_pid = struct.unpack("3i", credentials)[0]
+        return os.readlink("/proc/self/ns/mnt") == os.readlink(f"/proc/{engine_pid}/ns/mnt")
     except OSError:
         return False
 

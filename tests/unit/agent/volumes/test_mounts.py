@@ -1,0 +1,167 @@
+"""Which mounts a container gets, and that no subPath leads out of its volume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.volumes.mounting import can_mount, mounts_below, unmount
+from agent.volumes.pod_volumes import PodVolumes
+from agent.volumes.protocol import Mount, MountedVolume, VolumeError
+from control.api.clock import FakeClock
+from control.api.objects import Object
+from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    (tmp_path / "volume").mkdir(mode=0o755)
+    return tmp_path / "volume"
+
+
+def container_mounts(
+    tmp_path: Path, mount: Object, *, read_only: bool = False, may_mount: bool = False, **environment: str
+) -> list[Mount]:
+    volumes = PodVolumes(root=tmp_path / "pods", objects=FakeObjects(), clock=FakeClock(), may_mount=may_mount)
+    container = {"name": "main", "volumeMounts": [{"name": "v", "mountPath": "/data", **mount}]}
+    mounted = {"v": MountedVolume(name="v", host_path=tmp_path / "volume", read_only=read_only)}
+    return volumes.container_mounts(make_pod(), container, mounted, environment)
+
+
+@pytest.mark.parametrize(
+    ("mount", "read_only", "expected"),
+    [
+        pytest.param({}, False, (False, "rprivate"), id="plain"),
+        pytest.param({"readOnly": True}, False, (True, "rprivate"), id="the mount is read-only"),
+        pytest.param({}, True, (True, "rprivate"), id="the volume is read-only"),
+        pytest.param({"mountPropagation": "HostToContainer"}, False, (False, "rslave"), id="from the host"),
+        pytest.param({"mountPropagation": "Bidirectional"}, False, (False, "rshared"), id="both ways"),
+    ],
+)
+def test_mounts_follow_their_spec(
+    tmp_path: Path, volume: Path, mount: Object, read_only: bool, expected: tuple[bool, str]
+) -> None:
+    [made] = container_mounts(tmp_path, mount, read_only=read_only)
+
+    assert made == Mount(host_path=str(volume), container_path="/data", read_only=expected[0], propagation=expected[1])
+
+
+def test_an_unknown_volume_is_named(tmp_path: Path, volume: Path) -> None:
+    with pytest.raises(VolumeError, match='cannot find volume "other" to mount into container "main"'):
+        container_mounts(tmp_path, {"name": "other"})
+
+
+def test_a_missing_sub_path_is_made_with_the_mode_of_the_volume(tmp_path: Path, volume: Path) -> None:
+    volume.chmod(0o750)
+
+    [made] = container_mounts(tmp_path, {"subPath": "a/b"})
+
+    assert made.host_path == str(volume / "a/b")
+    assert (volume / "a/b").stat().st_mode & 0o7777 == 0o750
+
+
+def test_a_sub_path_expression_is_expanded(tmp_path: Path, volume: Path) -> None:
+    [made] = container_mounts(tmp_path, {"subPathExpr": "$(POD)-$$x"}, POD="web")
+
+    assert made.host_path == str(volume / "web-$x")
+
+
+def test_a_sub_path_expression_needs_its_variables(tmp_path: Path, volume: Path) -> None:
+    with pytest.raises(VolumeError, match='missing value for "POD"'):
+        container_mounts(tmp_path, {"subPathExpr": "$(POD)"})
+
+
+def test_a_link_inside_the_volume_may_be_followed(tmp_path: Path, volume: Path) -> None:
+    (volume / "real").mkdir()
+    (volume / "link").symlink_to("real")
+
+    [made] = container_mounts(tmp_path, {"subPath": "link"})
+
+    assert made.host_path == str(volume / "real")
+
+
+@pytest.mark.parametrize("target", ["/etc", "../outside", "/", "nested/../../outside"])
+def test_no_link_leads_out_of_the_volume(tmp_path: Path, volume: Path, target: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (volume / "nested").mkdir()
+    (volume / "link").symlink_to(target)
+
+    for sub_path in ("link", "link/deeper"):
+        with pytest.raises(VolumeError, match="leads out of the volume"):
+            container_mounts(tmp_path, {"subPath": sub_path})
+    assert not (tmp_path / "outside/deeper").exists()
+
+
+@pytest.mark.parametrize("sub_path", ["../x", "a/../../x", "/etc"])
+def test_a_sub_path_is_relative_and_never_climbs(tmp_path: Path, volume: Path, sub_path: str) -> None:
+    with pytest.raises(VolumeError, match="must be relative"):
+        container_mounts(tmp_path, {"subPath": sub_path})
+
+
+@pytest.mark.skipif(not can_mount(), reason="binding takes root in the host's mount namespace")
+class TestMounting:
+    """With the right to mount."""
+
+    @pytest.fixture(autouse=True)
+    def _unmount(self, tmp_path: Path) -> Iterator[None]:
+        yield
+        for point in mounts_below(tmp_path):
+            unmount(point)
+
+    def test_a_sub_path_is_held_even_if_its_name_is_exchanged_later(self, tmp_path: Path, volume: Path) -> None:
+        (volume / "a").mkdir()
+        (volume / "a/file").write_text("right")
+        [made] = container_mounts(tmp_path, {"subPath": "a"}, may_mount=True)
+
+        (volume / "a").rename(volume / "moved")
+        (volume / "a").symlink_to("/etc")
+
+        assert Path(made.host_path) != volume / "a"
+        assert (Path(made.host_path) / "file").read_text() == "right"
+
+    def test_every_start_binds_anew(self, tmp_path: Path, volume: Path) -> None:
+        (volume / "file").write_text("old")
+        container_mounts(tmp_path, {"subPath": "file"}, may_mount=True)
+        (volume / "new").write_text("new")
+        (volume / "new").rename(volume / "file")
+
+        [made] = container_mounts(tmp_path, {"subPath": "file"}, may_mount=True)
+
+        assert Path(made.host_path).read_text() == "new"
+        assert len(mounts_below(tmp_path / "pods")) == 1
+
+    async def test_removing_a_pod_unmounts_and_spares_what_was_mounted(self, tmp_path: Path, volume: Path) -> None:
+        (volume / "a").mkdir()
+        (volume / "a/file").write_text("precious")
+        container_mounts(tmp_path, {"subPath": "a"}, may_mount=True)
+        volumes = PodVolumes(root=tmp_path / "pods", objects=FakeObjects(), clock=FakeClock(), may_mount=True)
+
+        await volumes.unmount_all("uid-1")
+
+        assert (volume / "a/file").read_text() == "precious"
+        assert mounts_below(tmp_path / "pods") == []
+        assert not (tmp_path / "pods/uid-1").exists()
+
+    async def test_memory_volumes_are_tmpfs_with_their_limit(self, tmp_path: Path) -> None:
+        objects = FakeObjects()
+        objects.set_secret("s", {"a": b"1"})
+        volumes = PodVolumes(root=tmp_path / "pods", objects=objects, clock=FakeClock(), may_mount=True)
+        pod = make_pod(
+            {"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+            {"name": "s", "secret": {"secretName": "s"}},
+        )
+
+        mounted = await volumes.mount_all(pod)
+        (mounted["m"].host_path / "kept").touch()
+        again = await volumes.mount_all(pod)
+
+        points: Any = mounts_below(tmp_path / "pods")
+        assert sorted(points) == sorted(volume.host_path for volume in mounted.values())
+        assert (again["m"].host_path / "kept").exists()
+        with pytest.raises(OSError, match="No space left"):
+            (mounted["m"].host_path / "big").write_bytes(b"x" * (2 << 20))
+        await volumes.unmount_all("uid-1")
+        assert mounts_below(tmp_path / "pods") == []
