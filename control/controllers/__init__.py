@@ -9,10 +9,26 @@ from collections.abc import Mapping
 
 from control.controllers.context import Factory, runtime_factory
 from control.controllers.deployment import DEPLOYMENT
+from control.controllers.garbage_collector.collector import GarbageCollector
+from control.controllers.namespace import NamespaceController
+from control.controllers.node_ipam import make_node_ipam
+from control.controllers.node_lifecycle.monitor import NodeMonitor
+from control.controllers.node_lifecycle.taint_eviction import TaintEviction
+from control.controllers.pod_gc import PodGarbageCollector
 from control.controllers.replica_set import REPLICA_SET, REPLICATION
+from control.controllers.root_ca_publisher import make_root_ca_publisher
+from control.controllers.service_account import SERVICE_ACCOUNT
 
 CONTROLLERS: Mapping[str, Factory] = {
     "deployment": runtime_factory(DEPLOYMENT, "deployment-controller"),
     "replicaset": runtime_factory(REPLICA_SET, "replicaset-controller"),
     "replicationcontroller": runtime_factory(REPLICATION, "replication-controller"),
+    "garbagecollector": GarbageCollector,
+    "namespace": NamespaceController,
+    "nodelifecycle": NodeMonitor,
+    "taint-eviction": TaintEviction,
+    "podgc": PodGarbageCollector,
+    "serviceaccount": runtime_factory(SERVICE_ACCOUNT, "service-account-controller"),
+    "root-ca-certificate-publisher": make_root_ca_publisher,
+    "node-ipam": make_node_ipam,
 }

@@ -45,6 +45,10 @@ class NodeTimings:
     grace_seconds: float = 6.0
 
 
+UPSTREAM_NODE_TIMINGS = NodeTimings(monitor_period_seconds=5.0, grace_seconds=40.0)
+UPSTREAM_MISSING_NODE_SECONDS = 40.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerOptions:
     """Facts of the cluster that controllers publish or hand out."""
@@ -53,6 +57,8 @@ class ControllerOptions:
     node_mask_bits: int = 24
     ca_pem: str = ""
     node_timings: NodeTimings = field(default_factory=NodeTimings)
+    #: how long a Pod's node must be missing before the Pod counts as garbage
+    missing_node_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,160 @@
+"""The collector's loop: uids whose situation changed → look at owners → decide → write."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from control.api.builtin_kinds import BUILTIN_KINDS
+from control.api.errors import ApiError
+from control.api.kinds import Kind
+from control.api.objects import Object
+from control.client.client import Client
+from control.client.informer import STEP_SECONDS_MAX
+from control.client.running import run_until
+from control.client.transport import ServerUnavailableError
+from control.client.work_queue import WorkQueue
+from control.client.writes import Delete, Patch, Write, apply_write, describe
+from control.controllers.context import ControllerContext
+from control.controllers.garbage_collector.decide import (
+    OwnerState,
+    Verdict,
+    decide_by_owners,
+    decide_deleting_dependents,
+    decide_orphaning,
+)
+from control.controllers.garbage_collector.graph import Graph, Node
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 20
+ABSENT_REMEMBERED_MAX = 500
+_NEEDED_VERBS = {"list", "watch", "delete"}
+#: Kinds nobody owns anything by: watching them would only cost.
+_IGNORED = {("", "events"), ("events.k8s.io", "events")}
+
+
+def collectable_kinds(kinds: Iterable[Kind]) -> list[Kind]:
+    """The kinds to watch: one version of each that can be listed, watched and deleted."""
+    chosen: dict[str, Kind] = {}
+    for kind in kinds:
+        if set(kind.verbs) >= _NEEDED_VERBS and (kind.group, kind.plural) not in _IGNORED:
+            chosen.setdefault(kind.storage_prefix, kind)
+    return list(chosen.values())
+
+
+class GarbageCollector:
+    """Collects over the built-in kinds and every kind added later."""
+
+    def __init__(self, context: ControllerContext) -> None:
+        self._client: Client = context.client_for("generic-garbage-collector")
+        self._informers = context.informers
+        self._clock = context.clock
+        self._queue = WorkQueue(context.clock)
+        self._graph = Graph()
+        self._kinds: dict[tuple[str, str], Kind] = {}
+        self._absent: OrderedDict[str, None] = OrderedDict()
+        self._deadline = 0.0
+        for kind in collectable_kinds(BUILTIN_KINDS):
+            self._kinds[(kind.group, kind.kind)] = kind
+            self._informers.informer(kind)
+
+    def add_kind(self, kind: Kind) -> None:
+        """Collect a kind that came into being while running (a custom resource)."""
+        self._kinds[(kind.group, kind.kind)] = kind
+        self._watch(kind)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Collect until stopped."""
+        await run_until(stop, self._run())
+
+    async def _run(self) -> None:
+        for kind in list(self._kinds.values()):
+            await self._informers.informer(kind).wait_synced()
+        for kind in list(self._kinds.values()):
+            self._watch(kind)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    def _watch(self, kind: Kind) -> None:
+        def take_in(old: Object | None, new: Object | None) -> None:
+            for uid in self._graph.apply(kind, old, new):
+                self._queue.add(uid)
+
+        self._informers.informer(kind).add_handler(take_in)
+
+    async def _work(self) -> None:
+        while True:
+            await self.step()
+            if self._clock.monotonic() >= self._deadline:
+                await asyncio.sleep(0)
+                self._deadline = self._clock.monotonic() + STEP_SECONDS_MAX
+
+    async def step(self) -> None:
+        """Judge one object, waiting for one if need be."""
+        uid = await self._queue.get()
+        try:
+            node = self._graph.find(uid)
+            if node is not None:
+                await self._judge(node)
+            self._queue.forget(uid)
+        except (ApiError, ServerUnavailableError) as error:
+            level = logging.DEBUG if self._queue.failures(uid) else logging.INFO
+            logger.log(level, "Failed to collect uid=%s error=%s", uid, error)
+            self._queue.add_rate_limited(uid)
+        except Exception:
+            logger.exception("Failed to collect uid=%s", uid)
+            self._queue.add_rate_limited(uid)
+        finally:
+            self._queue.done(uid)
+
+    async def _judge(self, node: Node) -> None:
+        verdict = await self._decide(node)
+        for write in verdict.writes:
+            await self._apply(write)
+        for uid in verdict.look_at:
+            self._queue.add(uid)
+
+    async def _decide(self, node: Node) -> Verdict:
+        dependents = self._graph.dependents(node.uid)
+        if node.is_orphaning:
+            return decide_orphaning(node, dependents)
+        if node.is_deleting_dependents:
+            return decide_deleting_dependents(node, dependents)
+        if node.is_deleting or not node.owners:
+            return Verdict()
+        states = {item["uid"]: await self._observe_owner(node, item) for item in node.owners}
+        return decide_by_owners(node, states, dependents)
+
+    async def _observe_owner(self, node: Node, reference: Mapping[str, Any]) -> OwnerState:
+        """Find an owner in the graph, else ask the server: only its word makes an owner absent."""
+        owner = self._graph.find(reference["uid"])
+        if owner is not None:
+            return OwnerState.WAITING if owner.is_deleting_dependents else OwnerState.SOLID
+        if reference["uid"] in self._absent:
+            return OwnerState.ABSENT
+        group, _, _ = reference["apiVersion"].rpartition("/")
+        kind = self._kinds.get((group, reference["kind"]))
+        if kind is None or (kind.namespaced and not node.kind.namespaced):
+            # A kind nobody knows (yet), or one that cannot own this: nothing may follow from it.
+            return OwnerState.SOLID
+        found = await self._client.find(kind, reference["name"], namespace=node.metadata.get("namespace"))
+        if found is not None and found["metadata"]["uid"] == reference["uid"]:
+            return OwnerState.SOLID
+        self._absent[reference["uid"]] = None
+        if len(self._absent) > ABSENT_REMEMBERED_MAX:
+            self._absent.popitem(last=False)
+        return OwnerState.ABSENT
+
+    async def _apply(self, write: Write) -> None:
+        try:
+            await apply_write(self._client, write)
+        except ApiError as error:
+            if error.code == 404 and isinstance(write, Delete | Patch):
+                return
+            raise
+        logger.info("Applied controller=garbage-collector write=%s cause=%s", describe(write), write.cause)

@@ -1,0 +1,137 @@
+"""Taint eviction: a Pod leaves a node with a NoExecute taint that it does not tolerate, or no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from control.api.builtin_kinds import NODES, PODS
+from control.api.meta import is_deleting, object_key, uid_of
+from control.api.objects import Object, ReadOnlyObject
+from control.api.pods import node_name_of
+from control.api.taints import NO_EXECUTE, Taint, taints_of, tolerates, tolerations_of
+from control.api.timestamps import format_time
+from control.client.client import PatchType
+from control.client.controller import Controller, ControllerRuntime, Watch
+from control.client.events import EventRecorder
+from control.client.view import View
+from control.client.writes import Delete, Notice, Patch, Result
+from control.controllers.context import ControllerContext, run_all
+from control.controllers.pods_by_node import BY_NODE, node_names
+
+
+def tolerated_seconds(pod: ReadOnlyObject, taints: Sequence[Taint]) -> float | None:
+    """How long a Pod may stay under these NoExecute taints: None for ever, 0 not at all."""
+    shortest: float | None = None
+    for taint in taints:
+        matching = [item for item in tolerations_of(pod) if tolerates(item, taint)]
+        if not matching:
+            return 0.0
+        for toleration in matching:
+            seconds = toleration.get("tolerationSeconds")
+            if seconds is not None:
+                shortest = max(0.0, seconds) if shortest is None else min(shortest, max(0.0, seconds))
+    return shortest
+
+
+class TaintEviction:
+    """The controller. It remembers (monotonic) since when each Pod has been under a NoExecute taint."""
+
+    def __init__(self, context: ControllerContext) -> None:
+        client = context.client_for("node-controller")
+        self._clock = context.clock
+        self._since: dict[str, float] = {}
+        context.informers.informer(PODS).store.add_index(BY_NODE, node_names)
+        self._recorder = EventRecorder(client, component="taint-eviction-controller", clock=context.clock)
+        self._runtime = ControllerRuntime(
+            Controller(
+                name="taint-eviction",
+                watches=(Watch(kind=PODS, keys=_keys_of_pod), Watch(kind=NODES, keys=_keys_of_node)),
+                reconcile=self.reconcile,
+                workers=8,
+            ),
+            client=client,
+            informers=context.informers,
+            clock=context.clock,
+            recorder=self._recorder,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Evict until stopped."""
+        await run_all(stop, self._runtime, self._recorder)
+
+    def reconcile(self, key: str, view: View, now: datetime) -> Result:
+        """Decide whether one Pod has to leave its node, or when."""
+        pod = view.find_key(PODS, key)
+        if pod is None or is_deleting(pod):
+            self._since.pop(key, None)
+            return Result()
+        node = view.find(NODES, node_name_of(pod))
+        taints = [taint for taint in taints_of(node) if taint.get("effect") == NO_EXECUTE] if node is not None else []
+        seconds = tolerated_seconds(pod, taints)
+        if not taints or seconds is None:
+            return self._cancel(key, pod)
+        is_new = key not in self._since
+        waited = self._clock.monotonic() - self._since.setdefault(key, self._clock.monotonic())
+        if waited < seconds:
+            return Result(requeue_after=seconds - waited)
+        return Result(steps=_evict(pod, now, announce=is_new or seconds > 0))
+
+    def _cancel(self, key: str, pod: ReadOnlyObject) -> Result:
+        if self._since.pop(key, None) is None:
+            return Result()
+        return Result(steps=[_notice(pod, f"Cancelling deletion of Pod {key}")])
+
+
+def _evict(pod: ReadOnlyObject, now: datetime, *, announce: bool) -> list[Notice | Patch | Delete]:
+    metadata = pod["metadata"]
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "observedGeneration": metadata.get("generation", 0),
+        "lastTransitionTime": format_time(now),
+        "reason": "DeletionByTaintManager",
+        "message": "Taint manager: deleting due to NoExecute taint",
+    }
+    cause = "its node has a NoExecute taint that it does not tolerate"
+    steps: list[Notice | Patch | Delete] = []
+    if announce:
+        steps.append(_notice(pod, f"Marking for deletion Pod {object_key(pod)}"))
+    steps.append(
+        Patch(
+            kind=PODS,
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            type=PatchType.STRATEGIC,
+            subresource="status",
+            patch={"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}},
+            cause=cause,
+            ignore_missing=True,
+        )
+    )
+    steps.append(
+        Delete(kind=PODS, namespace=metadata["namespace"], name=metadata["name"], uid=uid_of(pod), cause=cause)
+    )
+    return steps
+
+
+def _notice(pod: ReadOnlyObject, message: str) -> Notice:
+    """Upstream's eviction Events name the Pod without its uid."""
+    regarding = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"namespace": pod["metadata"]["namespace"], "name": pod["metadata"]["name"]},
+    }
+    return Notice(regarding=regarding, reason="TaintManagerEviction", message=message)
+
+
+def _keys_of_pod(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
+    pod = new or old or {}
+    return (object_key(pod),) if node_name_of(pod) else ()
+
+
+def _keys_of_node(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
+    if new is None or (old is not None and taints_of(old) == taints_of(new)):
+        return ()
+    return [object_key(pod) for pod in view.store(PODS).by_index(BY_NODE, new["metadata"]["name"])]
