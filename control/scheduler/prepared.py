@@ -1,0 +1,164 @@
+"""Pods and nodes as the plugins see them: read once from the object, then integers and tuples.
+
+A plugin looks at a thousand nodes per Pod, so nothing here walks a dict of the API. `PreparedNode` is mutable and owned
+by the snapshot; everybody else reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from control.api.affinity import NodeRequirements, NodeSelectorTerm, node_requirements, preferred_terms
+from control.api.fit import HostPort, allocatable_of, host_ports_of
+from control.api.meta import labels_of, object_key
+from control.api.objects import ReadOnlyObject
+from control.api.pods import ASSUMED_REQUESTS, all_containers_of, node_name_of, pod_requests, priority_of
+from control.api.taints import PREFER_NO_SCHEDULE, SCHEDULING_EFFECTS, Taint, Toleration, taints_of, tolerations_of
+
+_PLAIN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+
+
+class PreparedPod:
+    """What a Pod asks for. `cpu` is in thousandths; `scored_*` assume a little for containers that ask for nothing."""
+
+    __slots__ = (
+        "cpu",
+        "ephemeral_storage",
+        "host_ports",
+        "images",
+        "key",
+        "labels",
+        "memory",
+        "namespace",
+        "pod",
+        "preferred",
+        "priority",
+        "requests",
+        "requirements",
+        "scalars",
+        "scored_cpu",
+        "scored_memory",
+        "tolerations",
+        "uid",
+    )
+
+    def __init__(self, pod: ReadOnlyObject) -> None:
+        self.pod = pod
+        self.key = object_key(pod)
+        self.uid: str = pod["metadata"].get("uid") or self.key
+        self.namespace: str = pod["metadata"].get("namespace") or ""
+        self.labels: Mapping[str, str] = labels_of(pod)
+        self.priority = priority_of(pod)
+        self.requests = pod_requests(pod, use_status=bool(node_name_of(pod)))
+        self.cpu = self.requests.get("cpu", 0)
+        self.memory = self.requests.get("memory", 0)
+        self.ephemeral_storage = self.requests.get("ephemeral-storage", 0)
+        self.scalars = {name: amount for name, amount in self.requests.items() if name not in _PLAIN_RESOURCES}
+        assumed = pod_requests(pod, assumed=ASSUMED_REQUESTS)
+        self.scored_cpu = assumed.get("cpu", 0)
+        self.scored_memory = assumed.get("memory", 0)
+        self.tolerations: tuple[Toleration, ...] = tuple(tolerations_of(pod))
+        self.requirements: NodeRequirements = node_requirements(pod)
+        self.preferred: tuple[tuple[int, NodeSelectorTerm], ...] = tuple(preferred_terms(pod))
+        self.host_ports: tuple[HostPort, ...] = host_ports_of(pod)
+        self.images = tuple(container["image"] for container in all_containers_of(pod) if container.get("image"))
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The Pod's spec."""
+        spec: Mapping[str, Any] = self.pod["spec"]
+        return spec
+
+
+class PreparedNode:
+    """A node with what its Pods have taken. `blocking_taints` keep Pods away, `soft_taints` only cost score."""
+
+    __slots__ = (
+        "blocking_taints",
+        "cpu",
+        "cpu_used",
+        "ephemeral_storage",
+        "ephemeral_storage_used",
+        "image_bytes",
+        "labels",
+        "memory",
+        "memory_used",
+        "name",
+        "node",
+        "pod_count_max",
+        "pods",
+        "ports_used",
+        "scalars",
+        "scalars_used",
+        "scored_cpu_used",
+        "scored_memory_used",
+        "soft_taints",
+        "unschedulable",
+    )
+
+    def __init__(self, node: ReadOnlyObject) -> None:
+        self.pods: dict[str, PreparedPod] = {}
+        self.ports_used: list[HostPort] = []
+        self.scalars_used: dict[str, int] = {}
+        self.cpu_used = self.memory_used = self.ephemeral_storage_used = 0
+        self.scored_cpu_used = self.scored_memory_used = 0
+        self.update(node)
+
+    def update(self, node: ReadOnlyObject) -> None:
+        """Read the node's object anew; its Pods stay."""
+        self.node = node
+        self.name: str = node["metadata"]["name"]
+        self.labels: Mapping[str, str] = labels_of(node)
+        self.unschedulable = bool((node.get("spec") or {}).get("unschedulable"))
+        taints = taints_of(node)
+        self.blocking_taints: tuple[Taint, ...] = tuple(t for t in taints if t.get("effect") in SCHEDULING_EFFECTS)
+        self.soft_taints: tuple[Taint, ...] = tuple(t for t in taints if t.get("effect") == PREFER_NO_SCHEDULE)
+        amounts = allocatable_of(node)
+        self.cpu = amounts.pop("cpu", 0)
+        self.memory = amounts.pop("memory", 0)
+        self.ephemeral_storage = amounts.pop("ephemeral-storage", 0)
+        self.pod_count_max = amounts.pop("pods", 0)
+        self.scalars = amounts
+        self.image_bytes = {
+            name: int(image.get("sizeBytes") or 0)
+            for image in (node.get("status") or {}).get("images") or ()
+            for name in image.get("names") or ()
+        }
+
+    def add(self, pod: PreparedPod) -> None:
+        """Count a Pod; one that is already counted (by uid) is replaced."""
+        if pod.uid in self.pods:
+            self.remove(pod.uid)
+        self.pods[pod.uid] = pod
+        self._count(pod, 1)
+        self.ports_used.extend(pod.host_ports)
+
+    def remove(self, uid: str) -> PreparedPod | None:
+        """Stop counting a Pod; returns it."""
+        pod = self.pods.pop(uid, None)
+        if pod is None:
+            return None
+        self._count(pod, -1)
+        for port in pod.host_ports:
+            self.ports_used.remove(port)
+        return pod
+
+    def _count(self, pod: PreparedPod, sign: int) -> None:
+        self.cpu_used += sign * pod.cpu
+        self.memory_used += sign * pod.memory
+        self.ephemeral_storage_used += sign * pod.ephemeral_storage
+        self.scored_cpu_used += sign * pod.scored_cpu
+        self.scored_memory_used += sign * pod.scored_memory
+        for name, amount in pod.scalars.items():
+            self.scalars_used[name] = self.scalars_used.get(name, 0) + sign * amount
+
+    def copy(self) -> PreparedNode:
+        """An independent copy, to try what other Pods would change."""
+        twin = PreparedNode.__new__(PreparedNode)
+        for field in PreparedNode.__slots__:
+            setattr(twin, field, getattr(self, field))
+        twin.pods = dict(self.pods)
+        twin.ports_used = list(self.ports_used)
+        twin.scalars_used = dict(self.scalars_used)
+        return twin

@@ -1,0 +1,126 @@
+"""`Snapshot`: all nodes with the Pods on them, kept up to date by events, assumed Pods included.
+
+A Pod is assumed between the decision to bind it and the moment the watch shows it bound, so that the next decision
+already sees its place taken. Everything happens on one event loop and a decision never waits, so the snapshot is read
+in place and never copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from control.api.objects import ReadOnlyObject
+from control.scheduler.prepared import PreparedNode, PreparedPod
+
+
+class Snapshot:
+    """Nodes, assigned Pods, assumed Pods and nominations."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, PreparedNode] = {}
+        self._list: list[PreparedNode] | None = None
+        self._places: dict[str, str] = {}
+        self._pods_by_node: dict[str, dict[str, PreparedPod]] = {}
+        self._assumed: set[str] = set()
+        self._nominations: dict[str, tuple[str, PreparedPod]] = {}
+
+    def find(self, name: str) -> PreparedNode | None:
+        """Return a node, or None."""
+        return self._nodes.get(name)
+
+    def all(self) -> Sequence[PreparedNode]:
+        """Return every node."""
+        if self._list is None:
+            self._list = list(self._nodes.values())
+        return self._list
+
+    def put_node(self, node: ReadOnlyObject) -> None:
+        """Add or change a node; Pods that were bound to it before it appeared are counted."""
+        name = node["metadata"]["name"]
+        known = self._nodes.get(name)
+        if known is not None:
+            known.update(node)
+            return
+        prepared = PreparedNode(node)
+        for pod in self._pods_by_node.get(name, {}).values():
+            prepared.add(pod)
+        self._nodes[name] = prepared
+        self._list = None
+
+    def remove_node(self, name: str) -> None:
+        """Forget a node; its Pods are remembered, in case it comes back."""
+        if self._nodes.pop(name, None) is not None:
+            self._list = None
+
+    def put_pod(self, pod: PreparedPod, node_name: str) -> None:
+        """Count a Pod that is bound; this confirms it if it was assumed."""
+        self._assumed.discard(pod.uid)
+        self._place(pod, node_name)
+
+    def remove_pod(self, uid: str) -> None:
+        """Stop counting a Pod that ended or is gone."""
+        self._assumed.discard(uid)
+        self._unplace(uid)
+        self._nominations.pop(uid, None)
+
+    def assume(self, pod: PreparedPod, node_name: str) -> None:
+        """Count a Pod whose binding is under way."""
+        self._assumed.add(pod.uid)
+        self._place(pod, node_name)
+        self._nominations.pop(pod.uid, None)
+
+    def forget(self, uid: str) -> None:
+        """Give an assumed Pod's place back: its binding failed. A confirmed Pod stays."""
+        if uid in self._assumed:
+            self._assumed.discard(uid)
+            self._unplace(uid)
+
+    def is_assumed(self, uid: str) -> bool:
+        """Whether a Pod's binding is not confirmed yet."""
+        return uid in self._assumed
+
+    def node_of(self, uid: str) -> str | None:
+        """Name of the node a Pod is counted on, or None."""
+        return self._places.get(uid)
+
+    def nominate(self, pod: PreparedPod, node_name: str) -> None:
+        """Keep room on a node for a Pod that waits for victims to leave."""
+        self._nominations[pod.uid] = (node_name, pod)
+
+    def drop_nomination(self, uid: str) -> None:
+        """Stop keeping room for a Pod."""
+        self._nominations.pop(uid, None)
+
+    def nominated_for(self, pod: PreparedPod) -> dict[str, list[PreparedPod]]:
+        """Other nominated Pods of at least this Pod's priority, by node: their room is not free for it."""
+        nominated: dict[str, list[PreparedPod]] = {}
+        if not self._nominations:
+            return nominated
+        for uid, (node_name, other) in self._nominations.items():
+            if uid != pod.uid and other.priority >= pod.priority:
+                nominated.setdefault(node_name, []).append(other)
+        return nominated
+
+    def nominated_below(self, node_name: str, priority: int) -> Iterable[PreparedPod]:
+        """Pods of lower priority that are nominated to a node."""
+        return [pod for name, pod in self._nominations.values() if name == node_name and pod.priority < priority]
+
+    def _place(self, pod: PreparedPod, node_name: str) -> None:
+        self._unplace(pod.uid)
+        self._places[pod.uid] = node_name
+        self._pods_by_node.setdefault(node_name, {})[pod.uid] = pod
+        node = self._nodes.get(node_name)
+        if node is not None:
+            node.add(pod)
+
+    def _unplace(self, uid: str) -> None:
+        node_name = self._places.pop(uid, None)
+        if node_name is None:
+            return
+        pods = self._pods_by_node[node_name]
+        del pods[uid]
+        if not pods:
+            del self._pods_by_node[node_name]
+        node = self._nodes.get(node_name)
+        if node is not None:
+            node.remove(uid)
