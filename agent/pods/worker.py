@@ -116,8 +116,10 @@ class PodWorker:
         self._wake.set()
 
     def update(self, pod: ReadOnlyObject) -> None:
-        """The object changed."""
-        self._record.pod = pod
+        """The object changed. The echo of our own status report is no reason to act."""
+        old, self._record.pod = self._record.pod, pod
+        if _is_echo(old, pod):
+            return
         self._object_changed.set()
         self._wake.set()
 
@@ -371,3 +373,18 @@ class PodWorker:
     def _name(self) -> str:
         metadata = self.pod["metadata"]
         return f"{metadata.get('namespace', '')}/{metadata['name']}"
+
+
+def _is_echo(old: ReadOnlyObject, new: ReadOnlyObject) -> bool:
+    """True when nothing changed but what this agent itself reports."""
+    return _without_own(old) == _without_own(new)
+
+
+def _without_own(pod: ReadOnlyObject) -> dict[str, Any]:
+    metadata = {key: value for key, value in pod["metadata"].items() if key not in ("resourceVersion", "managedFields")}
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return {
+        "spec": pod["spec"],
+        "metadata": metadata,
+        "conditions": [item for item in conditions if item.get("type") not in OWN_CONDITIONS],
+    }
