@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from control.cli.failure import CommandError
-from control.config import ClusterConfig, ClusterDirectory
+from control.config import ClusterConfig, ClusterDirectory, ConfigError
 
 ClusterName = Annotated[str, typer.Option("--name", help="Name of the cluster.")]
 DataDirectory = Annotated[
@@ -42,7 +42,7 @@ def load_cluster(directory: ClusterDirectory) -> ClusterConfig | None:
     """Read the configuration, None if there is none. Raises CommandError if it is damaged."""
     try:
         return directory.load()
-    except ValueError as error:
+    except ConfigError as error:
         detail = str(error).splitlines()[0]
         raise CommandError(
             f"cannot read {directory.config_file} ({detail})", "mend or remove it, or choose another --name"
@@ -65,7 +65,7 @@ def list_clusters(chosen: Path | None) -> list[ClusterConfig]:
     for path in sorted((data_directory(chosen) / "clusters").glob("*/cluster.json")):
         try:
             config = ClusterDirectory(path.parent).load()
-        except ValueError:
+        except ConfigError:
             continue
         if config is not None:
             found.append(config)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from pydantic import ValidationError
 
 from control.cli import ranges
 from control.cli.api_probe import ApiProbe, wait_until
@@ -28,7 +27,7 @@ from control.cli.clusters import (
 from control.cli.failure import CommandError
 from control.cli.progress import step
 from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor, write_processes
-from control.config import ClusterConfig, ClusterDirectory, NodeConfig, Profile
+from control.config import ClusterConfig, ClusterDirectory, ConfigError, NodeConfig, Profile
 
 KERNEL_MINIMUM = (4, 19)
 API_SECONDS_MAX = 30.0
@@ -139,7 +138,7 @@ def plan_config(
         for port in [existing.port, *(node.port for node in existing.nodes)]:
             if not ranges.is_port_free(port):
                 raise CommandError(f"port {port} of cluster {options.name!r} is in use", "end what listens there")
-    config = existing.model_copy(deep=True)
+    config = existing.copy()
     config.controllers, config.scheduler = options.controllers, options.scheduler
     if options.token_auth_file is not None:
         config.token_auth_file = _token_file(options.token_auth_file)
@@ -177,10 +176,8 @@ def _new_config(options: UpOptions, others: list[ClusterConfig], ports: set[int]
             scheduler=options.scheduler,
             token_auth_file=_token_file(options.token_auth_file) if options.token_auth_file else None,
         )
-    except ValidationError as error:
-        detail = error.errors()[0]
-        where = ".".join(str(part) for part in detail["loc"])
-        raise CommandError(f"{where or 'the configuration'} is not valid", detail["msg"]) from error
+    except ConfigError as error:
+        raise CommandError(str(error), "choose another") from error
     _add_nodes(config, 1 if options.nodes is None else options.nodes, ports | {port})
     return config
 
