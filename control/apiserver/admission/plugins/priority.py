@@ -26,7 +26,8 @@ class Priority(Plugin):
             self._fill(attributes)
 
     def _keep(self, attributes: Attributes) -> None:
-        assert attributes.object is not None and attributes.old_object is not None
+        assert attributes.object is not None
+        assert attributes.old_object is not None
         spec, old_spec = attributes.object["spec"], attributes.old_object["spec"]
         for name in ("priority", "preemptionPolicy"):
             if spec.get(name) is None and old_spec.get(name) is not None:

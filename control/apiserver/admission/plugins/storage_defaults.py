@@ -69,7 +69,8 @@ class PersistentVolumeClaimResize(Plugin):
         if not is_write_of(attributes, PERSISTENT_VOLUME_CLAIMS, "UPDATE"):
             return
         claim, old = attributes.object, attributes.old_object
-        assert claim is not None and old is not None
+        assert claim is not None
+        assert old is not None
         sizes = [
             parse_quantity(str(((item["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0")))
             for item in (claim, old)
