@@ -134,6 +134,8 @@ def generate(binary: Path) -> dict[str, Entries]:
         entries.update(supplement.get(definition, {}))
         output[definition] = {key: value for key, value in entries.items() if not key or key in raw["properties"]}
         missing += [f"{definition}.{name}" for name in raw["properties"] if name not in entries]
+    for definition in supplement.keys() & output.keys() - load_definitions().keys():
+        output[definition].update(supplement[definition])
     if missing:
         raise SystemExit("no facts about these fields; add them to the supplement:\n" + "\n".join(missing))
     return dict(sorted(output.items()))
