@@ -121,17 +121,18 @@ class FakeRuntime:
 
     def add_image(self, reference: str, *, program: Program | None = None, user: str = "") -> ImageRecord:
         """Make an image that was built here (no digests)."""
-        image = ImageRecord(id=_digest(reference), tags=(reference,), size_bytes=1 << 20, config={"User": user})
-        self._images[reference] = image
+        tag = _tagged(reference)
+        image = ImageRecord(id=_digest(tag), tags=(tag,), size_bytes=1 << 20, config={"User": user})
+        self._images[tag] = image
         if program is not None:
             self.programs[reference] = program
         return image
 
     def add_registry_image(self, reference: str, *, program: Program | None = None) -> None:
         """Make an image that can be pulled."""
-        repository = reference.rpartition(":")[0]
-        digest = f"{repository}@{_digest(reference)}"
-        self.registry[reference] = ImageRecord(id=_digest(reference), tags=(reference,), digests=(digest,))
+        tag = _tagged(reference)
+        digest = f"{tag.rpartition(':')[0]}@{_digest(tag)}"
+        self.registry[tag] = ImageRecord(id=_digest(tag), tags=(tag,), digests=(digest,))
         if program is not None:
             self.programs[reference] = program
 
