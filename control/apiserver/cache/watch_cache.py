@@ -51,7 +51,6 @@ class WatchCache:
         self._waiting_changes: list[Change] | None = []
         self._unsubscribe: Callable[[], None] | None = None
         self._bookmarks: asyncio.Task[None] | None = None
-        self.changed_revision = 0
 
     @property
     def revision(self) -> int:
@@ -68,7 +67,6 @@ class WatchCache:
             self._add_to_indexes(cached)
         self._keys = sorted(self._objects)
         self._window = EventWindow(listed.revision)
-        self.changed_revision = listed.revision
         waiting, self._waiting_changes = self._waiting_changes or [], None
         for change in waiting:
             if change.revision > listed.revision:
@@ -105,11 +103,6 @@ class WatchCache:
             return [indexed[key] for key in sorted(indexed) if key.startswith(start)]
         objects = self._objects
         return [objects[key] for key in self._keys_of(scope.namespace)]
-
-    def is_indexed_as(self, cached: CachedObject, index: tuple[str, str]) -> bool:
-        """Whether an object, of now or of the past, has a value under an index."""
-        name, value = index
-        return self._index_functions[name](cached.object) == value
 
     # -- watch ---------------------------------------------------------------------------------------------------
 
@@ -180,7 +173,6 @@ class WatchCache:
                 self._remove_from_indexes(previous)
             if event_type != DELETED:
                 self._add_to_indexes(cached)
-        self.changed_revision = change.revision
         event = CacheEvent(event_type, change.revision, cached, previous)
         self._window.append(event)
         self._publish(event)

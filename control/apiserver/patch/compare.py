@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from control.apiserver.patch.field_set import LEAF, SELF, FieldSet, recursive_difference, union
+from control.schema.decoder import zero_value
 from control.schema.structural import Presence, Schema
 
 #: Stands for "no schema here".
@@ -206,27 +207,5 @@ def item_keys(item: dict[str, Any], schema: Schema) -> dict[str, Any]:
         elif declared is not None and declared.has_default:
             keys[name] = declared.default
         elif declared is not None and declared.presence is Presence.ALWAYS:
-            keys[name] = _zero_value(declared)
+            keys[name] = zero_value(declared)
     return keys
-
-
-def zero_object(schema: Schema) -> dict[str, Any]:
-    """The empty object of a kind as upstream's typed record prints it: what a create is compared with."""
-    result: dict[str, Any] = {}
-    for name, child in schema.properties.items():
-        if child.presence is Presence.NULLABLE:
-            result[name] = None
-        elif child.presence is Presence.ALWAYS:
-            result[name] = _zero_value(child)
-    return result
-
-
-def _zero_value(schema: Schema) -> Any:
-    if schema.type == "object" and not schema.opaque:
-        return zero_object(schema)
-    if schema.format in _ZERO_OF_FORMAT:
-        return _ZERO_OF_FORMAT[schema.format]
-    return {"string": "", "integer": 0, "number": 0, "boolean": False}.get(schema.type)
-
-
-_ZERO_OF_FORMAT: dict[str, Any] = {"date-time": None, "micro-time": None, "quantity": "0", "int-or-string": 0}

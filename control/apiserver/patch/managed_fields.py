@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from control.api.objects import Object, ReadOnlyObject
-from control.apiserver.patch.compare import compare_objects, zero_object
+from control.apiserver.patch.compare import compare_objects
 from control.apiserver.patch.field_set import (
     FieldSet,
     difference,
@@ -25,6 +25,7 @@ from control.apiserver.patch.field_set import (
     sort_steps,
     union,
 )
+from control.schema.decoder import zero_object
 from control.schema.structural import Schema
 
 APPLY = "Apply"

@@ -13,7 +13,7 @@ import orjson
 
 from control.api.errors import ApiError, bad_request, quote
 from control.api.objects import Object, ReadOnlyObject, copy_object
-from control.apiserver.patch.compare import Comparison, compare_objects, fields_of, zero_object
+from control.apiserver.patch.compare import Comparison, compare_objects, fields_of
 from control.apiserver.patch.configuration import configuration_errors, join_errors
 from control.apiserver.patch.field_set import (
     FieldSet,
@@ -38,6 +38,7 @@ from control.apiserver.patch.managed_fields import (
     update_entries,
 )
 from control.apiserver.patch.merge_configuration import merge_configuration, remove_paths, with_declared_fields
+from control.schema.decoder import zero_object
 from control.schema.structural import Schema
 
 LAST_APPLIED_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
