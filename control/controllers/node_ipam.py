@@ -34,9 +34,13 @@ def plan_pod_ranges(nodes: Iterable[ReadOnlyObject], pod_cidr: str, mask_bits: i
             continue
         part = next(free, None)
         if part is None:
-            steps.append(
-                Notice(regarding=node, reason="CIDRNotAvailable", message=_EXHAUSTED.format(**node["metadata"]))
-            )
+            message = f"Node {node['metadata']['name']} status is now: CIDRNotAvailable"
+            steps.append(Notice(regarding=node, reason="CIDRNotAvailable", message=message))
+            continue
+        part = next(free, None)
+        if part is None:
+            message = f"Node {node['metadata']['name']} status is now: CIDRNotAvailable"
+            steps.append(Notice(regarding=node, reason="CIDRNotAvailable", message=message))
             continue
         steps.append(
             Patch(
@@ -51,9 +55,6 @@ def plan_pod_ranges(nodes: Iterable[ReadOnlyObject], pod_cidr: str, mask_bits: i
             )
         )
     return steps
-
-
-_EXHAUSTED = "Node {name} status is now: CIDRNotAvailable"
 
 
 def _range_of(node: ReadOnlyObject) -> str:

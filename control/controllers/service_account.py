@@ -21,9 +21,8 @@ def reconcile(key: str, view: View, now: datetime) -> Result:
     if namespace is None or is_deleting(namespace) or view.find(SERVICE_ACCOUNTS, NAME, key) is not None:
         return Result()
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": key}}
-    return Result(
-        steps=[Create(kind=SERVICE_ACCOUNTS, obj=account, cause="the namespace has no default ServiceAccount")]
-    )
+    create = Create(kind=SERVICE_ACCOUNTS, obj=account, cause="the namespace has no default ServiceAccount")
+    return Result(steps=[create])
 
 
 def _keys_of_namespace(old: Object | None, new: Object | None, view: View) -> Iterable[str]:

@@ -60,12 +60,12 @@ def unknown_conditions(node: ReadOnlyObject, now: datetime) -> list[Object]:
     stamp = format_time(now)
     changed: list[Object] = []
     conditions = (node.get("status") or {}).get("conditions")
-    for type in _MONITORED:
-        current = find_condition(conditions, type)
+    for name in _MONITORED:
+        current = find_condition(conditions, name)
         if current is None:
             changed.append(
                 {
-                    "type": type,
+                    "type": name,
                     "status": "Unknown",
                     "lastHeartbeatTime": node["metadata"].get("creationTimestamp"),
                     "lastTransitionTime": stamp,
