@@ -28,7 +28,9 @@ class BalancedAllocation:
             if not node.cpu or not node.memory:
                 scores.append(SCORE_MAX)
                 continue
-            cpu_share = min((node.cpu_used + cpu) / node.cpu, 1.0)
-            memory_share = min((node.memory_used + memory) / node.memory, 1.0)
-            scores.append(int((1 - abs(cpu_share - memory_share) / 2) * SCORE_MAX))
+            cpu_share = (node.cpu_used + cpu) / node.cpu
+            memory_share = (node.memory_used + memory) / node.memory
+            # A share over 1 can only come from a Pod placed by somebody else.
+            spread = (cpu_share if cpu_share < 1 else 1.0) - (memory_share if memory_share < 1 else 1.0)
+            scores.append(int((1 - abs(spread) / 2) * SCORE_MAX))
         return scores

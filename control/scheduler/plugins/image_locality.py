@@ -23,6 +23,8 @@ class ImageLocality:
 
     def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> Sequence[int] | None:
         """0 below 23 MiB, 100 from 1000 MiB per container."""
+        if not [node for node in nodes if node.image_bytes]:
+            return None
         images = [_with_tag(image) for image in pod.images]
         spread = {image: sum(image in node.image_bytes for node in nodes) for image in set(images)}
         if not any(spread.values()):

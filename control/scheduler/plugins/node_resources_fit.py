@@ -63,14 +63,16 @@ class NodeResourcesFit:
     def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> Sequence[int] | None:
         """Mean share of cpu and memory that would stay free."""
         cpu, memory = pod.scored_cpu, pod.scored_memory
-        return [
-            (
-                _free_share(node.cpu, node.scored_cpu_used + cpu)
-                + _free_share(node.memory, node.scored_memory_used + memory)
-            )
-            // ((node.cpu > 0) + (node.memory > 0) or 1)
-            for node in nodes
-        ]
+        scores = []
+        for node in nodes:
+            cpu_capacity, memory_capacity = node.cpu, node.memory
+            cpu_free = cpu_capacity - node.scored_cpu_used - cpu
+            memory_free = memory_capacity - node.scored_memory_used - memory
+            total = cpu_free * SCORE_MAX // cpu_capacity if cpu_free > 0 else 0
+            if memory_free > 0:
+                total += memory_free * SCORE_MAX // memory_capacity
+            scores.append(total >> 1 if cpu_capacity and memory_capacity else total)
+        return scores
 
 
 def _has_scalars(scalars: dict[str, int], node: PreparedNode) -> bool:
@@ -78,7 +80,3 @@ def _has_scalars(scalars: dict[str, int], node: PreparedNode) -> bool:
         not amount or amount <= node.scalars.get(name, 0) - node.scalars_used.get(name, 0)
         for name, amount in scalars.items()
     )
-
-
-def _free_share(capacity: int, used: int) -> int:
-    return (capacity - used) * SCORE_MAX // capacity if capacity > used else 0

@@ -32,10 +32,9 @@ class TaintToleration:
 
     def filter(self, pod: PreparedPod, nodes: Sequence[PreparedNode], rejected: Rejections) -> Sequence[PreparedNode]:
         """Keep the nodes without a taint the Pod does not tolerate."""
+        tainted = [node for node in nodes if node.blocking_taints]
         refused = {
-            node.name
-            for node in nodes
-            if node.blocking_taints and find_untolerated_taint(node.blocking_taints, pod.tolerations) is not None
+            node.name for node in tainted if find_untolerated_taint(node.blocking_taints, pod.tolerations) is not None
         }
         if not refused:
             return nodes
@@ -44,7 +43,7 @@ class TaintToleration:
 
     def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> Sequence[int] | None:
         """Fewer soft taints that are not tolerated is better."""
-        if not any(node.soft_taints for node in nodes):
+        if not [node for node in nodes if node.soft_taints]:
             return None
         tolerations = [item for item in pod.tolerations if item.get("effect") in (None, "", PREFER_NO_SCHEDULE)]
         counts = [
