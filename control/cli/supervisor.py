@@ -168,6 +168,8 @@ class Supervisor:
                 known.command = entry["command"]
                 if entry["wanted"] and not known.wanted:
                     known.restart_at = 0.0
+                elif known.wanted and not entry["wanted"]:
+                    known.signal(signal.SIGTERM)
                 known.wanted = entry["wanted"]
         for name in self._processes.keys() - {entry["name"] for entry in listed}:
             self._processes[name].wanted = False

@@ -49,7 +49,9 @@ def test_a_range_that_overlaps_the_hosts_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bad_cluster_name_is_refused(tmp_path: Path) -> None:
-    assert "name 'Not_OK' must be 1 to 30 lower-case letters, digits or dashes" in refused(podling(tmp_path, "up", "--nodes", "0", "--name", "Not_OK"))
+    assert "name 'Not_OK' must be 1 to 30 lower-case letters, digits or dashes" in refused(
+        podling(tmp_path, "up", "--nodes", "0", "--name", "Not_OK")
+    )
 
 
 def test_a_cluster_that_does_not_exist_is_named(tmp_path: Path) -> None:
