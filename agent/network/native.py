@@ -159,6 +159,7 @@ class NativeNetwork:
 
         def collect() -> None:
             network = IPv4Network(self._pod_cidr)
+            self._promised -= used
             wanted = used | self._promised | {self._node_ip}
             stale = [name for name, ip in self._own_links(network) if ip not in wanted]
             self._delete_links(stale)
