@@ -140,12 +140,15 @@ async def test_the_death_of_the_pid_namespace_ends_every_container_that_joined_i
     joined = dict.fromkeys(("NetworkMode", "IpcMode", "PidMode"), f"container:{sandbox_id}")
     container_id = await engine.run("a", *FOREVER, **joined)
 
+    watching = await engine.runtime.open_attach(container_id)
+
     await engine.runtime.kill_container(sandbox_id)
 
     async with asyncio.timeout(20):
-        while (await engine.runtime.inspect_container(container_id)).state is not ContainerState.EXITED:
-            await asyncio.sleep(0)
-    assert (await engine.runtime.inspect_container(container_id)).exit_code == 137
+        assert await watching.read() is None
+    await watching.close()
+    record = await engine.runtime.inspect_container(container_id)
+    assert (record.state, record.exit_code) == (ContainerState.EXITED, 137)
 
 
 async def test_events_tell_a_containers_life(engine: Engine) -> None:
