@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from control.api.builtin_kinds import BUILTIN_KINDS, PODS
+from control.api.builtin_kinds import BUILTIN_KINDS, PODS, SERVICES
 from control.api.clock import Clock, SystemClock
 from control.api.errors import ApiError, path_not_found
 from control.api.exchange import ApiRequest, ApiResponse, User
@@ -21,6 +21,7 @@ from control.api.kinds import Kind
 from control.api.names import Chooser
 from control.api.objects import Object
 from control.apiserver.admission.chain import AdmissionChain
+from control.apiserver.admission.plugins import make_plugins
 from control.apiserver.bootstrap import ensure_bootstrap_objects
 from control.apiserver.cache.watch_cache import WatchCache
 from control.apiserver.filters.authentication import AuthenticationFilter
@@ -28,11 +29,16 @@ from control.apiserver.filters.authorization import AuthorizationFilter
 from control.apiserver.filters.impersonation import ImpersonationFilter
 from control.apiserver.filters.priority import PriorityFilter
 from control.apiserver.handlers.verbs import VERB_HANDLERS
-from control.apiserver.integration import make_admission_plugins, strategy_for
+from control.apiserver.health import HealthChecks
+from control.apiserver.metrics import ServerMetrics
 from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, not_acceptable
 from control.apiserver.non_resource import NonResourcePaths
+from control.apiserver.registry.allocators.cluster_ip import RandomRange
+from control.apiserver.registry.allocators.node_port import NodePortRange
+from control.apiserver.registry.allocators.services import ServiceAllocator
 from control.apiserver.registry.resource_store import ResourceStore
 from control.apiserver.registry.served_kind import KindRegistry, ServedKind
+from control.apiserver.registry.strategies import strategy_for
 from control.apiserver.registry.subresources import SubresourceHandlers
 from control.apiserver.representation import compress, error_response
 from control.apiserver.request_body import BODY_BYTES_MAX
@@ -47,6 +53,10 @@ from control.storage.protocol import Storage, StorageUnavailableError
 _log = logging.getLogger("podling.apiserver")
 
 T = TypeVar("T")
+
+
+class Random(Chooser, RandomRange, Protocol):
+    """Where names, addresses and ports come from."""
 
 
 class Filter(Protocol):
@@ -82,10 +92,11 @@ class ApiServer:
         *,
         config: ApiServerConfig,
         storage: Storage,
-        random: Chooser,
+        random: Random,
         clock: Clock | None = None,
         token_issuer: TokenIssuer | None = None,
     ) -> None:
+        first_port, last_port = config.node_port_range
         self.config = config
         self.storage = storage
         self.clock: Clock = clock or SystemClock()
@@ -94,12 +105,23 @@ class ApiServer:
         self.token_issuer = token_issuer
         self.authenticator = self._make_authenticator()
         self.authorizer = make_authorizer(self.registry)
-        self.admission = AdmissionChain(make_admission_plugins(self.registry, config.profile, random))
+        self.admission = AdmissionChain(make_plugins(self.registry, profile=config.profile, random=random))
         self._caches: dict[str, WatchCache] = {}
         self._stores: dict[int, ResourceStore] = {}
+        self._services = ServiceAllocator(
+            config.service_cidr, random, node_ports=NodePortRange(random, first=first_port, last=last_port)
+        )
         for kind in BUILTIN_KINDS:
             self._serve_builtin(kind)
-        self._non_resource = NonResourcePaths(self)
+        self.metrics = ServerMetrics()
+        self.health = HealthChecks()
+        self._non_resource = NonResourcePaths(
+            self.registry,
+            server_address=config.server_address,
+            token_issuer=token_issuer,
+            health=self.health,
+            metrics=self.metrics.to_text,
+        )
         self._subresources = SubresourceHandlers(self)
         self._in_flight = PriorityFilter()
         self._filters: Sequence[Filter] = (
@@ -124,6 +146,7 @@ class ApiServer:
             find_schema=lambda: definition_schema(kind.definition),
             strategy=strategy_for(kind),
             cache=self._cache_of(kind),
+            allocator=self._services if kind is SERVICES else None,
             indexed_fields=_INDEXED_FIELDS.get(kind.storage_prefix, ()),
         )
         self.registry.add(served)
@@ -147,6 +170,7 @@ class ApiServer:
         """Load the caches and make the objects every cluster has."""
         for cache in self._caches.values():
             await cache.start()
+        self._services.rebuild(self.registry.list(SERVICES))
         await ensure_bootstrap_objects(self)
 
     async def stop(self) -> None:

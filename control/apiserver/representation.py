@@ -78,11 +78,13 @@ def object_response(
     return value_response(context, obj, status=status)
 
 
-def transform_object(context: RequestContext, served: ServedKind, obj: ReadOnlyObject) -> Object:
+def transform_object(
+    context: RequestContext, served: ServedKind, obj: ReadOnlyObject, *, with_headers: bool = True
+) -> Object:
     """Turn one object into the Table or metadata its client wants."""
     media = context.media
     if media.transformation == "Table":
-        return table_of(context, served, [obj], list_metadata=_table_metadata(obj))
+        return table_of(context, served, [obj], list_metadata=_table_metadata(obj), with_headers=with_headers)
     if media.transformation == "PartialObjectMetadata":
         return partial_metadata(obj, media.version)
     raise ApiError(
@@ -106,20 +108,25 @@ def _table_metadata(obj: ReadOnlyObject) -> Object:
 
 
 def table_of(
-    context: RequestContext, served: ServedKind, objects: Sequence[ReadOnlyObject], *, list_metadata: Object
+    context: RequestContext,
+    served: ServedKind,
+    objects: Sequence[ReadOnlyObject],
+    *,
+    list_metadata: Object,
+    with_headers: bool = True,
 ) -> Object:
     """Make a Table of objects; `includeObject` says what each row carries."""
     from control.schema.table import make_table  # columns are loaded when first asked for
 
-    table: Object = make_table(
+    return make_table(
         served.kind,
         objects,
         now=context.now,
         include_object=context.query("includeObject") or "Metadata",
         version=context.media.version,
+        list_metadata=list_metadata,
+        with_headers=with_headers,
     )
-    table["metadata"] = list_metadata
-    return table
 
 
 def list_response(

@@ -10,6 +10,7 @@ from control.apiserver.handlers.delete import delete
 from control.apiserver.handlers.delete_collection import delete_collection
 from control.apiserver.handlers.get import get
 from control.apiserver.handlers.list import list_objects
+from control.apiserver.handlers.patch import patch
 from control.apiserver.handlers.update import update
 from control.apiserver.handlers.watch import watch
 from control.apiserver.registry.resource_store import ResourceStore
@@ -22,6 +23,7 @@ VERB_HANDLERS: Mapping[str, Handler] = {
     "get": get,
     "list": list_objects,
     "watch": watch,
+    "patch": patch,
     "update": update,
     "delete": delete,
     "deletecollection": delete_collection,

@@ -118,9 +118,7 @@ class _Presenter:
         return {**self._served.empty_object, "metadata": metadata}
 
     def _transform(self, obj: ReadOnlyObject) -> Object:
-        shown = transform_object(self._context, self._served, obj)
-        if self._context.media.transformation == "Table":
-            if self._sent_columns:  # columns are sent once per watch
-                shown["columnDefinitions"] = None
-            self._sent_columns = True
+        # A Table's columns are sent once per watch.
+        shown = transform_object(self._context, self._served, obj, with_headers=not self._sent_columns)
+        self._sent_columns = True
         return shown

@@ -5,16 +5,41 @@ from __future__ import annotations
 from typing import Any
 
 from control.api.objects import Object, ReadOnlyObject
+from control.api.timestamps import format_time
+from control.apiserver.patch.field_set import FieldSet
+from control.apiserver.patch.managed_fields import FieldWriter, record_update, reset_fields
 from control.apiserver.registry.served_kind import ServedKind
 from control.apiserver.registry.write_request import WriteRequest
 
 
+def field_writer(served: ServedKind, write: WriteRequest) -> FieldWriter:
+    """Who writes, as managedFields names it."""
+    return FieldWriter(
+        manager=write.options.field_manager,
+        api_version=served.kind.api_version,
+        subresource=write.subresource,
+        time=format_time(write.now),
+    )
+
+
+def fields_reset_by(served: ServedKind, write: WriteRequest) -> FieldSet:
+    """Fields the endpoint of a write does not let it set."""
+    return reset_fields(has_status=served.strategy.has_status, subresource=write.subresource)
+
+
 def record_create(served: ServedKind, write: WriteRequest, obj: Object) -> None:
     """Record the fields a create sets."""
+    _record(served, write, None, obj)
 
 
-def record_update(served: ServedKind, write: WriteRequest, live: ReadOnlyObject, obj: Object) -> None:
+def record_change(served: ServedKind, write: WriteRequest, live: ReadOnlyObject, obj: Object) -> None:
     """Record the fields an update changes, in place."""
+    _record(served, write, live, obj)
+
+
+def _record(served: ServedKind, write: WriteRequest, live: ReadOnlyObject | None, obj: Object) -> None:
+    writer = field_writer(served, write)
+    record_update(live, obj, served.schema, writer, reset=fields_reset_by(served, write))
 
 
 def restore_times_of_no_change(obj: Object, old: ReadOnlyObject) -> None:

@@ -27,7 +27,7 @@ from control.apiserver.admission.chain import AdmissionChain, Attributes
 from control.apiserver.cache.encoding import CachedObject, encode_for_storage
 from control.apiserver.registry import metadata as rules
 from control.apiserver.registry.deletion import is_deleted_by_update
-from control.apiserver.registry.field_managers import record_create, record_update, restore_times_of_no_change
+from control.apiserver.registry.field_managers import record_change, record_create, restore_times_of_no_change
 from control.apiserver.registry.served_kind import ServedKind
 from control.apiserver.registry.write_request import WriteRequest
 from control.storage.protocol import (
@@ -218,7 +218,7 @@ class ResourceStore:
         if change.checks_name:
             rules.check_request_name(obj, write.name)
         if change.records_fields:
-            record_update(self.served, write, live, obj)
+            record_change(self.served, write, live, obj)
         attributes = self.attributes(write, "UPDATE", obj, live)
         await self._admit(write, attributes)
         self._check_revision(obj, cached)

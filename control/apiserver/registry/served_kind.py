@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Protocol
 
 from control.api.builtin_kinds import EVENTS
 from control.api.errors import ApiError, not_found
@@ -16,6 +15,7 @@ from control.api.objects import Object, ReadOnlyObject
 from control.apiserver.cache.encoding import CachedObject
 from control.apiserver.cache.watch_cache import WatchCache
 from control.apiserver.cache.watcher import WatchScope
+from control.apiserver.registry.allocators.protocol import Allocator
 from control.apiserver.registry.conversion import Conversion, conversion_of
 from control.apiserver.registry.strategy import Strategy
 from control.apiserver.request_body import BodyKind, ParsedBody
@@ -25,18 +25,6 @@ from control.schema.validate import Decoded, decode_object, enforce_field_valida
 
 #: Events are forgotten after upstream's default --event-ttl.
 EVENT_TTL_SECONDS = 3600
-
-
-class Allocator(Protocol):
-    """Hands out parts of a range that objects of a kind share."""
-
-    def allocate(self, obj: Object, old: ReadOnlyObject | None) -> Callable[[], None]:
-        """Fill what the object leaves to the server, take what it names. Returns the undo. Raises ApiError."""
-        ...
-
-    def release(self, obj: ReadOnlyObject) -> None:
-        """Give back everything a deleted object held."""
-        ...
 
 
 def _nothing() -> None:
@@ -137,15 +125,19 @@ class KindRegistry:
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str, str], ServedKind] = {}
+        #: counts changes of the table, so that documents made of it know when they are old
+        self.generation = 0
 
     def add(self, served: ServedKind) -> None:
         """Serve a kind."""
         kind = served.kind
         self._kinds[kind.group, kind.version, kind.plural] = served
+        self.generation += 1
 
     def remove(self, kind: Kind) -> None:
         """Stop serving a kind."""
         self._kinds.pop((kind.group, kind.version, kind.plural), None)
+        self.generation += 1
 
     def get(self, group: str, version: str, plural: str) -> ServedKind | None:
         """Return what is served under a path, or None."""

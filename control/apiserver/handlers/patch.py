@@ -1,0 +1,189 @@
+"""PATCH of one object: JSON patch, merge patch, strategic merge patch and server-side apply.
+
+A patch is read once and applied to the live object inside the compare-and-swap loop, again if somebody else wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from control.api.errors import ApiError, FieldError, bad_request, invalid
+from control.api.exchange import ApiResponse
+from control.api.objects import Object
+from control.apiserver.go_json import describe_syntax_error
+from control.apiserver.handlers.responding import write_request, written_response
+from control.apiserver.negotiation import JSON, PROTOBUF, YAML
+from control.apiserver.options import WriteOptions, read_write_options
+from control.apiserver.patch.go_format import format_go
+from control.apiserver.patch.json_patch import apply_json_patch
+from control.apiserver.patch.merge_patch import apply_merge_patch
+from control.apiserver.patch.server_side_apply import apply_configuration
+from control.apiserver.patch.strategic_merge import apply_strategic_merge_patch
+from control.apiserver.registry.field_managers import field_writer, fields_reset_by
+from control.apiserver.registry.resource_store import Change, ResourceStore
+from control.apiserver.registry.write_request import WriteRequest
+from control.apiserver.request_body import unsupported_media_type
+from control.apiserver.request_context import RequestContext
+from control.schema.structural import Schema
+from control.schema.validate import DecodeError, decode_value, strict_failure
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+Patcher = Callable[[Object], Object]
+
+
+async def patch(context: RequestContext, store: ResourceStore, *, is_status: bool = False) -> ApiResponse:
+    """Change a part of an object (or of its status)."""
+    media_type = patch_type_of(context, is_custom=store.served.is_custom)
+    is_apply = media_type == APPLY_PATCH
+    options = read_write_options(context, "PatchOptions", is_apply=is_apply)
+    write = write_request(context, options)
+    if is_apply:
+        produce = _applier(context, store, write)
+    else:
+        produce = _patching(context, store, options, make_patcher(context, media_type, store.served.schema))
+    change = Change(
+        produce, records_fields=not is_apply, is_status=is_status, allows_create=is_apply and not is_status
+    )
+    return written_response(context, store, await store.update(write, change))
+
+
+def patch_type_of(context: RequestContext, *, is_custom: bool = False) -> str:
+    """The type of a patch. Raises 415 for what is none."""
+    media_type = context.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in (JSON_PATCH, MERGE_PATCH, APPLY_PATCH):
+        return media_type
+    if media_type == STRATEGIC_MERGE_PATCH:
+        if is_custom:
+            raise unsupported_media_type([JSON_PATCH, MERGE_PATCH, APPLY_PATCH])
+        return media_type
+    if is_custom and media_type not in (JSON, YAML, PROTOBUF):
+        raise unsupported_media_type([JSON_PATCH, MERGE_PATCH, APPLY_PATCH])
+    raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
+
+
+def _patching(
+    context: RequestContext, store: ResourceStore, options: WriteOptions, patcher: Patcher
+) -> Callable[[Object | None], Object]:
+    def produce(live: Object | None) -> Object:
+        if live is None:
+            raise store.served.not_found(context.info.name)
+        obj = decode_patched(context, options, patcher(live), store.served.schema)
+        store.served.complete(obj)
+        store.strategy.default(obj)
+        return obj
+
+    return produce
+
+
+def make_patcher(context: RequestContext, media_type: str, schema: Schema) -> Patcher:
+    """Return what applies the request's patch to a document. A malformed patch is refused when it is applied."""
+    body = context.request.body
+    patch_value: Any = None
+    problem: ApiError | None = None
+    if isinstance(body, bytes):
+        try:
+            patch_value = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            problem = bad_request(describe_syntax_error(body))
+    else:
+        patch_value = body
+
+    def apply(document: Object) -> Object:
+        if problem is not None:
+            raise problem
+        if media_type == JSON_PATCH:
+            return apply_json_patch(document, patch_value)
+        if media_type == MERGE_PATCH:
+            return apply_merge_patch(document, patch_value)
+        return apply_strategic_merge_patch(document, patch_value, schema)
+
+    return apply
+
+
+def decode_patched(context: RequestContext, options: WriteOptions, document: Object, schema: Schema) -> Object:
+    """Decode what a patch made. Raises 422 about the patch for what the schema does not allow."""
+    try:
+        decoded = decode_value(document, schema)
+    except DecodeError as error:
+        raise _patch_invalid(context, document, str(error)) from None
+    if decoded.strict_errors and options.field_validation != "Ignore":
+        if options.field_validation == "Strict":
+            raise _patch_invalid(context, document, strict_failure(decoded))
+        for text in decoded.strict_errors:
+            context.warn(text)
+    return decoded.object
+
+
+def _patch_invalid(context: RequestContext, document: Object, problem: str) -> ApiError:
+    body = context.request.body
+    value = orjson.loads(body) if isinstance(body, bytes) else body
+    if patch_type_of(context) == STRATEGIC_MERGE_PATCH:
+        shown = format_go(value)
+    else:
+        shown = orjson.dumps(_in_go_order(document, _touched(value))).decode()
+    return invalid("", "", "", [FieldError.invalid("patch", shown, problem)])
+
+
+def _touched(patch_value: Any) -> Any:
+    """What a patch reaches into, as nested dicts: Go's patch library sorts exactly those objects."""
+    if not isinstance(patch_value, list):
+        return patch_value
+    tree: Object = {}
+    for step in patch_value:
+        node = tree
+        for part in str(step.get("path", "")).split("/")[1:-1]:
+            node = node.setdefault(part, {})
+    return tree
+
+
+def _in_go_order(document: Any, touched: Any) -> Any:
+    if not isinstance(document, dict) or not isinstance(touched, dict):
+        return document
+    return {key: _in_go_order(document[key], touched.get(key)) for key in sorted(document)}
+
+
+def _applier(context: RequestContext, store: ResourceStore, write: WriteRequest) -> Callable[[Object | None], Object]:
+    configuration = _parse_configuration(context)
+    served = store.served
+
+    def produce(live: Object | None) -> Object:
+        obj = apply_configuration(
+            live,
+            configuration,
+            served.schema,
+            field_writer(served, write),
+            kind=store.kind.kind,
+            force=write.options.is_forced,
+            reset=fields_reset_by(served, write),
+        )
+        decoded = decode_value(obj, served.schema).object
+        served.complete(decoded)
+        store.strategy.default(decoded)
+        return decoded
+
+    return produce
+
+
+def _parse_configuration(context: RequestContext) -> Object:
+    body = context.request.body
+    if not isinstance(body, bytes):
+        return body
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        from control.apiserver.yaml_encoding import YamlError, load_yaml  # PyYAML is loaded when first needed
+
+        try:
+            value, _ = load_yaml(body)
+        except YamlError as error:
+            raise bad_request(f"error decoding YAML: yaml: {error}") from None
+    if not isinstance(value, dict):
+        raise bad_request("error decoding YAML: error unmarshaling JSON: the configuration is not an object")
+    return value
