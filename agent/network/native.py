@@ -172,13 +172,18 @@ class NativeNetwork:
         """Remove the node's links, and with the cluster's last node on this host its rules; idempotent."""
         await self._run(self._remove_node)
 
+    async def remove_cluster(self) -> None:
+        """Remove all links and rules of the cluster on this host, whatever its ranges were; idempotent."""
+        self._pod_cidr = self._cluster_cidr = "0.0.0.0/0"
+        await self._run(self._remove_node)
+
     def _remove_node(self) -> None:
         with _host_lock():
             if self._pod_cidr:
                 self._delete_links([name for name, _ in self._own_links(IPv4Network(self._pod_cidr))])
             if not self._own_links(IPv4Network(self._cluster_cidr)):
                 apply_ruleset(render_removal(self._cluster))
-                remove_forwarding(self._cluster, self._cluster_cidr)
+                remove_forwarding(self._cluster)
 
     def _own_links(self, network: IPv4Network) -> list[tuple[str, str]]:
         """(name, address) of the links of this cluster whose address is in the network."""

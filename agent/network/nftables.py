@@ -6,6 +6,7 @@ exceptions: the two rules there, marked with the cluster's comment, are the only
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 
@@ -57,14 +58,18 @@ def ensure_forwarding(cluster: str, cluster_cidr: str) -> None:
             _run(["iptables", "-w", "-I", chain, *rule])
 
 
-def remove_forwarding(cluster: str, cluster_cidr: str) -> None:
-    """Delete the accept rules, as often as they are there."""
+def remove_forwarding(cluster: str) -> None:
+    """Delete the accept rules, known by their comment, as often as they are there."""
     chain = _forward_chain()
     if chain is None:
         return
-    for rule in forward_rules(cluster, cluster_cidr):
-        while _succeeds(["iptables", "-w", "-D", chain, *rule]):
-            pass
+    listing = subprocess.run(
+        ["iptables", "-w", "-S", chain], capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+    )
+    for line in listing.stdout.splitlines():
+        words = shlex.split(line)
+        if words[:2] == ["-A", chain] and table_name(cluster) in words:
+            _succeeds(["iptables", "-w", "-D", *words[1:]])
 
 
 def _forward_chain() -> str | None:

@@ -34,6 +34,7 @@ from agent.pods.registry_credentials import credentials_from_secrets
 from agent.runtime.identity import NodeIdentity, container_labels, container_name, parse_identity, spec_hash
 from agent.runtime.images import qualified_reference
 from agent.runtime.protocol import (
+    ContainerRecord,
     ContainerState,
     EngineUnavailableError,
     ImageNotFoundError,
@@ -99,6 +100,7 @@ class ContainerStarter:
         hooks: HookRunner,
         backoff: Backoff,
         record: Callable[..., None],
+        link_log: Callable[[ContainerRecord], None],
         clock: Clock,
         settings: StarterSettings,
     ) -> None:
@@ -112,6 +114,7 @@ class ContainerStarter:
         self._hooks = hooks
         self._backoff = backoff
         self._record = record
+        self._link_log = link_log
         self._clock = clock
         self._settings = settings
 
@@ -150,7 +153,9 @@ class ContainerStarter:
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("RunContainerError", str(error), 0.0) from error
         self._event(pod, container, "Normal", "Started", "Container started")
-        await self._cache.refresh(container_id)
+        started = await self._cache.refresh(container_id)
+        if started is not None:
+            self._link_log(started)
         await self._post_start(pod_record, container, container_id)
 
     async def stop_signal(self, container: ReadOnlyObject | None, container_id: str) -> str:

@@ -64,6 +64,12 @@ class PodWorkers:
         for worker in list(self._workers.values()):
             yield {**worker.pod, "status": worker.status or worker.pod.get("status") or {}}
 
+    def admitted_pods(self) -> Iterator[ReadOnlyObject]:
+        """Every Pod that the node has taken on."""
+        for worker in list(self._workers.values()):
+            if worker.is_admitted:
+                yield {**worker.pod, "status": worker.status or worker.pod.get("status") or {}}
+
     def uids(self) -> frozenset[str]:
         """UIDs of all Pods that have a worker."""
         return frozenset(self._workers)

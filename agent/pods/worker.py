@@ -75,6 +75,7 @@ class WorkerServices:
     messages: TerminationMessages
     clock: Clock
     record: Callable[..., None]
+    unlink_logs: Callable[[ReadOnlyObject], None]
     host_ips: Callable[[], tuple[str, ...]]
     admit: Callable[[ReadOnlyObject], Rejection | None]
     unsupported: Callable[[ReadOnlyObject], Sequence[str]]
@@ -100,6 +101,11 @@ class PodWorker:
     def pod(self) -> ReadOnlyObject:
         """The newest object seen."""
         return self._record.pod
+
+    @property
+    def is_admitted(self) -> bool:
+        """True when the node has taken the Pod on: it counts against what the node has."""
+        return self._admitted and self._rejection is None
 
     @property
     def is_removed(self) -> bool:
@@ -300,6 +306,7 @@ class PodWorker:
         await services.executor.execute(self._record, compute_removal(observed))
         await services.volumes.unmount_all(uid)
         await asyncio.to_thread(services.files.remove, uid)
+        services.unlink_logs(self.pod)
         services.images.forget_pod(uid)
         services.backoff.forget(f"{uid}/")
         services.messages.forget(container.id for container in observed.each_container())

@@ -240,7 +240,7 @@ class HollowNode:
 
     async def _drain(self) -> None:
         """Run the loop until nothing happens by itself; files are written in threads, so threads get turns too."""
-        for _ in range(6):
+        for _ in range(12):
             for _ in range(40):
                 await asyncio.sleep(0)
             await asyncio.to_thread(lambda: None)
@@ -266,6 +266,7 @@ class HollowNode:
             hooks=hooks,
             backoff=backoff,
             record=self._record,
+            link_log=lambda record: None,
             clock=self.clock,
             settings=StarterSettings(owner=OWNER, host=host, node_facts=NodeFacts(), host_ip=lambda: NODE_IP),
         )
@@ -294,6 +295,7 @@ class HollowNode:
             messages=TerminationMessages(files, lambda path, lines: "the log"),
             clock=self.clock,
             record=self._record,
+            unlink_logs=lambda pod: None,
             host_ips=lambda: (NODE_IP,),
             admit=lambda pod: self.rejection(pod),
             unsupported=lambda pod: self.unsupported(pod),

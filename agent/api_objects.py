@@ -1,0 +1,54 @@
+"""What the agent reads from the API for its Pods: ConfigMaps, Secrets, tokens. Always fresh, never from a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from control.api.builtin_kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
+from control.api.objects import ReadOnlyObject
+from control.client.client import Client
+
+
+class ApiObjects:
+    """Implements `agent.volumes.protocol.ObjectSource`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def get_config_map(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        """The ConfigMap, or None."""
+        return await self._client.find(CONFIG_MAPS, name, namespace=namespace)
+
+    async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        """The Secret, or None."""
+        return await self._client.find(SECRETS, name, namespace=namespace)
+
+    async def create_token(
+        self,
+        namespace: str,
+        service_account: str,
+        *,
+        audiences: Sequence[str],
+        expiration_seconds: int,
+        pod: ReadOnlyObject,
+    ) -> str:
+        """A token bound to the Pod (TokenRequest)."""
+        metadata = pod["metadata"]
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {
+                "audiences": list(audiences),
+                "expirationSeconds": expiration_seconds,
+                "boundObjectRef": {
+                    "kind": "Pod",
+                    "apiVersion": "v1",
+                    "name": metadata["name"],
+                    "uid": metadata["uid"],
+                },
+            },
+        }
+        answer = await self._client.create_subresource(
+            SERVICE_ACCOUNTS, service_account, "token", request, namespace=namespace
+        )
+        return str(answer["status"]["token"])

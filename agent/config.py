@@ -1,0 +1,56 @@
+"""What one agent is told: node, cluster, files, timings. Made from the command line by `agent/command_line.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """How often the agent reports. The Lease says that the node lives; the status is sent when it changes."""
+
+    lease_seconds: float
+    status_seconds: float
+
+    def with_lease(self, seconds: float) -> Timings:
+        """The same with another interval of lease renewals."""
+        return replace(self, lease_seconds=seconds)
+
+
+# The default profile notices a dead node within seconds; `upstream` has the kubelet's timings.
+PROFILES = {
+    "default": Timings(lease_seconds=2.0, status_seconds=300.0),
+    "upstream": Timings(lease_seconds=10.0, status_seconds=300.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """Configuration of `python -m agent run`.
+
+    `address` is what the node gives as its InternalIP and where its API listens; empty
+    means the node's address in its Pod range. Without TLS
+    files there is no node API (logs, exec). `pod_cidr` is for API servers without a controller that assigns ranges.
+    """
+
+    cluster: str
+    node_name: str
+    kubeconfig: Path
+    state_dir: Path
+    timings: Timings
+    address: str = ""
+    bind_address: str = ""
+    port: int = 10250
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+    cluster_cidr: str = "10.244.0.0/16"
+    pod_cidr: str = ""
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    pause_image: str = ""
+    network: str = "auto"
+    labels: tuple[tuple[str, str], ...] = ()
+    pods_max: int = 110
+    lifeline: bool = False

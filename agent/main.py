@@ -1,0 +1,194 @@
+"""The agent's command line: `run` a node, `check` the engine, `cleanup` what a cluster has left, `halt` a node.
+
+Heavy parts are imported by the command that needs them. Logs go to stderr: a constant sentence, then keys and values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.config import PROFILES, AgentConfig
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=os.environ.get("PODLING_LOG_LEVEL", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    commands = {"run": _run, "check": _check, "cleanup": _cleanup, "halt": _halt}
+    return commands[options.command](options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m agent", description="A Podling node.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run a node until SIGTERM; its Pods keep running afterwards")
+    run.add_argument("--cluster", required=True, help="name of the cluster, in the labels of all containers")
+    run.add_argument("--node-name", required=True)
+    run.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the API server as this node")
+    run.add_argument("--state-dir", type=Path, required=True, help="directory of this node's volumes and files")
+    run.add_argument("--address", default="", help="the node's InternalIP (default: its address in its Pod range)")
+    run.add_argument("--bind-address", default="", help="where the node API listens (default: the node's address)")
+    run.add_argument("--port", type=int, default=10250, help="port of the node API")
+    run.add_argument("--profile", choices=sorted(PROFILES), default="default", help="timings")
+    run.add_argument("--lease-seconds", type=float, help="interval of lease renewals (default: the profile's)")
+    run.add_argument("--tls-cert", type=Path, help="serving certificate of the node API")
+    run.add_argument("--tls-key", type=Path)
+    run.add_argument("--client-ca", type=Path, help="authority of the clients of the node API")
+    run.add_argument("--cluster-cidr", default="10.244.0.0/16", help="range of all Pods; what leaves it is masqueraded")
+    run.add_argument("--pod-cidr", default="", help="Pod range of this node (default: its spec.podCIDR)")
+    run.add_argument("--cluster-dns", action="append", default=[], help="address of the cluster's DNS")
+    run.add_argument("--cluster-domain", default="cluster.local")
+    run.add_argument("--pause-image", default="", help="image of the sandboxes (default: the one that is built in)")
+    run.add_argument("--network", choices=("auto", "native", "docker", "cni"), default="auto")
+    run.add_argument("--node-label", action="append", default=[], metavar="NAME=VALUE")
+    run.add_argument("--max-pods", type=int, default=110)
+    run.add_argument("--lifeline", action="store_true", help="stop when standard input closes")
+    commands.add_parser("check", help="say what the Docker Engine is, or why it cannot be used")
+    cleanup = commands.add_parser("cleanup", help="stop and remove all that a cluster has on this host")
+    cleanup.add_argument("--cluster", required=True)
+    cleanup.add_argument("--node-name", default="", help="only of this node")
+    cleanup.add_argument("--state-dir", type=Path, help="directory of the nodes' state directories")
+    cleanup.add_argument("--keep-volumes", action="store_true", help="leave the Pods' directories")
+    halt = commands.add_parser("halt", help="kill the containers of a node as a power cut would")
+    halt.add_argument("--cluster", required=True)
+    halt.add_argument("--node-name", required=True)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    profile = PROFILES[options.profile]
+    config = AgentConfig(
+        cluster=options.cluster,
+        node_name=options.node_name,
+        kubeconfig=options.kubeconfig,
+        state_dir=options.state_dir.absolute(),
+        timings=profile if options.lease_seconds is None else profile.with_lease(options.lease_seconds),
+        address=options.address,
+        bind_address=options.bind_address,
+        port=options.port,
+        tls_cert=options.tls_cert,
+        tls_key=options.tls_key,
+        client_ca=options.client_ca,
+        cluster_cidr=options.cluster_cidr,
+        pod_cidr=options.pod_cidr,
+        cluster_dns=tuple(options.cluster_dns),
+        cluster_domain=options.cluster_domain,
+        pause_image=options.pause_image,
+        network=options.network,
+        labels=tuple((name, value) for name, _, value in (label.partition("=") for label in options.node_label)),
+        pods_max=options.max_pods,
+        lifeline=options.lifeline,
+    )
+    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (config.state_dir / "agent.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _fail(f"another agent runs node {config.node_name} (it holds {lock.name})")
+        return _run_loop(config)
+
+
+def _run_loop(config: AgentConfig) -> int:
+    from agent.engine_check import EngineProblemError
+    from agent.network.protocol import NetworkError
+    from control.client.kubeconfig import KubeconfigError
+
+    try:
+        asyncio.run(_run_node(config))
+    except (EngineProblemError, NetworkError, KubeconfigError) as error:
+        return _fail(str(error))
+    return 0
+
+
+async def _run_node(config: AgentConfig) -> None:
+    from random import Random
+
+    from agent.engine_check import check_engine
+    from agent.node_agent import NodeAgent
+    from agent.runtime.docker_runtime import DockerRuntime
+    from control.api.clock import SystemClock
+    from control.client.client import Client
+    from control.client.kubeconfig import transport_from_kubeconfig
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if config.lifeline:
+        _on_supervisor_gone(loop, stop)
+    runtime = DockerRuntime()
+    client = Client(transport_from_kubeconfig(config.kubeconfig, user_agent="kubelet/v1.36.2"))
+    try:
+        engine = await check_engine(runtime)
+        agent = NodeAgent(config, runtime=runtime, client=client, clock=SystemClock(), random=Random(), engine=engine)
+        await agent.run(stop)
+    finally:
+        await client.close()
+        await runtime.close()
+
+
+def _on_supervisor_gone(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stop when standard input closes: its other end is held by the supervisor."""
+    descriptor = sys.stdin.fileno()
+
+    def readable() -> None:
+        if not os.read(descriptor, 1):
+            loop.remove_reader(descriptor)
+            stop.set()
+
+    loop.add_reader(descriptor, readable)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from agent.engine_check import EngineProblemError, describe_engine
+
+    try:
+        print(asyncio.run(describe_engine()))
+    except EngineProblemError as error:
+        return _fail(str(error))
+    return 0
+
+
+def _cleanup(options: argparse.Namespace) -> int:
+    from agent.cleanup import Leftovers, clean_up
+    from agent.engine_check import EngineProblemError
+
+    leftovers = Leftovers(
+        cluster=options.cluster,
+        node_name=options.node_name,
+        state_dir=options.state_dir,
+        keep_volumes=options.keep_volumes,
+    )
+    try:
+        asyncio.run(clean_up(leftovers))
+    except EngineProblemError as error:
+        return _fail(str(error))
+    return 0
+
+
+def _halt(options: argparse.Namespace) -> int:
+    from agent.cleanup import halt_node
+    from agent.engine_check import EngineProblemError
+
+    try:
+        asyncio.run(halt_node(options.cluster, options.node_name))
+    except EngineProblemError as error:
+        return _fail(str(error))
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1

@@ -1,0 +1,82 @@
+"""What the agent reads of its host: identifiers, disk and memory. Reads only; `node_status.py` judges."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """Facts that do not change while the agent runs."""
+
+    machine_id: str
+    system_uuid: str
+    boot_id: str
+    os_image: str
+    kernel_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostUsage:
+    """What is free now, in bytes and counts; 0 totals mean unknown."""
+
+    disk_bytes: int = 0
+    disk_available_bytes: int = 0
+    memory_available_bytes: int | None = None
+    pid_max: int = 0
+    pids: int = 0
+
+
+def read_host_facts() -> HostFacts:
+    """Read identifiers and names."""
+    return HostFacts(
+        machine_id=_read("/etc/machine-id"),
+        system_uuid=_read("/sys/class/dmi/id/product_uuid") or _read("/etc/machine-id"),
+        boot_id=_read("/proc/sys/kernel/random/boot_id"),
+        os_image=_os_image(),
+        kernel_version=platform.release(),
+    )
+
+
+def read_host_usage(engine_root: str, state_dir: Path) -> HostUsage:
+    """Read what is free on the engine's disk (or, if it is out of reach, on that of the agent's state)."""
+    root = engine_root if os.path.isdir(engine_root) else str(state_dir)
+    disk = os.statvfs(root)
+    memory = _memory_available_bytes()
+    return HostUsage(
+        disk_bytes=disk.f_blocks * disk.f_frsize,
+        disk_available_bytes=disk.f_bavail * disk.f_frsize,
+        memory_available_bytes=memory,
+        pid_max=int(_read("/proc/sys/kernel/pid_max") or 0),
+        pids=_thread_count(),
+    )
+
+
+def _memory_available_bytes() -> int | None:
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _thread_count() -> int:
+    words = _read("/proc/loadavg").split()
+    return int(words[3].partition("/")[2]) if len(words) > 3 else 0
+
+
+def _os_image() -> str:
+    for line in _read("/etc/os-release").splitlines():
+        name, _, value = line.partition("=")
+        if name == "PRETTY_NAME":
+            return value.strip('"')
+    return platform.system()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,387 @@
+"""The composition root of one agent: builds the parts of a node and runs them until told to stop.
+
+Order of a start, which decides how soon the node is Ready: engine, then side by side the pause image, the containers
+that exist and the Node's registration; then the Pod range, the network, the Pods; and last the node API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from agent.api_objects import ApiObjects
+from agent.config import AgentConfig
+from agent.network.pod_network import choose_network, observe_agent
+from agent.network.protocol import PodNetwork
+from agent.network.resolver import ClusterDns
+from agent.node.admission import NodeAdmission
+from agent.node.heartbeat import Heartbeat
+from agent.node.host_facts import read_host_facts, read_host_usage
+from agent.node.node_status import NodeInputs, go_architecture
+from agent.node.registration import NodeRegistration
+from agent.pause_image import pause_archive, pause_reference
+from agent.pod_network_files import PodNetworkFiles, read_log_tail
+from agent.pods.backoff import Backoff
+from agent.pods.container_cache import ContainerCache
+from agent.pods.container_start import ContainerStarter, StarterSettings
+from agent.pods.executor import ExecutorSettings, PodExecutor
+from agent.pods.field_reference import NodeFacts
+from agent.pods.gc import GarbageCollector
+from agent.pods.hooks import HookRunner
+from agent.pods.image_pull import ImagePulls
+from agent.pods.pod_files import PodFiles
+from agent.pods.pod_workers import PodWorkers
+from agent.pods.probe_attempt import NetworkProbeAttempt
+from agent.pods.probes import ProbeRunner
+from agent.pods.status_reporter import StatusReporter
+from agent.pods.termination_message import TerminationMessages
+from agent.pods.volume_refresh import VolumeRefresh
+from agent.pods.worker import WorkerServices
+from agent.runtime.events import EventFeed
+from agent.runtime.identity import NodeIdentity, parse_identity
+from agent.runtime.images import ImagePuller
+from agent.runtime.log_links import LogLinks
+from agent.runtime.protocol import ContainerRecord, EngineInfo, ImageRecord, Runtime
+from agent.runtime.translate import HostLimits
+from agent.runtime.unsupported_fields import unsupported_fields
+from agent.volumes.pod_volumes import PodVolumes
+from control.api.builtin_kinds import NODES, PODS, SERVICES
+from control.api.clock import Clock
+from control.api.objects import Object, ReadOnlyObject
+from control.client.client import Client
+from control.client.events import EventRecorder
+from control.client.informer import Informer
+
+logger = logging.getLogger(__name__)
+
+NO_POD_RANGE = "container runtime network not ready: the node has no Pod range yet (spec.podCIDR)"
+STARTING = "container runtime network not ready: the agent is starting"
+IMAGES_SECONDS = 60.0
+
+
+class NodeAgent:
+    """One node."""
+
+    def __init__(
+        self, config: AgentConfig, *, runtime: Runtime, client: Client, clock: Clock, random: Random, engine: EngineInfo
+    ) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._client = client
+        self._clock = clock
+        self._random = random
+        self._engine = engine
+        self._owner = NodeIdentity(cluster=config.cluster, node=config.node_name)
+        self._facts = read_host_facts()
+        self._problem = STARTING
+        self._node_ip = ""
+        self._images: Sequence[ImageRecord] = ()
+        self._pod_range = asyncio.Event()
+        self._pod_cidr = config.pod_cidr
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stop = asyncio.Event()
+        self.recorder = EventRecorder(client, component="kubelet", clock=clock, host=config.node_name)
+        self.registration = NodeRegistration(
+            client, clock, self._observe_node, status_seconds=config.timings.status_seconds
+        )
+        self.cache = ContainerCache(runtime, self._owner)
+        self._log_links = LogLinks()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until stopped, or until a part fails for good (raises). Pods are left as they are."""
+        stopping = asyncio.ensure_future(stop.wait())
+        starting = asyncio.ensure_future(self._start())
+        try:
+            await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+                for task in self._tasks:
+                    if task.done():
+                        task.result()
+        finally:
+            self._stop.set()
+            pending = [stopping, starting, *self._tasks]
+            for one in pending:
+                one.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _start(self) -> None:
+        config = self._config
+        network = choose_network(
+            config.network,
+            agent=observe_agent(),
+            engine=self._engine,
+            cluster=config.cluster,
+            cluster_cidr=config.cluster_cidr,
+        )
+        nodes = self._informer(NODES, f"metadata.name={config.node_name}")
+        nodes.add_handler(self._on_node_change)
+        services = self._informer(SERVICES, "")
+        pause_image, _, _ = await asyncio.gather(
+            self._ensure_pause_image(), self.cache.relist(), self.registration.register()
+        )
+        heartbeat = Heartbeat(
+            self._client,
+            self._clock,
+            node_name=config.node_name,
+            interval_seconds=config.timings.lease_seconds,
+            node_uid=self._node_uid,
+        )
+        self._spawn(self.recorder.run(self._stop), nodes.run(self._stop), services.run(self._stop), heartbeat.run())
+        await self._prepare_network(network)
+        await self._start_pods(network, services, pause_image)
+        self._problem = ""
+        await self.registration.step()
+        logger.info("Node is ready node=%s address=%s", config.node_name, self._node_ip)
+        self._spawn(self.registration.run(), self._watch_images())
+
+    async def _prepare_network(self, network: PodNetwork) -> None:
+        if not self._pod_cidr:
+            self._problem = NO_POD_RANGE
+            await self._pod_range.wait()
+        self._node_ip = await network.prepare_node(self._pod_cidr)
+
+    async def _start_pods(self, network: PodNetwork, services: Informer, pause_image: str) -> None:
+        parts = _PodParts(self, network=network, services=services, pause_image=pause_image)
+        self.workers = parts.workers
+        feed = EventFeed(
+            runtime=self._runtime,
+            labels=self._owner.labels(),
+            clock=self._clock,
+            on_event=self.workers.on_engine_event,
+            relist=self.cache.relist,
+        )
+        pods = self._informer(PODS, f"spec.nodeName={self._config.node_name}")
+        await services.wait_synced()
+        pods.add_handler(self.workers.on_pod_change)
+        self._spawn(pods.run(self._stop), feed.run(self._stop), self.workers.run(self._stop))
+        await pods.wait_synced()
+        self.workers.adopt()
+        self._spawn(parts.garbage.run(), parts.volume_refresh.run())
+        self._spawn(self._serve(parts))
+
+    async def _serve(self, parts: _PodParts) -> None:
+        """The node API, imported only now: the node is Ready without it."""
+        config = self._config
+        if config.tls_cert is None or config.tls_key is None:
+            logger.warning("Serving no node API: no certificate was given")
+            return
+        from agent.server.node_server import NodeServer, NodeServerSettings
+
+        server = NodeServer(
+            runtime=self._runtime,
+            cache=self.cache,
+            pods=self.workers.pods,
+            settings=NodeServerSettings(
+                addresses=(config.bind_address or self._node_ip,),
+                port=config.port,
+                tls_cert=config.tls_cert,
+                tls_key=config.tls_key,
+                client_ca=config.client_ca,
+                node_name=config.node_name,
+            ),
+            clock=self._clock,
+        )
+        await server.run(self._stop)
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> AgentConfig:
+        """What the agent was told."""
+        return self._config
+
+    @property
+    def owner(self) -> NodeIdentity:
+        """Whose the containers are."""
+        return self._owner
+
+    @property
+    def runtime(self) -> Runtime:
+        """The engine."""
+        return self._runtime
+
+    @property
+    def client(self) -> Client:
+        """The API."""
+        return self._client
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self._clock
+
+    @property
+    def random(self) -> Random:
+        """Where jitter comes from."""
+        return self._random
+
+    @property
+    def engine(self) -> EngineInfo:
+        """What the engine is."""
+        return self._engine
+
+    def address(self) -> str:
+        """The node's InternalIP."""
+        return self._config.address or self._node_ip
+
+    def link_log(self, record: ContainerRecord) -> None:
+        """Make the links that log collectors look for, where the host lets us."""
+        identity = parse_identity(record.labels)
+        if identity is not None and record.log_path:
+            with suppress(OSError):
+                self._log_links.link(identity, record)
+
+    def unlink_logs(self, pod: ReadOnlyObject) -> None:
+        """Remove the links of a Pod that is gone."""
+        metadata = pod["metadata"]
+        with suppress(OSError):
+            self._log_links.remove_pod(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _observe_node(self) -> NodeInputs:
+        config = self._config
+        return NodeInputs(
+            name=config.node_name,
+            engine=self._engine,
+            facts=self._facts,
+            usage=read_host_usage(self._engine.root_dir, config.state_dir),
+            address=self.address(),
+            port=config.port,
+            now=self._clock.now(),
+            pods_max=config.pods_max,
+            problem=self._problem,
+            images=self._images,
+            labels=dict(config.labels),
+        )
+
+    def _on_node_change(self, old: Object | None, new: Object | None) -> None:
+        self.registration.on_node_change(old, new)
+        cidr = ((new or {}).get("spec") or {}).get("podCIDR") or ""
+        if cidr and not self._pod_cidr:
+            self._pod_cidr = cidr
+            self._pod_range.set()
+
+    def _node_uid(self) -> str:
+        node = self.registration.node
+        return str(node["metadata"]["uid"]) if node is not None else ""
+
+    def _informer(self, kind: Any, field_selector: str) -> Informer:
+        return Informer(self._client, kind, clock=self._clock, random=self._random, field_selector=field_selector)
+
+    def _spawn(self, *works: Coroutine[Any, Any, None]) -> None:
+        self._tasks += [asyncio.ensure_future(work) for work in works]
+
+    async def _ensure_pause_image(self) -> str:
+        if self._config.pause_image:
+            return self._config.pause_image
+        architecture = go_architecture(self._engine.architecture)
+        reference = pause_reference(architecture)
+        if await self._runtime.find_image(reference) is None:
+            await self._runtime.load_image(pause_archive(architecture))
+        return reference
+
+    async def _watch_images(self) -> None:
+        while True:
+            self._images = await self._runtime.list_images()
+            self.registration.wake()
+            await self._clock.sleep(IMAGES_SECONDS)
+
+
+class _PodParts:
+    """Everything that Pods need, put together."""
+
+    def __init__(self, agent: NodeAgent, *, network: PodNetwork, services: Informer, pause_image: str) -> None:
+        config, runtime, cache, clock = agent.config, agent.runtime, agent.cache, agent.clock
+        record = agent.recorder.record
+        host = HostLimits(memory_bytes=agent.engine.memory_bytes, can_lower_oom_score=_can_lower_oom_score())
+        objects = ApiObjects(agent.client)
+        dns = ClusterDns(domain=config.cluster_domain, addresses=config.cluster_dns)
+        volumes = PodVolumes(root=config.state_dir / "volumes", objects=objects, clock=clock)
+        files = PodFiles(config.state_dir / "pods", PodNetworkFiles(dns))
+        backoff = Backoff()
+        images = ImagePulls(runtime, ImagePuller(runtime=runtime, clock=clock), clock)
+        hooks = HookRunner(runtime, cache, clock, record, agent.address)
+        reporter = StatusReporter(agent.client, clock)
+        starter = ContainerStarter(
+            runtime=runtime,
+            cache=cache,
+            images=images,
+            volumes=volumes,
+            files=files,
+            objects=objects,
+            services=lambda: list(services.store),
+            hooks=hooks,
+            backoff=backoff,
+            record=record,
+            link_log=agent.link_log,
+            clock=clock,
+            settings=StarterSettings(
+                owner=agent.owner,
+                host=host,
+                node_facts=NodeFacts(cpu_millis=agent.engine.cpus * 1000, memory_bytes=agent.engine.memory_bytes),
+                host_ip=agent.address,
+            ),
+        )
+        executor = PodExecutor(
+            runtime=runtime,
+            network=network,
+            cache=cache,
+            starter=starter,
+            hooks=hooks,
+            record=record,
+            clock=clock,
+            settings=ExecutorSettings(owner=agent.owner, pause_image=pause_image, host=host, node_ip=agent.address),
+        )
+        probes = ProbeRunner(
+            NetworkProbeAttempt(runtime), clock=clock, random=agent.random, record=record, host_ip=agent.address
+        )
+        admission = NodeAdmission(lambda: agent.registration.node, lambda: self.workers.admitted_pods())
+        self.workers = PodWorkers(
+            cache,
+            WorkerServices(
+                cache=cache,
+                executor=executor,
+                probes=probes,
+                backoff=backoff,
+                reporter=reporter,
+                images=images,
+                volumes=volumes,
+                files=files,
+                messages=TerminationMessages(files, read_log_tail),
+                clock=clock,
+                record=record,
+                unlink_logs=agent.unlink_logs,
+                host_ips=lambda: (agent.address(),),
+                admit=admission.admit,
+                unsupported=unsupported_fields,
+            ),
+        )
+        self.garbage = GarbageCollector(
+            cache=cache, volumes=volumes, files=files, network=network, worker_uids=self.workers.uids, clock=clock
+        )
+        self.volume_refresh = VolumeRefresh(volumes, self.workers.admitted_pods, clock)
+
+
+def _can_lower_oom_score() -> bool:
+    """Whether the engine may lower oom_score_adj: where CAP_SYS_RESOURCE is missing, runc refuses such containers."""
+    for name in ("/run/docker.pid", "/var/run/docker.pid"):
+        with suppress(OSError, ValueError):
+            return _has_sys_resource(Path(f"/proc/{int(Path(name).read_text())}/status"), "CapEff:")
+    with suppress(OSError, ValueError):
+        return _has_sys_resource(Path("/proc/self/status"), "CapBnd:")
+    return True
+
+
+def _has_sys_resource(status: Path, line_name: str) -> bool:
+    for line in status.read_text().splitlines():
+        if line.startswith(line_name):
+            return bool(int(line.split()[1], 16) >> 24 & 1)
+    return True

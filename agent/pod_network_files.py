@@ -1,0 +1,52 @@
+"""Joins the Pods' directories with the network's files and the engine's logs, which agent.pods knows by role only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from agent.network.pod_files import pod_file_mounts, read_host_resolver, write_pod_files
+from agent.network.resolver import ClusterDns
+from agent.runtime.log_files import read_log
+from agent.runtime.log_options import LogOptions
+from agent.runtime.translate import pod_hostname
+from agent.volumes.protocol import Mount
+from control.api.objects import ReadOnlyObject
+
+
+class PodNetworkFiles:
+    """Implements `agent.pods.pod_files.NetworkFiles`."""
+
+    def __init__(self, cluster_dns: ClusterDns) -> None:
+        self._cluster_dns = cluster_dns
+
+    def write(self, directory: Path, pod: ReadOnlyObject, pod_ips: Sequence[str]) -> None:
+        """Write hosts, hostname and resolv.conf."""
+        write_pod_files(
+            directory,
+            pod,
+            hostname=pod_hostname(pod),
+            pod_ips=pod_ips,
+            host_resolver=read_host_resolver(),
+            cluster=self._cluster_dns,
+        )
+
+    def mounts(self, directory: Path, taken: Collection[str]) -> list[Mount]:
+        """Their mounts."""
+        return pod_file_mounts(directory, taken=taken)
+
+
+def read_log_tail(log_path: str, lines: int) -> str:
+    """The last lines of a dead container's log. Blocking: called in a thread."""
+
+    async def is_running() -> bool:
+        return False
+
+    async def read() -> bytes:
+        chunks = [
+            chunk async for chunk in read_log(Path(log_path), LogOptions(tail_lines=lines), is_running=is_running)
+        ]
+        return b"".join(chunks)
+
+    return asyncio.run(read()).decode("utf-8", "replace")

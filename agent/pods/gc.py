@@ -1,0 +1,54 @@
+"""Removes what former Pods have left on the node: directories, volumes, links. Their containers are for workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from agent.network.protocol import NetworkError, PodNetwork
+from agent.pods.container_cache import ContainerCache
+from agent.pods.pod_files import PodFiles
+from agent.volumes.protocol import VolumeError, VolumeManager
+from control.api.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+GARBAGE_SECONDS = 300.0
+
+
+class GarbageCollector:
+    """Sweeps now and then; a Pod is wanted while it has a worker or a container."""
+
+    def __init__(
+        self,
+        *,
+        cache: ContainerCache,
+        volumes: VolumeManager,
+        files: PodFiles,
+        network: PodNetwork,
+        worker_uids: Callable[[], frozenset[str]],
+        clock: Clock,
+    ) -> None:
+        self._cache = cache
+        self._volumes = volumes
+        self._files = files
+        self._network = network
+        self._worker_uids = worker_uids
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Sweep for ever. Begin only after the API's Pods have their workers."""
+        while True:
+            await self.step()
+            await self._clock.sleep(GARBAGE_SECONDS)
+
+    async def step(self) -> None:
+        """Sweep once."""
+        wanted = self._worker_uids() | self._cache.pod_uids()
+        try:
+            await self._volumes.collect_garbage(wanted)
+            await asyncio.to_thread(self._files.collect_garbage, wanted)
+            await self._network.collect_garbage(self._cache.used_addresses())
+        except (VolumeError, NetworkError, OSError) as error:
+            logger.warning("Cannot remove what former Pods have left error=%s", error)

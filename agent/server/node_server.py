@@ -1,0 +1,145 @@
+"""The node API: the kubelet's paths over HTTPS, for the API server and administrators only.
+
+`/healthz` is open to whoever holds a certificate of the cluster. Upgrades end here, so the API server only splices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from aiohttp import web
+
+from agent.pods.container_cache import ContainerCache
+from agent.runtime.protocol import Runtime
+from agent.server.client_identity import is_allowed
+from agent.server.container_logs import ContainerLogs
+from agent.server.pod_lookup import LookupFailure, PodLookup
+from agent.server.remote_command import RemoteCommand
+from agent.server.usage import UsageReports
+from control.api.clock import Clock
+from control.api.objects import ReadOnlyObject
+
+logger = logging.getLogger(__name__)
+
+OPEN_PATHS = ("/healthz",)
+BIND_RETRY_SECONDS = 2.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeServerSettings:
+    """Where the server listens and whom it believes. Without `client_ca` nobody is let in."""
+
+    addresses: tuple[str, ...]
+    port: int
+    tls_cert: Path
+    tls_key: Path
+    client_ca: Path | None
+    node_name: str
+
+
+class NodeServer:
+    """One node's server."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        cache: ContainerCache,
+        pods: Callable[[], Iterable[ReadOnlyObject]],
+        settings: NodeServerSettings,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lookup = PodLookup(pods, cache)
+        logs = ContainerLogs(self._lookup, clock)
+        remote = RemoteCommand(self._lookup, runtime)
+        usage = UsageReports(self._lookup, cache, runtime, settings.node_name, clock)
+        self.app = web.Application(middlewares=[self._guard])
+        self.app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/pods", self._pods),
+                web.get("/containerLogs/{namespace}/{pod}/{container}", logs.handle),
+                *_upgrades("/exec/{namespace}/{pod}/{container}", remote.exec),
+                *_upgrades("/exec/{namespace}/{pod}/{uid}/{container}", remote.exec),
+                *_upgrades("/attach/{namespace}/{pod}/{container}", remote.attach),
+                *_upgrades("/attach/{namespace}/{pod}/{uid}/{container}", remote.attach),
+                *_upgrades("/portForward/{namespace}/{pod}", self._port_forward),
+                web.get("/stats/summary", usage.summary),
+                web.get("/metrics", usage.metrics),
+                web.get("/metrics/resource", usage.metrics),
+            ]
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until stopped. A port that is taken is tried again: the last agent may be on its way out."""
+        runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            for address in self._settings.addresses:
+                await self._listen(runner, address)
+            logger.info("Serving the node API port=%d", self._settings.port)
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner, address: str) -> None:
+        context = self._tls()
+        while True:
+            site = web.TCPSite(runner, address, self._settings.port, ssl_context=context, reuse_address=True)
+            try:
+                await site.start()
+                return
+            except OSError as error:
+                logger.warning(
+                    "Cannot serve the node API address=%s port=%d error=%s", address, self._settings.port, error
+                )
+                await self._clock.sleep(BIND_RETRY_SECONDS)
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self._settings.tls_cert, self._settings.tls_key)
+        if self._settings.client_ca is not None:
+            context.load_verify_locations(self._settings.client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Authenticate, and turn refusals into plain text, as the kubelet answers."""
+        certificate = request.transport.get_extra_info("peercert") if request.transport else None
+        if request.path not in OPEN_PATHS:
+            if not certificate:
+                return web.Response(status=401, text="Unauthorized")
+            if not is_allowed(certificate):
+                return web.Response(status=403, text="Forbidden: only the API server may use the node API")
+        try:
+            return await handler(request)
+        except LookupFailure as failure:
+            return web.Response(status=failure.status, text=failure.message)
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _pods(self, request: web.Request) -> web.Response:
+        items = [{key: pod[key] for key in ("metadata", "spec", "status") if key in pod} for pod in self._lookup.pods()]
+        body = orjson.dumps({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+        return web.Response(body=body, content_type="application/json")
+
+    async def _port_forward(self, request: web.Request) -> web.Response:
+        raise LookupFailure(501, "port-forward is not implemented yet on this node")
+
+
+def _upgrades(path: str, handler: Handler) -> list[web.RouteDef]:
+    """Clients upgrade with GET (WebSocket) or POST (SPDY)."""
+    return [web.get(path, handler), web.post(path, handler)]

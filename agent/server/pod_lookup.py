@@ -1,0 +1,90 @@
+"""From a request's namespace, Pod and container names to a container of the engine, or the kubelet's refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from agent.pods.container_cache import ContainerCache
+from agent.pods.pod_spec import find_container
+from agent.runtime.protocol import ContainerRecord
+from control.api.objects import ReadOnlyObject
+
+
+class LookupFailure(Exception):  # noqa: N818 - an answer, not a defect
+    """The request names nothing that can serve it: HTTP status and text."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class PodLookup:
+    """Finds Pods and containers of the node."""
+
+    def __init__(self, pods: Callable[[], Iterable[ReadOnlyObject]], cache: ContainerCache) -> None:
+        self._pods = pods
+        self._cache = cache
+
+    def pods(self) -> list[ReadOnlyObject]:
+        """All Pods of the node, with their newest status."""
+        return list(self._pods())
+
+    def find_pod(self, namespace: str, name: str) -> ReadOnlyObject:
+        """The Pod of that name. Raises LookupFailure."""
+        for pod in self._pods():
+            metadata = pod["metadata"]
+            if metadata["name"] == name and metadata["namespace"] == namespace:
+                return pod
+        raise LookupFailure(404, f'pod "{name}" not found')
+
+    def find_running(self, namespace: str, name: str, container_name: str) -> tuple[ReadOnlyObject, ContainerRecord]:
+        """The Pod and the running container. Raises LookupFailure."""
+        pod = self.find_pod(namespace, name)
+        if find_container(pod, container_name) is not None:
+            observed = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=())
+            container = observed.find(container_name)
+            if container is not None and container.is_running:
+                return pod, container.record
+        raise LookupFailure(500, f'container not found ("{container_name}")')
+
+    def find_logged(self, namespace: str, name: str, container_name: str, *, previous: bool) -> ContainerRecord:
+        """The container whose log is meant: the newest that ran, or the one before it. Raises LookupFailure."""
+        pod = self.find_pod(namespace, name)
+        if find_container(pod, container_name) is None:
+            raise LookupFailure(400, f"container {container_name} is not valid for pod {name}")
+        observed = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=())
+        ran = [item for item in observed.containers.get(container_name, ()) if item.is_running or item.is_exited]
+        waits = bool(_waiting_reason(pod, container_name))
+        # Between two attempts the last one is the previous container already, as the status says.
+        index = 1 if previous and not waits else 0
+        if index < len(ran):
+            return ran[index].record
+        if previous:
+            raise LookupFailure(400, f'previous terminated container "{container_name}" in pod "{name}" not found')
+        raise LookupFailure(400, _not_started(pod, name, container_name))
+
+    def is_running(self, container_id: str) -> bool:
+        """Whether the container runs, as far as the agent knows."""
+        record = self._cache.find(container_id)
+        return record is not None and record.state.value == "running"
+
+
+def _not_started(pod: ReadOnlyObject, name: str, container_name: str) -> str:
+    reason = _waiting_reason(pod, container_name)
+    start = f'container "{container_name}" in pod "{name}" is waiting to start'
+    if reason == "ErrImagePull":
+        return f"{start}: image can't be pulled"
+    if reason == "ImagePullBackOff":
+        return f"{start}: trying and failing to pull image"
+    return f"{start}: {reason}" if reason else f"{start} - no logs yet"
+
+
+def _waiting_reason(pod: ReadOnlyObject, container_name: str) -> str:
+    status: Mapping[str, Any] = pod.get("status") or {}
+    for field in ("containerStatuses", "initContainerStatuses"):
+        for item in status.get(field) or ():
+            if item["name"] == container_name:
+                return str(((item.get("state") or {}).get("waiting") or {}).get("reason") or "")
+    return "ContainerCreating"
