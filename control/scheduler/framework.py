@@ -42,6 +42,7 @@ class Resource(Enum):
     NODE = "Node"
     ASSIGNED_POD = "AssignedPod"
     UNSCHEDULED_POD = "UnscheduledPod"
+    CLAIM = "PersistentVolumeClaim"
 
 
 class Change(Enum):
@@ -84,15 +85,27 @@ class Interest:
 NODE_CHANGES = frozenset({Change.ADD, Change.UPDATE})
 
 
-class Nodes(Protocol):
-    """All nodes, by name; order is stable between changes."""
+class Cluster(Protocol):
+    """Everything a decision may look at besides the nodes it is asked about."""
 
     def find(self, name: str) -> PreparedNode | None:
         """Return a node, or None."""
         ...
 
     def all(self) -> Sequence[PreparedNode]:
-        """Return every node."""
+        """Return every node; the order is stable between changes."""
+        ...
+
+    def has_anti_affinity(self) -> bool:
+        """Whether any placed Pod keeps others away from itself."""
+        ...
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        """Return the labels of a namespace."""
+        ...
+
+    def find_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        """Return a PersistentVolumeClaim, or None."""
         ...
 
 
@@ -125,7 +138,7 @@ class PreFilterResult:
 class PreFilterPlugin(Plugin, Protocol):
     """Looks at the Pod and the whole cluster before any node is filtered."""
 
-    def pre_filter(self, pod: PreparedPod, nodes: Nodes) -> PreFilterResult | None:
+    def pre_filter(self, pod: PreparedPod, cluster: Cluster) -> PreFilterResult | None:
         """Refuse, limit, or say nothing."""
         ...
 
@@ -133,7 +146,9 @@ class PreFilterPlugin(Plugin, Protocol):
 class FilterPlugin(Plugin, Protocol):
     """Judges nodes one by one."""
 
-    def filter(self, pod: PreparedPod, nodes: Sequence[PreparedNode], rejected: Rejections) -> Sequence[PreparedNode]:
+    def filter(
+        self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster, rejected: Rejections
+    ) -> Sequence[PreparedNode]:
         """Return the nodes that will do; note each other one in `rejected`. May return `nodes` itself."""
         ...
 
@@ -143,7 +158,7 @@ class ScorePlugin(Plugin, Protocol):
 
     weight: int
 
-    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> Sequence[int] | None:
+    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster) -> Sequence[int] | None:
         """Return a score for each node, or None when it has no preference for this Pod."""
         ...
 

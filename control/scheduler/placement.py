@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from control.scheduler.framework import Code, Profile, Rejections, Status
+from control.scheduler.framework import Cluster, Code, Profile, Rejections, Status
 from control.scheduler.prepared import PreparedNode, PreparedPod
-from control.scheduler.snapshot import Snapshot
+from control.scheduler.snapshot import Overlay, Snapshot
 
 NO_NODES_MESSAGE = "no nodes available to schedule pods"
 #: what the plugin for device claims always adds when it has nothing to offer
@@ -95,14 +95,19 @@ def filter_nodes(profile: Profile, pod: PreparedPod, snapshot: Snapshot, *, star
 def passing_nodes(
     profile: Profile, pod: PreparedPod, nodes: Sequence[PreparedNode], snapshot: Snapshot, rejected: Rejections
 ) -> Sequence[PreparedNode]:
-    """Nodes that pass every filter, counting what is kept for nominated Pods of at least the same priority."""
+    """Nodes that pass every filter, counting what is kept for nominated Pods of at least the same priority.
+
+    A node that is not the snapshot's own (a trial copy) stands in for it in what the plugins see of the cluster.
+    """
     nominated = snapshot.nominated_for(pod)
     views = [_with_pods(node, nominated[node.name]) if node.name in nominated else node for node in nodes]
+    replaced = {view.name: view for view in views if view is not snapshot.find(view.name)}
+    cluster = Overlay(snapshot, replaced) if replaced else snapshot
     passing: Sequence[PreparedNode] = views
     for plugin in profile.filter:
         if not passing:
             break
-        passing = plugin.filter(pod, passing, rejected)
+        passing = plugin.filter(pod, passing, cluster, rejected)
     if not nominated:
         return passing
     originals = {node.name: node for node in nodes}
@@ -116,11 +121,11 @@ def _with_pods(node: PreparedNode, pods: Sequence[PreparedPod]) -> PreparedNode:
     return twin
 
 
-def score_nodes(profile: Profile, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> list[int]:
+def score_nodes(profile: Profile, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster) -> list[int]:
     """Weighted sum of the score plugins for each node."""
     totals = [0] * len(nodes)
     for plugin in profile.score:
-        scores = plugin.score(pod, nodes)
+        scores = plugin.score(pod, nodes, cluster)
         if scores is not None:
             weight = plugin.weight
             totals = [total + weight * score for total, score in zip(totals, scores, strict=True)]
@@ -140,9 +145,9 @@ def format_diagnosis(diagnosis: Diagnosis, preemption: str = "") -> str:
         return NO_NODES_MESSAGE
     text = f"0/{diagnosis.node_count} nodes are available:"
     if diagnosis.refusal is not None:
-        text += f" {', '.join(diagnosis.refusal.reasons)}."
-    else:
-        text += _histogram(status.reasons for status in diagnosis.rejected.values())
+        # The plugin for device claims then misses what it would have noted; its complaint ends the sentence.
+        return f"{text} {', '.join(diagnosis.refusal.reasons)}. not found"
+    text += _histogram(status.reasons for status in diagnosis.rejected.values())
     return f"{text} {_NO_CLAIMS}, preemption: {preemption}" if preemption else text
 
 

@@ -42,6 +42,8 @@ class Preemption:
 
 def plan_preemption(profile: Profile, pod: PreparedPod, snapshot: Snapshot, diagnosis: Diagnosis) -> Preemption:
     """Choose whom to evict for a Pod that found no node."""
+    if diagnosis.refusal is not None:
+        return Preemption()
     if pod.spec.get("preemptionPolicy") == "Never":
         return Preemption(message=POLICY_NEVER)
     if _waits_for_victims(pod, snapshot):

@@ -7,6 +7,7 @@ by the snapshot; everybody else reads it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from control.api.affinity import NodeRequirements, NodeSelectorTerm, node_requirements, preferred_terms
@@ -14,15 +15,34 @@ from control.api.fit import HostPort, allocatable_of, host_ports_of
 from control.api.meta import labels_of, object_key
 from control.api.objects import ReadOnlyObject
 from control.api.pods import ASSUMED_REQUESTS, all_containers_of, node_name_of, pod_requests, priority_of
+from control.api.selectors import LabelSelector, selector_from_object
 from control.api.taints import PREFER_NO_SCHEDULE, SCHEDULING_EFFECTS, Taint, Toleration, taints_of, tolerations_of
 
 _PLAIN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+
+
+@dataclass(frozen=True, slots=True)
+class PodTerm:
+    """A term of inter-pod affinity: other Pods of these namespaces and labels, in one value of the topology key."""
+
+    selector: LabelSelector
+    namespaces: frozenset[str]
+    namespace_selector: LabelSelector
+    topology_key: str
+
+    def selects(self, pod: PreparedPod, namespace_labels: Mapping[str, str]) -> bool:
+        """Whether a Pod is meant; `namespace_labels` are those of its namespace."""
+        if pod.namespace not in self.namespaces and not self.namespace_selector.matches(namespace_labels):
+            return False
+        return self.selector.matches(pod.labels)
 
 
 class PreparedPod:
     """What a Pod asks for. `cpu` is in thousandths; `scored_*` assume a little for containers that ask for nothing."""
 
     __slots__ = (
+        "affinity_terms",
+        "anti_affinity_terms",
         "cpu",
         "ephemeral_storage",
         "host_ports",
@@ -62,6 +82,8 @@ class PreparedPod:
         self.requirements: NodeRequirements = node_requirements(pod)
         self.preferred: tuple[tuple[int, NodeSelectorTerm], ...] = tuple(preferred_terms(pod))
         self.host_ports: tuple[HostPort, ...] = host_ports_of(pod)
+        self.affinity_terms = _required_terms(pod, "podAffinity")
+        self.anti_affinity_terms = _required_terms(pod, "podAntiAffinity")
         self.images = tuple(container["image"] for container in all_containers_of(pod) if container.get("image"))
 
     @property
@@ -69,6 +91,26 @@ class PreparedPod:
         """The Pod's spec."""
         spec: Mapping[str, Any] = self.pod["spec"]
         return spec
+
+
+def _required_terms(pod: ReadOnlyObject, field: str) -> tuple[PodTerm, ...]:
+    affinity = (pod["spec"].get("affinity") or {}).get(field) or {}
+    terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+    return tuple(_read_term(pod, term) for term in terms)
+
+
+def _read_term(pod: ReadOnlyObject, term: Mapping[str, Any]) -> PodTerm:
+    """Without namespaces and namespaceSelector a term means the Pod's own namespace."""
+    namespaces = frozenset(term.get("namespaces") or ())
+    namespace_selector = term.get("namespaceSelector")
+    if not namespaces and namespace_selector is None:
+        namespaces = frozenset({pod["metadata"].get("namespace") or ""})
+    return PodTerm(
+        selector_from_object(term.get("labelSelector")),
+        namespaces,
+        selector_from_object(namespace_selector),
+        term.get("topologyKey") or "",
+    )
 
 
 class PreparedNode:

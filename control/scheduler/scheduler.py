@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from random import Random
 from typing import Any
 
-from control.api.builtin_kinds import NODES, PODS
+from control.api.builtin_kinds import NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PODS
 from control.api.clock import Clock
 from control.api.errors import ApiError
 from control.api.meta import find_condition, is_deleting
@@ -69,7 +69,11 @@ class Scheduler:
         # Nodes first, so that assigned Pods find theirs and no Pod is tried against an empty cluster.
         self._nodes = self._informers.informer(NODES)
         self._pods = self._informers.informer(PODS)
+        self._claims = self._informers.informer(PERSISTENT_VOLUME_CLAIMS)
+        self._namespaces = self._informers.informer(NAMESPACES)
         self._nodes.add_handler(self._on_node)
+        self._claims.add_handler(self._on_claim)
+        self._namespaces.add_handler(self._on_namespace)
         self._pods.add_handler(self._on_pod)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -85,8 +89,8 @@ class Scheduler:
             await asyncio.gather(*self._writes, return_exceptions=True)
 
     async def _loop(self) -> None:
-        await self._nodes.wait_synced()
-        await self._pods.wait_synced()
+        for informer in (self._nodes, self._claims, self._namespaces, self._pods):
+            await informer.wait_synced()
         while True:
             self._arrived.clear()
             if await self.step():
@@ -132,7 +136,7 @@ class Scheduler:
         node = (
             feasible[0]
             if len(feasible) == 1
-            else choose_node(feasible, score_nodes(self._profile, pod, feasible), self._random)
+            else choose_node(feasible, score_nodes(self._profile, pod, feasible, self.snapshot), self._random)
         )
         self.snapshot.assume(pod, node.name)
         self._write(self._bind(queued, node.name))
@@ -261,6 +265,19 @@ class Scheduler:
             return
         self.snapshot.put_node(new)
         self._notify(ClusterEvent(Resource.NODE, Change.ADD if old is None else Change.UPDATE, old=old, new=new))
+
+    def _on_claim(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self.snapshot.put_claim(new)
+            self._notify(ClusterEvent(Resource.CLAIM, Change.ADD if old is None else Change.UPDATE, old=old, new=new))
+        elif old is not None:
+            self.snapshot.remove_claim(old)
+
+    def _on_namespace(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self.snapshot.put_namespace(new)
+        elif old is not None:
+            self.snapshot.remove_namespace(old["metadata"]["name"])
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         pod = new or old

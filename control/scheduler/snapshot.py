@@ -7,8 +7,9 @@ in place and never copied.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from control.api.meta import labels_of, name_of, namespace_of
 from control.api.objects import ReadOnlyObject
 from control.scheduler.prepared import PreparedNode, PreparedPod
 
@@ -22,6 +23,9 @@ class Snapshot:
         self._places: dict[str, str] = {}
         self._pods_by_node: dict[str, dict[str, PreparedPod]] = {}
         self._assumed: set[str] = set()
+        self._with_anti_affinity: set[str] = set()
+        self._namespaces: dict[str, Mapping[str, str]] = {}
+        self._claims: dict[tuple[str, str], ReadOnlyObject] = {}
         self._nominations: dict[str, tuple[str, PreparedPod]] = {}
 
     def find(self, name: str) -> PreparedNode | None:
@@ -33,6 +37,34 @@ class Snapshot:
         if self._list is None:
             self._list = list(self._nodes.values())
         return self._list
+
+    def has_anti_affinity(self) -> bool:
+        """Whether any placed Pod keeps others away from itself."""
+        return bool(self._with_anti_affinity)
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        """Return the labels of a namespace."""
+        return self._namespaces.get(namespace, {})
+
+    def find_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        """Return a PersistentVolumeClaim, or None."""
+        return self._claims.get((namespace, name))
+
+    def put_namespace(self, namespace: ReadOnlyObject) -> None:
+        """Note the labels of a namespace."""
+        self._namespaces[namespace["metadata"]["name"]] = labels_of(namespace)
+
+    def remove_namespace(self, name: str) -> None:
+        """Forget a namespace."""
+        self._namespaces.pop(name, None)
+
+    def put_claim(self, claim: ReadOnlyObject) -> None:
+        """Note a PersistentVolumeClaim."""
+        self._claims[namespace_of(claim), name_of(claim)] = claim
+
+    def remove_claim(self, claim: ReadOnlyObject) -> None:
+        """Forget a PersistentVolumeClaim."""
+        self._claims.pop((namespace_of(claim), name_of(claim)), None)
 
     def put_node(self, node: ReadOnlyObject) -> None:
         """Add or change a node; Pods that were bound to it before it appeared are counted."""
@@ -109,6 +141,8 @@ class Snapshot:
         self._unplace(pod.uid)
         self._places[pod.uid] = node_name
         self._pods_by_node.setdefault(node_name, {})[pod.uid] = pod
+        if pod.anti_affinity_terms:
+            self._with_anti_affinity.add(pod.uid)
         node = self._nodes.get(node_name)
         if node is not None:
             node.add(pod)
@@ -117,6 +151,7 @@ class Snapshot:
         node_name = self._places.pop(uid, None)
         if node_name is None:
             return
+        self._with_anti_affinity.discard(uid)
         pods = self._pods_by_node[node_name]
         del pods[uid]
         if not pods:
@@ -124,3 +159,33 @@ class Snapshot:
         node = self._nodes.get(node_name)
         if node is not None:
             node.remove(uid)
+
+
+class Overlay:
+    """The snapshot with some nodes replaced: what the cluster would look like if Pods left or came."""
+
+    def __init__(self, snapshot: Snapshot, replaced: Mapping[str, PreparedNode]) -> None:
+        self._snapshot = snapshot
+        self._replaced = replaced
+
+    def find(self, name: str) -> PreparedNode | None:
+        """Return a node as it would be, or None."""
+        return self._replaced.get(name) or self._snapshot.find(name)
+
+    def all(self) -> Sequence[PreparedNode]:
+        """Return every node as it would be."""
+        return [self._replaced.get(node.name, node) for node in self._snapshot.all()]
+
+    def has_anti_affinity(self) -> bool:
+        """Whether any Pod would keep others away from itself."""
+        return self._snapshot.has_anti_affinity() or any(
+            pod.anti_affinity_terms for node in self._replaced.values() for pod in node.pods.values()
+        )
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        """Return the labels of a namespace."""
+        return self._snapshot.namespace_labels(namespace)
+
+    def find_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        """Return a PersistentVolumeClaim, or None."""
+        return self._snapshot.find_claim(namespace, name)

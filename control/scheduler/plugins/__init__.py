@@ -1,7 +1,7 @@
 """The scheduler's plugins, one per file, in the order in which they are asked.
 
-A new plugin is a file here and a line in `default_profile`; inter-pod affinity and topology spread come after
-NodeResourcesFit, as upstream orders them.
+A new plugin is a file here and a line in `default_profile`; topology spread comes between NodeResourcesFit and
+InterPodAffinity, as upstream orders them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from control.scheduler.framework import Profile
 from control.scheduler.plugins.balanced_allocation import BalancedAllocation
 from control.scheduler.plugins.image_locality import ImageLocality
+from control.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from control.scheduler.plugins.node_affinity import NodeAffinity
 from control.scheduler.plugins.node_name import NodeName
 from control.scheduler.plugins.node_ports import NodePorts
@@ -16,6 +17,7 @@ from control.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from control.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from control.scheduler.plugins.scheduling_gates import SchedulingGates
 from control.scheduler.plugins.taint_toleration import TaintToleration
+from control.scheduler.plugins.volume_binding import VolumeBinding
 
 
 def default_profile() -> Profile:
@@ -25,8 +27,8 @@ def default_profile() -> Profile:
     fit = NodeResourcesFit()
     return Profile(
         pre_enqueue=(SchedulingGates(),),
-        pre_filter=(node_affinity,),
+        pre_filter=(node_affinity, VolumeBinding()),
         # The first plugin that refuses a node gives the reason, so the order is part of the messages.
-        filter=(NodeUnschedulable(), NodeName(), taint_toleration, node_affinity, NodePorts(), fit),
+        filter=(NodeUnschedulable(), NodeName(), taint_toleration, node_affinity, NodePorts(), fit, InterPodAffinity()),
         score=(taint_toleration, node_affinity, fit, BalancedAllocation(), ImageLocality()),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from control.scheduler.framework import SCORE_MAX, Interest
+from control.scheduler.framework import SCORE_MAX, Cluster, Interest
 from control.scheduler.prepared import PreparedNode, PreparedPod
 
 
@@ -18,7 +18,7 @@ class BalancedAllocation:
         """Nothing: it refuses no Pod."""
         return ()
 
-    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> Sequence[int] | None:
+    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster) -> Sequence[int] | None:
         """100 where both shares are equal, 50 where one is full and the other empty."""
         cpu, memory = pod.cpu, pod.memory
         if not cpu and not memory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from control.scheduler.framework import SCORE_MAX, Interest
+from control.scheduler.framework import SCORE_MAX, Cluster, Interest
 from control.scheduler.prepared import PreparedNode, PreparedPod
 
 _BYTES_MIN = 23 * 1024 * 1024
@@ -21,7 +21,7 @@ class ImageLocality:
         """Nothing: it refuses no Pod."""
         return ()
 
-    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> Sequence[int] | None:
+    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster) -> Sequence[int] | None:
         """0 below 23 MiB, 100 from 1000 MiB per container."""
         if not [node for node in nodes if node.image_bytes]:
             return None

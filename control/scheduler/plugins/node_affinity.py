@@ -8,10 +8,10 @@ from control.api.fit import NODE_AFFINITY_REASON
 from control.api.meta import labels_of
 from control.scheduler.framework import (
     NODE_CHANGES,
+    Cluster,
     ClusterEvent,
     Code,
     Interest,
-    Nodes,
     PreFilterResult,
     Rejections,
     Resource,
@@ -32,12 +32,14 @@ class NodeAffinity:
         """A node that matches."""
         return (Interest(Resource.NODE, NODE_CHANGES, _is_match),)
 
-    def pre_filter(self, pod: PreparedPod, nodes: Nodes) -> PreFilterResult | None:
+    def pre_filter(self, pod: PreparedPod, cluster: Cluster) -> PreFilterResult | None:
         """A Pod tied to nodes by name (a DaemonSet's) needs no look at the others."""
         names = pod.requirements.node_names
         return None if names is None else PreFilterResult(node_names=names)
 
-    def filter(self, pod: PreparedPod, nodes: Sequence[PreparedNode], rejected: Rejections) -> Sequence[PreparedNode]:
+    def filter(
+        self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster, rejected: Rejections
+    ) -> Sequence[PreparedNode]:
         """Keep the nodes that match."""
         requirements = pod.requirements
         if requirements.is_empty:
@@ -48,7 +50,7 @@ class NodeAffinity:
             rejected.update({node.name: self._refusal for node in nodes if node.name not in names})
         return kept
 
-    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> Sequence[int] | None:
+    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster) -> Sequence[int] | None:
         """The weights of the wishes a node fulfils."""
         if not pod.preferred:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from control.api.fit import NODE_NAME_REASON
-from control.scheduler.framework import Change, Code, Interest, Rejections, Resource, Status
+from control.scheduler.framework import Change, Cluster, Code, Interest, Rejections, Resource, Status
 from control.scheduler.prepared import PreparedNode, PreparedPod
 
 
@@ -19,7 +19,9 @@ class NodeName:
         """A node of that name may appear."""
         return (Interest(Resource.NODE, frozenset({Change.ADD})),)
 
-    def filter(self, pod: PreparedPod, nodes: Sequence[PreparedNode], rejected: Rejections) -> Sequence[PreparedNode]:
+    def filter(
+        self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster, rejected: Rejections
+    ) -> Sequence[PreparedNode]:
         """Keep the named node."""
         wanted = pod.spec.get("nodeName")
         if not wanted:

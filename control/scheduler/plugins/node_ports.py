@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from control.api.fit import NODE_PORTS_REASON, has_port_conflict, host_ports_of
-from control.scheduler.framework import Change, ClusterEvent, Code, Interest, Rejections, Resource, Status
+from control.scheduler.framework import Change, Cluster, ClusterEvent, Code, Interest, Rejections, Resource, Status
 from control.scheduler.prepared import PreparedNode, PreparedPod
 
 
@@ -22,7 +22,9 @@ class NodePorts:
             Interest(Resource.NODE, frozenset({Change.ADD})),
         )
 
-    def filter(self, pod: PreparedPod, nodes: Sequence[PreparedNode], rejected: Rejections) -> Sequence[PreparedNode]:
+    def filter(
+        self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster, rejected: Rejections
+    ) -> Sequence[PreparedNode]:
         """Keep the nodes where the ports are free."""
         wanted = pod.host_ports
         if not wanted:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from control.api.fit import insufficient_resources
-from control.scheduler.framework import NODE_CHANGES, SCORE_MAX, Change, Code, Interest, Rejections, Resource, Status
+from control.scheduler.framework import (
+    NODE_CHANGES,
+    SCORE_MAX,
+    Change,
+    Cluster,
+    Code,
+    Interest,
+    Rejections,
+    Resource,
+    Status,
+)
 from control.scheduler.prepared import PreparedNode, PreparedPod
 
 
@@ -22,7 +32,9 @@ class NodeResourcesFit:
             Interest(Resource.NODE, NODE_CHANGES),
         )
 
-    def filter(self, pod: PreparedPod, nodes: Sequence[PreparedNode], rejected: Rejections) -> Sequence[PreparedNode]:
+    def filter(
+        self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster, rejected: Rejections
+    ) -> Sequence[PreparedNode]:
         """Keep the nodes with room."""
         cpu, memory, ephemeral_storage, scalars = pod.cpu, pod.memory, pod.ephemeral_storage, pod.scalars
         kept = []
@@ -60,7 +72,7 @@ class NodeResourcesFit:
         code = Code.UNRESOLVABLE if any(item.is_unresolvable for item in lacking) else Code.UNSCHEDULABLE
         return Status(code, tuple(item.reason for item in lacking), self.name)
 
-    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> Sequence[int] | None:
+    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster) -> Sequence[int] | None:
         """Mean share of cpu and memory that would stay free."""
         cpu, memory = pod.scored_cpu, pod.scored_memory
         scores = []

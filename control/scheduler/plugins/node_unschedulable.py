@@ -8,6 +8,7 @@ from control.api.fit import UNSCHEDULABLE_REASON
 from control.api.taints import NO_SCHEDULE, tolerates
 from control.scheduler.framework import (
     NODE_CHANGES,
+    Cluster,
     ClusterEvent,
     Code,
     Interest,
@@ -30,7 +31,9 @@ class NodeUnschedulable:
         """A node that is not cordoned, or no longer."""
         return (Interest(Resource.NODE, NODE_CHANGES, _is_open),)
 
-    def filter(self, pod: PreparedPod, nodes: Sequence[PreparedNode], rejected: Rejections) -> Sequence[PreparedNode]:
+    def filter(
+        self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster, rejected: Rejections
+    ) -> Sequence[PreparedNode]:
         """Keep the nodes that are not cordoned."""
         cordoned = [node for node in nodes if node.unschedulable]
         if not cordoned or any(tolerates(toleration, _CORDON) for toleration in pod.tolerations):

@@ -8,6 +8,7 @@ from control.api.fit import TAINTS_REASON
 from control.api.taints import PREFER_NO_SCHEDULE, find_untolerated_taint, taints_of, tolerates
 from control.scheduler.framework import (
     NODE_CHANGES,
+    Cluster,
     ClusterEvent,
     Code,
     Interest,
@@ -30,7 +31,9 @@ class TaintToleration:
         """A node whose taints the Pod tolerates."""
         return (Interest(Resource.NODE, NODE_CHANGES, _is_tolerable),)
 
-    def filter(self, pod: PreparedPod, nodes: Sequence[PreparedNode], rejected: Rejections) -> Sequence[PreparedNode]:
+    def filter(
+        self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster, rejected: Rejections
+    ) -> Sequence[PreparedNode]:
         """Keep the nodes without a taint the Pod does not tolerate."""
         tainted = [node for node in nodes if node.blocking_taints]
         refused = {
@@ -41,7 +44,7 @@ class TaintToleration:
         rejected.update(dict.fromkeys(refused, self._refusal))
         return [node for node in nodes if node.name not in refused]
 
-    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode]) -> Sequence[int] | None:
+    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster) -> Sequence[int] | None:
         """Fewer soft taints that are not tolerated is better."""
         if not [node for node in nodes if node.soft_taints]:
             return None

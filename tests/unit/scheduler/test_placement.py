@@ -138,7 +138,7 @@ def choose(pod: Any, *nodes: Object, placed: tuple[tuple[str, Any], ...] = ()) -
     for node_name, other in placed:
         snapshot.put_pod(other, node_name)
     feasible = filter_nodes(PROFILE, pod, snapshot).feasible
-    return choose_node(feasible, score_nodes(PROFILE, pod, feasible), Random(1)).name
+    return choose_node(feasible, score_nodes(PROFILE, pod, feasible, snapshot), Random(1)).name
 
 
 def test_the_emptier_node_wins() -> None:
@@ -168,7 +168,7 @@ def test_ties_are_broken_by_the_injected_randomness() -> None:
     snapshot = make_snapshot(*(make_node(f"n{index}") for index in range(5)))
     pod = prepare()
     feasible = filter_nodes(PROFILE, pod, snapshot).feasible
-    scores = score_nodes(PROFILE, pod, feasible)
+    scores = score_nodes(PROFILE, pod, feasible, snapshot)
     names = {choose_node(feasible, scores, Random(seed)).name for seed in range(40)}
     assert names == {f"n{index}" for index in range(5)}
     assert choose_node(feasible, scores, Random(7)) is choose_node(feasible, scores, Random(7))
