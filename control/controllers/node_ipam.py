@@ -37,11 +37,6 @@ def plan_pod_ranges(nodes: Iterable[ReadOnlyObject], pod_cidr: str, mask_bits: i
             message = f"Node {node['metadata']['name']} status is now: CIDRNotAvailable"
             steps.append(Notice(regarding=node, reason="CIDRNotAvailable", message=message))
             continue
-        part = next(free, None)
-        if part is None:
-            message = f"Node {node['metadata']['name']} status is now: CIDRNotAvailable"
-            steps.append(Notice(regarding=node, reason="CIDRNotAvailable", message=message))
-            continue
         steps.append(
             Patch(
                 kind=NODES,
