@@ -33,7 +33,7 @@ _NODE = (
     "create get list watch | core | nodes",
     "patch update | core | nodes/status",
     "patch update | core | nodes",
-    "create patch update | core events.k8s.io | events",
+    "create patch update | core | events",
     f"{_READ} | core | pods",
     "create delete | core | pods",
     "patch update | core | pods/status",
@@ -49,6 +49,8 @@ _NODE = (
     f"{_READ} | storage.k8s.io | csidrivers",
     "create delete get patch update | storage.k8s.io | csinodes",
     f"{_READ} | node.k8s.io | runtimeclasses",
+    "get | resource.k8s.io | resourceclaims",
+    f"{_WRITE} {_READ} | resource.k8s.io | resourceslices",
 )
 NODE_RULES: Sequence[Object] = parse_rules(_NODE)
 
@@ -71,6 +73,10 @@ _SCHEDULER = (
     f"{_READ} | core | namespaces",
     f"{_READ} | storage.k8s.io | csidrivers",
     f"{_READ} | storage.k8s.io | csistoragecapacities",
+    f"{_READ} | resource.k8s.io | deviceclasses",
+    f"patch update {_READ} | resource.k8s.io | resourceclaims",
+    "patch update | resource.k8s.io | resourceclaims/status",
+    f"{_READ} | resource.k8s.io | resourceslices",
 )
 _VOLUME_SCHEDULER = (
     "get list patch update watch | core | persistentvolumes",
