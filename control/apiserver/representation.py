@@ -13,7 +13,7 @@ from typing import Any
 from control.api.errors import ApiError, quote
 from control.api.exchange import ApiResponse
 from control.api.objects import Object, ReadOnlyObject
-from control.apiserver.cache.encoding import CachedObject
+from control.apiserver.cache.encoding import CachedObject, join_list
 from control.apiserver.negotiation import (
     GZIP_LEVEL,
     GZIP_MINIMUM_BYTES,
@@ -170,8 +170,7 @@ def list_object(served: ServedKind, objects: Iterable[ReadOnlyObject], metadata:
 
 def _join_list(served: ServedKind, items: Sequence[CachedObject], metadata: Object) -> bytes:
     head = encode_object(list_object(served, [], metadata), _LOOSE)[:-3]  # without `]}` and the newline
-    texts = [item.encoded for item in items] if served.is_custom else [item.list_item for item in items]
-    return head + b",".join(texts) + b"]}\n"
+    return join_list(head, items, b"]}\n", with_type=served.is_custom)
 
 
 async def compress(accept_encoding: str, response: ApiResponse) -> None:
