@@ -86,6 +86,7 @@ def parse_info(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineInf
         root_dir=info.get("DockerRootDir") or "",
         rootless="name=rootless" in options,
         userns_remap="name=userns" in options,
+        seccomp="name=seccomp" in options,
     )
 
 

@@ -98,6 +98,7 @@ class EngineInfo:
     root_dir: str
     rootless: bool = False
     userns_remap: bool = False
+    seccomp: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

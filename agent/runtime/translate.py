@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.protocol import CreateBody
 from agent.volumes.protocol import Mount
 from control.api.objects import ReadOnlyObject
@@ -43,6 +44,7 @@ class HostLimits:
 
     memory_bytes: int
     can_lower_oom_score: bool
+    has_seccomp: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,8 @@ def _set_sandbox_privileges(request: SandboxRequest, body: CreateBody) -> None:
     host_config = body["HostConfig"]
     host_config["CapDrop"] = ["ALL"]
     host_config["SecurityOpt"] = ["no-new-privileges"]
+    if request.host.has_seccomp:
+        host_config["SecurityOpt"].append(PAUSE_SECCOMP_OPTION)
     host_config["ReadonlyRootfs"] = True
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.translate import (
     ContainerRequest,
     HostLimits,
@@ -56,12 +57,18 @@ def test_the_sandbox_of_a_plain_pod() -> None:
             "LogConfig": LOG_CONFIG,
             "IpcMode": "shareable",
             "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges"],
+            "SecurityOpt": ["no-new-privileges", PAUSE_SECCOMP_OPTION],
             "ReadonlyRootfs": True,
             "CpuShares": 2,
             "OomScoreAdj": -998,
         },
     }
+
+
+def test_an_engine_without_seccomp_is_not_asked_for_a_profile() -> None:
+    host = HostLimits(memory_bytes=1, can_lower_oom_score=True, has_seccomp=False)
+
+    assert sandbox_body(host)["HostConfig"]["SecurityOpt"] == ["no-new-privileges"]
 
 
 def test_the_sandbox_in_host_namespaces() -> None:
