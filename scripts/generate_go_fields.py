@@ -141,11 +141,16 @@ def generate(binary: Path) -> dict[str, Entries]:
     return dict(sorted(output.items()))
 
 
+def format_table(table: dict[str, Entries]) -> str:
+    """Write the table with one record a line."""
+    lines = [f"{json.dumps(name)}:{json.dumps(entries, separators=(',', ':'))}" for name, entries in table.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def main() -> None:
     """Write the table."""
     table = generate(Path(sys.argv[1]))
-    lines = [f"{json.dumps(name)}:{json.dumps(entries, separators=(',', ':'))}" for name, entries in table.items()]
-    OUTPUT.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    OUTPUT.write_text(format_table(table))
     print(f"{OUTPUT}: {len(table)} records")
 
 
