@@ -50,7 +50,7 @@ def decode_protobuf(body: bytes) -> Object:
         raise ProtobufError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     try:
         return _decode_envelope(body[len(MAGIC) :])
-    except (IndexError, struct.error, OverflowError, UnicodeDecodeError, TypeError) as error:
+    except (IndexError, struct.error, OverflowError, UnicodeDecodeError, TypeError, orjson.JSONDecodeError) as error:
         raise ProtobufError(f"cannot decode protobuf: {error}") from error
 
 
