@@ -301,12 +301,9 @@ class Scheduler:
         self.queue.remove(uid)
         node_name = node_name_of(new)
         is_known = self.snapshot.node_of(uid) == node_name and not self.snapshot.is_assumed(uid)
-        if (
-            is_known
-            and old is not None
-            and not _is_relevant_change(old, new)
-            and old.get("status") == new.get("status")
-        ):
+        if is_known and old is not None and not _is_relevant_change(old, new):
+            # Pods report their status all the time; it takes no room.
+            self.snapshot.refresh_pod(uid, new)
             return
         self.snapshot.put_pod(PreparedPod(new), node_name)
         self._notify(ClusterEvent(Resource.ASSIGNED_POD, Change.UPDATE if is_known else Change.ADD, old=old, new=new))
@@ -336,10 +333,19 @@ def _is_relevant_change(old: Object, new: Object) -> bool:
     """Whether anything the scheduler looks at changed: of a node what it offers, of a Pod what it asks for."""
     if old.get("spec") != new.get("spec") or old["metadata"].get("labels") != new["metadata"].get("labels"):
         return True
-    if new.get("kind") != "Node":
-        return False
     old_status, status = old.get("status") or {}, new.get("status") or {}
-    return any(old_status.get(field) != status.get(field) for field in ("allocatable", "capacity", "images"))
+    if new.get("kind") == "Node":
+        return any(old_status.get(field) != status.get(field) for field in ("allocatable", "capacity", "images"))
+    return _held_resources(old_status) != _held_resources(status)
+
+
+def _held_resources(status: Object) -> list[object]:
+    """What a Pod's status says it holds; it differs from the spec while the Pod is resized."""
+    return [
+        (item.get("name"), item.get("allocatedResources"), item.get("resources"))
+        for field in ("containerStatuses", "initContainerStatuses")
+        for item in status.get(field) or ()
+    ]
 
 
 def _observed(condition: Object, pod: ReadOnlyObject) -> Object:

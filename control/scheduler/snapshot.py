@@ -89,6 +89,12 @@ class Snapshot:
         self._assumed.discard(pod.uid)
         self._place(pod, node_name)
 
+    def refresh_pod(self, uid: str, pod: ReadOnlyObject) -> None:
+        """Take over a Pod's newer object when nothing that counts has changed."""
+        node_name = self._places.get(uid)
+        if node_name is not None:
+            self._pods_by_node[node_name][uid].pod = pod
+
     def remove_pod(self, uid: str) -> None:
         """Stop counting a Pod that ended or is gone."""
         self._assumed.discard(uid)

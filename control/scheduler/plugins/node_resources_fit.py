@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from control.api.fit import insufficient_resources
+from control.api.pods import pod_requests
 from control.scheduler.framework import (
     NODE_CHANGES,
     SCORE_MAX,
     Change,
     Cluster,
+    ClusterEvent,
     Code,
     Interest,
     Rejections,
@@ -28,7 +30,8 @@ class NodeResourcesFit:
     def interests(self) -> Iterable[Interest]:
         """Room may appear when a Pod ends or shrinks, and when a node comes or changes."""
         return (
-            Interest(Resource.ASSIGNED_POD, frozenset({Change.DELETE, Change.UPDATE})),
+            Interest(Resource.ASSIGNED_POD, frozenset({Change.DELETE})),
+            Interest(Resource.ASSIGNED_POD, frozenset({Change.UPDATE}), _shrinks),
             Interest(Resource.NODE, NODE_CHANGES),
         )
 
@@ -85,6 +88,13 @@ class NodeResourcesFit:
                 total += memory_free * SCORE_MAX // memory_capacity
             scores.append(total >> 1 if cpu_capacity and memory_capacity else total)
         return scores
+
+
+def _shrinks(_: PreparedPod, event: ClusterEvent) -> bool:
+    if event.old is None or event.new is None:
+        return False
+    now = pod_requests(event.new, use_status=True)
+    return any(amount > now.get(name, 0) for name, amount in pod_requests(event.old, use_status=True).items())
 
 
 def _has_scalars(scalars: dict[str, int], node: PreparedNode) -> bool:

@@ -223,3 +223,19 @@ async def test_a_cordoned_node_takes_pods_again_when_it_is_opened() -> None:
         await setting.client.patch(NODES, "n1", {"spec": {"unschedulable": None}})
         await setting.settle()
         assert setting.node_of() == "n1"
+
+
+async def test_status_reports_of_other_pods_do_not_retry_but_a_resize_does() -> None:
+    async with running() as setting:
+        await setting.add_node()
+        await setting.add_pod("big", cpu="3")
+        await setting.add_pod("waiting", cpu="2")
+        queued = setting.scheduler.queue.find("uid-waiting")
+        assert queued is not None
+        await setting.client.patch(PODS, "big", {"status": {"phase": "Running"}}, namespace="d")
+        await setting.settle()
+        assert queued.attempts == 1
+        smaller = make_pod("big", cpu="1")["spec"]["containers"]
+        await setting.client.patch(PODS, "big", {"spec": {"containers": smaller}}, namespace="d")
+        await setting.settle()
+        assert setting.node_of("waiting") == "n1"
