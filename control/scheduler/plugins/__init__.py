@@ -1,7 +1,6 @@
 """The scheduler's plugins, one per file, in the order in which they are asked.
 
-A new plugin is a file here and a line in `default_profile`; topology spread comes between NodeResourcesFit and
-InterPodAffinity, as upstream orders them.
+A new plugin is a file here and a line in `default_profile`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from control.scheduler.plugins.node_name import NodeName
 from control.scheduler.plugins.node_ports import NodePorts
 from control.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from control.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from control.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from control.scheduler.plugins.scheduling_gates import SchedulingGates
 from control.scheduler.plugins.taint_toleration import TaintToleration
 from control.scheduler.plugins.volume_binding import VolumeBinding
@@ -29,6 +29,15 @@ def default_profile() -> Profile:
         pre_enqueue=(SchedulingGates(),),
         pre_filter=(node_affinity, VolumeBinding()),
         # The first plugin that refuses a node gives the reason, so the order is part of the messages.
-        filter=(NodeUnschedulable(), NodeName(), taint_toleration, node_affinity, NodePorts(), fit, InterPodAffinity()),
+        filter=(
+            NodeUnschedulable(),
+            NodeName(),
+            taint_toleration,
+            node_affinity,
+            NodePorts(),
+            fit,
+            PodTopologySpread(),
+            InterPodAffinity(),
+        ),
         score=(taint_toleration, node_affinity, fit, BalancedAllocation(), ImageLocality()),
     )
