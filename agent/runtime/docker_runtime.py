@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import logging
 import os
 import signal as signals
@@ -20,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agent.runtime.engine_errors import engine_failure, pull_failure
 from agent.runtime.engine_records import (
     parse_container,
     parse_event,
@@ -40,7 +42,6 @@ from agent.runtime.protocol import (
     ExecResult,
     ImageNotFoundError,
     ImageRecord,
-    NameConflictError,
     RegistryCredentials,
     RuntimeEvent,
     RuntimeFailure,
@@ -203,7 +204,7 @@ class DockerRuntime:
                 failure = error
         else:
             assert failure is not None
-            raise _pull_failure(reference, str(failure)) from failure
+            raise pull_failure(str(failure)) from failure
         image = await self.find_image(reference)
         if image is None:
             raise RuntimeFailure(f"cannot find image {reference} after it was pulled", reason="ErrImagePull")
@@ -308,7 +309,7 @@ class DockerRuntime:
         The engine replays what happened since this call, so that nothing falls between opening and subscribing.
         """
         filters = {"type": ["container"], "label": [f"{name}={value}" for name, value in labels.items()]}
-        query = {"since": f"{time.time():.9f}", "filters": _json(filters)}
+        query = {"since": f"{time.time():.9f}", "filters": json.dumps(filters)}
         response = await self._socket.open("GET", "/events", query=query)
         try:
             async for line in read_json_lines(response):
@@ -350,7 +351,7 @@ class DockerRuntime:
         try:
             return function(self._client())
         except docker.errors.APIError as error:
-            raise _engine_failure(error.status_code or 500, error.explanation or str(error), image=image) from error
+            raise engine_failure(error.status_code or 500, error.explanation or str(error), image=image) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise EngineUnavailableError(f"cannot reach the Docker Engine about {subject}: {error}") from error
 
@@ -379,27 +380,6 @@ def _pull(reference: str, credentials: RegistryCredentials | None, client: Any) 
             raise RuntimeFailure(str(line["error"]), reason="ErrImagePull")
 
 
-def _pull_failure(reference: str, message: str) -> RuntimeFailure:
-    unavailable = "503 Service Unavailable" in message or "registry unavailable" in message.lower()
-    reason = "RegistryUnavailable" if unavailable else "ErrImagePull"
-    text = f"Error response from daemon: {message}"
-    if "not found" in message or "manifest unknown" in message:
-        return ImageNotFoundError(text, reason=reason)
-    return RuntimeFailure(text, reason=reason)
-
-
-def _engine_failure(status: int, message: str, *, image: bool) -> RuntimeFailure:
-    if status == 404 and image and "No such container" not in message:
-        return ImageNotFoundError(message)
-    if status == 404 and ("No such container" in message or "No such exec" in message):
-        return ContainerNotFoundError(message)
-    if status == 409 and "is already in use" in message:
-        return NameConflictError(message)
-    if status in (502, 503, 504):
-        return EngineUnavailableError(message)
-    return RuntimeFailure(message)
-
-
 def _carries(record: ContainerRecord, labels: Mapping[str, str]) -> bool:
     return all(record.labels.get(name) == value for name, value in labels.items())
 
@@ -417,9 +397,3 @@ def _kill_process(pid: int, container_id: str) -> None:
 
 def _is_process(pid: int) -> bool:
     return pid > 0 and Path(f"/proc/{pid}").exists()
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value)

@@ -10,10 +10,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from agent.runtime.exec_result import collect_output
+from agent.runtime.fake_container import (
+    EXIT_CODE_OF_SIGNAL,
+    FIRST_PID,
+    Call,
+    ExecOutcome,
+    FakeContainer,
+    InjectedError,
+    Program,
+    digest,
+    joined_ids,
+    matches,
+    raise_late,
+    tagged,
+)
 from agent.runtime.fake_stream import FakeStream
 from agent.runtime.protocol import (
     ContainerNotFoundError,
@@ -32,54 +46,7 @@ from agent.runtime.protocol import (
 )
 from control.api.clock import Clock
 
-EXIT_CODE_OF_SIGNAL = {"SIGKILL": 137, "SIGTERM": 143, "SIGINT": 130, "SIGQUIT": 131, "SIGHUP": 129}
-FIRST_PID = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """How the processes of an image behave: `runs_seconds` None runs until stopped; `start_error` never starts."""
-
-    runs_seconds: float | None = None
-    exit_code: int = 0
-    oom_killed: bool = False
-    ignores_sigterm: bool = False
-    start_error: str = ""
-    output: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of the seam, as recorded."""
-
-    verb: str
-    subject: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecOutcome:
-    """What a simulated exec does: it writes, and exits; with `runs_forever` it only ends when it is abandoned."""
-
-    exit_code: int = 0
-    output: bytes = b""
-    runs_forever: bool = False
-    echoes_stdin: bool = False
-
-
-@dataclass(slots=True)
-class _Container:
-    record: ContainerRecord
-    body: CreateBody
-    program: Program
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    streams: list[FakeStream] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _InjectedError:
-    error: Exception
-    times: int
-    after: bool
+__all__ = ["Call", "ExecOutcome", "FakeRuntime", "Program"]
 
 
 class FakeRuntime:
@@ -95,8 +62,8 @@ class FakeRuntime:
             ExecOutcome()
         )
         self._images: dict[str, ImageRecord] = {}
-        self._containers: dict[str, _Container] = {}
-        self._errors: dict[str, list[_InjectedError]] = {}
+        self._containers: dict[str, FakeContainer] = {}
+        self._errors: dict[str, list[InjectedError]] = {}
         self._subscribers: list[tuple[Mapping[str, str], asyncio.Queue[RuntimeEvent | None]]] = []
         self._timers: set[asyncio.Task[None]] = set()
         self._sequence = 0
@@ -117,12 +84,12 @@ class FakeRuntime:
 
     def inject_error(self, verb: str, error: Exception, *, times: int = 1, after: bool = False) -> None:
         """Make the next calls of a verb fail; with `after` the call takes effect all the same."""
-        self._errors.setdefault(verb, []).append(_InjectedError(error, times, after))
+        self._errors.setdefault(verb, []).append(InjectedError(error, times, after))
 
     def add_image(self, reference: str, *, program: Program | None = None, user: str = "") -> ImageRecord:
         """Make an image that was built here (no digests)."""
-        tag = _tagged(reference)
-        image = ImageRecord(id=_digest(tag), tags=(tag,), size_bytes=1 << 20, config={"User": user})
+        tag = tagged(reference)
+        image = ImageRecord(id=digest(tag), tags=(tag,), size_bytes=1 << 20, config={"User": user})
         self._images[tag] = image
         if program is not None:
             self.programs[reference] = program
@@ -130,9 +97,9 @@ class FakeRuntime:
 
     def add_registry_image(self, reference: str, *, program: Program | None = None) -> None:
         """Make an image that can be pulled."""
-        tag = _tagged(reference)
-        digest = f"{tag.rpartition(':')[0]}@{_digest(tag)}"
-        self.registry[tag] = ImageRecord(id=_digest(tag), tags=(tag,), digests=(digest,))
+        tag = tagged(reference)
+        pulled = f"{tag.rpartition(':')[0]}@{digest(tag)}"
+        self.registry[tag] = ImageRecord(id=digest(tag), tags=(tag,), digests=(pulled,))
         if program is not None:
             self.programs[reference] = program
 
@@ -163,7 +130,7 @@ class FakeRuntime:
     async def list_containers(self, labels: Mapping[str, str]) -> list[ContainerRecord]:
         """All containers that carry the labels."""
         self._begin("list_containers")
-        return [one.record for one in self._containers.values() if _matches(one.record.labels, labels)]
+        return [one.record for one in self._containers.values() if matches(one.record.labels, labels)]
 
     async def inspect_container(self, container_id: str) -> ContainerRecord:
         """One container by id or name."""
@@ -190,9 +157,9 @@ class FakeRuntime:
             created_at=self.clock.now(),
             log_path=f"/var/lib/docker/containers/{container_id}/{container_id}-json.log",
         )
-        self._containers[container_id] = _Container(record, body, self._program(body["Image"], image))
+        self._containers[container_id] = FakeContainer(record, body, self._program(body["Image"], image))
         self._emit("create", record)
-        _raise_late(late)
+        raise_late(late)
         return container_id
 
     async def start_container(self, container_id: str) -> None:
@@ -201,7 +168,7 @@ class FakeRuntime:
         container = self._get(container_id)
         if container.record.state is ContainerState.RUNNING:
             return
-        for joined in _joined_ids(container.body):
+        for joined in joined_ids(container.body):
             if joined not in self._containers or self._containers[joined].record.state is not ContainerState.RUNNING:
                 raise RuntimeFailure(
                     f"cannot join a container that is not running: {joined}", reason="RunContainerError"
@@ -223,7 +190,7 @@ class FakeRuntime:
         self._emit("start", container.record)
         if container.program.runs_seconds is not None:
             self._schedule_exit(container)
-        _raise_late(late)
+        raise_late(late)
 
     async def stop_container(self, container_id: str, *, signal: str, grace_seconds: int) -> None:
         """Signal, wait, kill."""
@@ -234,14 +201,14 @@ class FakeRuntime:
             if container.record.state is ContainerState.RUNNING:
                 await self._wait(container, grace_seconds)
         self._signal(container, "SIGKILL")
-        _raise_late(late)
+        raise_late(late)
 
     async def kill_container(self, container_id: str, signal: str = "SIGKILL") -> None:
         """Signal; nothing if it does not run."""
         late = self._begin("kill_container", container_id)
         if container_id in self._containers:
             self._signal(self._containers[container_id], signal)
-        _raise_late(late)
+        raise_late(late)
 
     async def remove_container(self, container_id: str) -> None:
         """Kill and remove; nothing if it is gone."""
@@ -251,7 +218,7 @@ class FakeRuntime:
             self._signal(container, "SIGKILL")
             self._containers.pop(container_id, None)
             self._emit("destroy", container.record)
-        _raise_late(late)
+        raise_late(late)
 
     async def find_image(self, reference: str) -> ImageRecord | None:
         """By reference or id."""
@@ -266,14 +233,14 @@ class FakeRuntime:
     async def pull_image(self, reference: str, credentials: Sequence[RegistryCredentials] = ()) -> ImageRecord:
         """From `registry`."""
         late = self._begin("pull_image", reference)
-        image = self.registry.get(_tagged(reference))
+        image = self.registry.get(tagged(reference))
         if image is None:
             raise ImageNotFoundError(
                 f"Error response from daemon: manifest for {reference} not found: manifest unknown",
                 reason="ErrImagePull",
             )
-        self._images[_tagged(reference)] = image
-        _raise_late(late)
+        self._images[tagged(reference)] = image
+        raise_late(late)
         return image
 
     async def load_image(self, archive: bytes) -> None:
@@ -371,21 +338,21 @@ class FakeRuntime:
             return injected.error
         raise injected.error
 
-    def _get(self, container_id: str) -> _Container:
+    def _get(self, container_id: str) -> FakeContainer:
         for one in self._containers.values():
             if container_id in (one.record.id, one.record.name):
                 return one
         raise ContainerNotFoundError(f"No such container: {container_id}")
 
     def _find(self, reference: str) -> ImageRecord | None:
-        named = self._images.get(_tagged(reference))
+        named = self._images.get(tagged(reference))
         return named or next((image for image in self._images.values() if image.id == reference), None)
 
     def _program(self, reference: str, image: ImageRecord) -> Program:
-        references = (reference, _tagged(reference), *image.tags)
+        references = (reference, tagged(reference), *image.tags)
         return next((self.programs[one] for one in references if one in self.programs), Program())
 
-    def _signal(self, container: _Container, signal: str) -> None:
+    def _signal(self, container: FakeContainer, signal: str) -> None:
         if container.record.state is not ContainerState.RUNNING:
             return
         self._emit("kill", container.record)
@@ -393,7 +360,7 @@ class FakeRuntime:
         if name == "SIGKILL" or not container.program.ignores_sigterm:
             self._exit(container, EXIT_CODE_OF_SIGNAL.get(name, 143), oom_killed=False)
 
-    def _exit(self, container: _Container, exit_code: int, oom_killed: bool) -> None:
+    def _exit(self, container: FakeContainer, exit_code: int, oom_killed: bool) -> None:
         if container.record.state is not ContainerState.RUNNING:
             return
         container.record = replace(
@@ -414,7 +381,7 @@ class FakeRuntime:
             if (other.body.get("HostConfig") or {}).get("PidMode") == f"container:{container.record.id}":
                 self._exit(other, 137, oom_killed=False)
 
-    def _schedule_exit(self, container: _Container) -> None:
+    def _schedule_exit(self, container: FakeContainer) -> None:
         async def end() -> None:
             program = container.program
             await self.clock.sleep(program.runs_seconds or 0)
@@ -424,7 +391,7 @@ class FakeRuntime:
         self._timers.add(timer)
         timer.add_done_callback(self._timers.discard)
 
-    async def _wait(self, container: _Container, seconds: float) -> None:
+    async def _wait(self, container: FakeContainer, seconds: float) -> None:
         stopped = asyncio.ensure_future(container.stopped.wait())
         deadline = asyncio.ensure_future(self.clock.sleep(seconds))
         await asyncio.wait({stopped, deadline}, return_when=asyncio.FIRST_COMPLETED)
@@ -439,29 +406,5 @@ class FakeRuntime:
             exit_code=record.exit_code if action == "die" else None,
         )
         for labels, queue in self._subscribers:
-            if _matches(record.labels, labels):
+            if matches(record.labels, labels):
                 queue.put_nowait(event)
-
-
-def _raise_late(error: Exception | None) -> None:
-    if error is not None:
-        raise error
-
-
-def _matches(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(labels.get(name) == value for name, value in wanted.items())
-
-
-def _joined_ids(body: CreateBody) -> list[str]:
-    host_config = body.get("HostConfig") or {}
-    modes = (host_config.get(name) or "" for name in ("NetworkMode", "IpcMode", "PidMode"))
-    return [mode.removeprefix("container:") for mode in modes if mode.startswith("container:")]
-
-
-def _tagged(reference: str) -> str:
-    """With `:latest` where there is neither tag nor digest."""
-    return reference if ":" in reference.rpartition("/")[2] or "@" in reference else f"{reference}:latest"
-
-
-def _digest(text: str) -> str:
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

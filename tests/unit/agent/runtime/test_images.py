@@ -1,0 +1,208 @@
+"""Pull policy, back-off, sharing of pulls, and the kubelet's words."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent.runtime.fake_runtime import FakeRuntime
+from agent.runtime.images import (
+    ImagePuller,
+    default_pull_policy,
+    format_duration,
+    is_image_reference,
+    qualified_reference,
+)
+from agent.runtime.protocol import ImageRecord, RegistryCredentials, RuntimeFailure
+from control.api.clock import FakeClock
+
+
+class Node:
+    """A puller over the fake engine, and the Events it made."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.runtime = FakeRuntime(self.clock)
+        self.puller = ImagePuller(runtime=self.runtime, clock=self.clock)
+        self.events: list[tuple[str, str, str]] = []
+
+    async def ensure(
+        self, image: str, policy: str = "", *, pod_uid: str = "u", credentials: tuple[RegistryCredentials, ...] = ()
+    ) -> ImageRecord:
+        return await self.puller.ensure_image(
+            image,
+            policy=policy,
+            pod_uid=pod_uid,
+            credentials=credentials,
+            record_event=lambda *event: self.events.append(event),
+        )
+
+    async def failure(self, image: str, policy: str = "") -> tuple[str, str]:
+        """(reason, message) of an image that cannot be had."""
+        with pytest.raises(RuntimeFailure) as caught:
+            await self.ensure(image, policy)
+        return caught.value.reason, str(caught.value)
+
+    def pulls(self) -> int:
+        return self.runtime.verbs().count("pull_image")
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "pulls"),
+    [
+        pytest.param("pulled:1", "IfNotPresent", 0, id="present"),
+        pytest.param("pulled:1", "Never", 0, id="present, never"),
+        pytest.param("pulled:1", "Always", 1, id="always asks the registry"),
+        pytest.param("pulled", "", 1, id="no tag is latest is always"),
+        pytest.param("built:1", "Always", 0, id="built here, always"),
+        pytest.param("built", "", 0, id="built here, latest"),
+        pytest.param("remote:1", "IfNotPresent", 1, id="absent"),
+    ],
+)
+async def test_the_policy_decides_whether_to_pull(node: Node, image: str, policy: str, pulls: int) -> None:
+    for name in ("pulled:1", "pulled:latest", "remote:1"):
+        node.runtime.add_registry_image(name)
+    for name in ("pulled:1", "pulled:latest"):
+        await node.runtime.pull_image(name)
+    node.runtime.trace.clear()
+    for name in ("built:1", "built:latest"):
+        node.runtime.add_image(name)
+
+    assert (await node.ensure(image, policy)).tags == (qualified_reference(image),)
+
+    assert node.pulls() == pulls
+
+
+async def test_events_of_a_pull_and_of_a_present_image(node: Node) -> None:
+    node.runtime.add_registry_image("remote:1")
+
+    await node.ensure("remote:1")
+    await node.ensure("remote:1")
+
+    assert node.events == [
+        ("Normal", "Pulling", 'Pulling image "remote:1"'),
+        (
+            "Normal",
+            "Pulled",
+            'Successfully pulled image "remote:1" in 0s (0s including waiting). Image size: 0 bytes.',
+        ),
+        ("Normal", "Pulled", 'Container image "remote:1" already present on machine and can be accessed by the pod'),
+    ]
+
+
+async def test_never_does_not_pull(node: Node) -> None:
+    node.runtime.add_registry_image("remote:1")
+    message = 'Container image "remote:1" is not present with pull policy of Never'
+
+    assert await node.failure("remote:1", "Never") == ("ErrImageNeverPull", message)
+    assert node.events == [("Warning", "ErrImageNeverPull", message)]
+    assert node.pulls() == 0
+
+
+@pytest.mark.parametrize("image", ["", "UPPER", "a b", "x:", "x@sha256:12", "/x", "x//y"])
+async def test_a_malformed_reference_is_an_invalid_image_name(node: Node, image: str) -> None:
+    reason, message = await node.failure(image)
+
+    assert reason == "InvalidImageName"
+    assert "invalid reference format" in message
+    assert node.runtime.trace == []
+
+
+async def test_a_failed_pull_backs_off_longer_and_longer(node: Node) -> None:
+    waited = []
+    for _ in range(8):
+        assert (await node.failure("gone:1"))[0] == "ErrImagePull"
+        pulls = node.pulls()
+        reason, message = await node.failure("gone:1")
+        assert reason == "ImagePullBackOff"
+        assert message.startswith('Back-off pulling image "gone:1": ErrImagePull: Error response from daemon: ')
+        assert node.pulls() == pulls
+        seconds = node.puller.backoff_seconds_left("gone:1", "u")
+        waited.append(seconds)
+        await node.clock.advance(seconds)
+
+    assert waited == [10, 20, 40, 80, 160, 300, 300, 300]
+    assert node.events[1][:2] == ("Warning", "Failed")
+    assert node.events[1][2].startswith('Failed to pull image "gone:1": ')
+    assert node.events[2] == ("Normal", "BackOff", 'Back-off pulling image "gone:1"')
+
+
+async def test_a_pull_that_succeeds_ends_the_back_off(node: Node) -> None:
+    await node.failure("late:1")
+    node.runtime.add_registry_image("late:1")
+    await node.clock.advance(10)
+
+    await node.ensure("late:1")
+
+    assert node.puller.backoff_seconds_left("late:1", "u") == 0
+
+
+async def test_the_back_off_of_one_pod_is_not_anothers(node: Node) -> None:
+    await node.failure("gone:1")
+
+    with pytest.raises(RuntimeFailure) as caught:
+        await node.ensure("gone:1", pod_uid="other")
+    node.puller.forget_pod("u")
+
+    assert caught.value.reason == "ErrImagePull"
+    assert node.puller.backoff_seconds_left("gone:1", "u") == 0
+    assert node.puller.backoff_seconds_left("gone:1", "other") == 10
+
+
+async def test_pods_that_want_an_image_at_once_share_one_pull_unless_their_credentials_differ(node: Node) -> None:
+    node.runtime.add_registry_image("remote:1")
+    secret = (RegistryCredentials(username="a", password="b"),)
+
+    await asyncio.gather(*(node.ensure("remote:1", "Always", pod_uid=str(number)) for number in range(5)))
+    assert node.pulls() == 1
+    await asyncio.gather(node.ensure("remote:1", "Always"), node.ensure("remote:1", "Always", credentials=secret))
+
+    assert node.pulls() == 3
+
+
+async def test_an_engine_that_cannot_look_is_an_inspect_error(node: Node) -> None:
+    node.runtime.inject_error("find_image", RuntimeFailure("broken"))
+
+    assert await node.failure("remote:1") == ("ImageInspectError", 'Failed to inspect image "remote:1": broken')
+
+
+@pytest.mark.parametrize(
+    ("reference", "policy"),
+    [
+        ("nginx", "Always"),
+        ("nginx:latest", "Always"),
+        ("nginx:1", "IfNotPresent"),
+        ("localhost:5000/nginx", "Always"),
+        (f"nginx@sha256:{'a' * 64}", "IfNotPresent"),
+    ],
+)
+def test_default_pull_policy(reference: str, policy: str) -> None:
+    assert is_image_reference(reference)
+    assert default_pull_policy(reference) == policy
+
+
+@pytest.mark.parametrize(
+    ("reference", "qualified"),
+    [
+        ("nginx", "nginx:latest"),
+        ("localhost:5000/a/b", "localhost:5000/a/b:latest"),
+        ("nginx:1", "nginx:1"),
+        (f"nginx@sha256:{'a' * 64}", f"nginx@sha256:{'a' * 64}"),
+    ],
+)
+def test_qualified_reference(reference: str, qualified: str) -> None:
+    assert qualified_reference(reference) == qualified
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (0.35, "350ms"), (1.2, "1.2s"), (62.5, "1m2.5s"), (3600, "1h0m0s"), (15.981, "15.981s")],
+)
+def test_format_duration(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
