@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -62,6 +62,7 @@ logger = logging.getLogger(__name__)
 NO_POD_RANGE = "container runtime network not ready: the node has no Pod range yet (spec.podCIDR)"
 STARTING = "container runtime network not ready: the agent is starting"
 IMAGES_SECONDS = 60.0
+STOP_SECONDS_MAX = 2.0
 
 
 class NodeAgent:
@@ -84,6 +85,7 @@ class NodeAgent:
         self._pod_range = asyncio.Event()
         self._pod_cidr = config.pod_cidr
         self._tasks: list[asyncio.Task[None]] = []
+        self._obedient: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self.recorder = EventRecorder(client, component="kubelet", clock=clock, host=config.node_name)
         self.registration = NodeRegistration(
@@ -100,16 +102,24 @@ class NodeAgent:
             await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
-                await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-                for task in self._tasks:
-                    if task.done():
-                        task.result()
+                await self._watch_over(stopping)
         finally:
             self._stop.set()
+            if self._obedient:
+                await asyncio.wait(self._obedient, timeout=STOP_SECONDS_MAX)
             pending = [stopping, starting, *self._tasks]
             for one in pending:
                 one.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _watch_over(self, stopping: asyncio.Future[Any]) -> None:
+        """Return when told to stop. A part that fails for good fails the agent: the supervisor starts a fresh one."""
+        running = set(self._tasks)
+        while not stopping.done():
+            done, _ = await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+                running.discard(task)
 
     async def _start(self) -> None:
         config = self._config
@@ -133,13 +143,13 @@ class NodeAgent:
             interval_seconds=config.timings.lease_seconds,
             node_uid=self._node_uid,
         )
-        self._spawn(self.recorder.run(self._stop), nodes.run(self._stop), services.run(self._stop), heartbeat.run())
+        self._spawn_stoppable(self.recorder.run, nodes.run, services.run)
+        self._spawn(heartbeat.run())
         await self._prepare_network(network)
         await self._start_pods(network, services, pause_image)
         self._problem = ""
-        await self.registration.step()
-        logger.info("Node is ready node=%s address=%s", config.node_name, self._node_ip)
         self._spawn(self.registration.run(), self._watch_images())
+        logger.info("Node can run Pods node=%s address=%s", config.node_name, self._node_ip)
 
     async def _prepare_network(self, network: PodNetwork) -> None:
         if not self._pod_cidr:
@@ -160,13 +170,13 @@ class NodeAgent:
         pods = self._informer(PODS, f"spec.nodeName={self._config.node_name}")
         await services.wait_synced()
         pods.add_handler(self.workers.on_pod_change)
-        self._spawn(pods.run(self._stop), feed.run(self._stop), self.workers.run(self._stop))
+        self._spawn_stoppable(pods.run, feed.run, self.workers.run)
         await pods.wait_synced()
         self.workers.adopt()
         self._spawn(parts.garbage.run(), parts.volume_refresh.run())
-        self._spawn(self._serve(parts))
+        self._spawn(self._serve())
 
-    async def _serve(self, parts: _PodParts) -> None:
+    async def _serve(self) -> None:
         """The node API, imported only now: the node is Ready without it."""
         config = self._config
         if config.tls_cert is None or config.tls_key is None:
@@ -278,6 +288,12 @@ class NodeAgent:
 
     def _spawn(self, *works: Coroutine[Any, Any, None]) -> None:
         self._tasks += [asyncio.ensure_future(work) for work in works]
+
+    def _spawn_stoppable(self, *runs: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+        """Start what ends by itself when the agent stops."""
+        tasks = [asyncio.ensure_future(run(self._stop)) for run in runs]
+        self._tasks += tasks
+        self._obedient += tasks
 
     async def _ensure_pause_image(self) -> str:
         if self._config.pause_image:

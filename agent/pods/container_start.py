@@ -26,7 +26,7 @@ from agent.pods.environment import (
 from agent.pods.field_reference import NodeFacts
 from agent.pods.hooks import HookError, HookRunner
 from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest
-from agent.pods.observed import ObservedSandbox
+from agent.pods.observed import ObservedContainer, ObservedSandbox
 from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import find_container, is_host_network
@@ -62,6 +62,10 @@ class StartFailure(Exception):  # noqa: N818 - an obstacle, not a defect
         self.reason = reason
         self.message = message
         self.retry_seconds = retry_seconds
+
+
+class SandboxGoneError(Exception):
+    """The sandbox died before the container could join it; the worker looks again at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,17 +145,17 @@ class ContainerStarter:
     async def start(self, pod_record: PodRecord, action: StartContainer, prepared: PreparedContainer) -> None:
         """Create and start. Raises StartFailure, ImageNotFoundError (the image vanished)."""
         pod, container = pod_record.pod, prepared.container
-        self._note_restart(pod_record, action)
+        newest = pod_record.observe(self._cache).find(action.container_name)
         container_id = await self._create(pod, action, prepared)
         self._event(pod, container, "Normal", "Created", "Container created")
         try:
             await self._runtime.start_container(container_id)
         except RuntimeFailure as error:
-            await self._cache.refresh(container_id)
-            if error.reason not in ("RunContainerError", "StartError"):
-                raise
+            await self._explain_failure(prepared, container_id, error)
+            self._note_restart(pod_record, action, newest)
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("RunContainerError", str(error), 0.0) from error
+        self._note_restart(pod_record, action, newest)
         self._event(pod, container, "Normal", "Started", "Container started")
         started = await self._cache.refresh(container_id)
         if started is not None:
@@ -279,9 +283,21 @@ class ContainerStarter:
 
     # --- the engine ---------------------------------------------------------------------------------------------------
 
-    def _note_restart(self, pod_record: PodRecord, action: StartContainer) -> None:
+    async def _explain_failure(self, prepared: PreparedContainer, container_id: str, error: RuntimeFailure) -> None:
+        """Return if the container itself could not be started. Raises what has nothing to do with it."""
+        if error.reason not in ("RunContainerError", "StartError"):
+            await self._cache.refresh(container_id)
+            raise error
+        sandbox = await self._cache.refresh(prepared.sandbox.id)
+        if sandbox is None or sandbox.state is not ContainerState.RUNNING:
+            # The try does not count: it must not leave an attempt that looks like a failure of the container.
+            await self._runtime.remove_container(container_id)
+            self._cache.forget(container_id)
+            raise SandboxGoneError from error
+        await self._cache.refresh(container_id)
+
+    def _note_restart(self, pod_record: PodRecord, action: StartContainer, newest: ObservedContainer | None) -> None:
         """Every start after an exit doubles the delay of the next."""
-        newest = pod_record.observe(self._cache).find(action.container_name)
         if newest is not None and newest.is_exited and newest.attempt < action.attempt:
             key = restart_key(pod_record.uid, action.container_name)
             self._backoff.record(key, newest.finished_at, self._clock.now())

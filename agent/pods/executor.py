@@ -27,7 +27,7 @@ from agent.pods.actions import (
     WakeAfter,
 )
 from agent.pods.container_cache import ContainerCache
-from agent.pods.container_start import ContainerStarter, StartFailure
+from agent.pods.container_start import ContainerStarter, SandboxGoneError, StartFailure
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
 from agent.pods.observed import Stopping
@@ -247,7 +247,7 @@ class PodExecutor:
             outcome.failed = True
             if failure.retry_seconds is not None:
                 outcome.wake_after(failure.retry_seconds)
-        except ImageNotFoundError:
+        except (ImageNotFoundError, SandboxGoneError):
             outcome.wake_after(0.0)
         else:
             pod_record.waiting.pop(name, None)

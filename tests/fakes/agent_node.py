@@ -262,7 +262,7 @@ class HollowNode:
             volumes=self.volumes,
             files=files,
             objects=self.objects,
-            services=lambda: [],
+            services=list,
             hooks=hooks,
             backoff=backoff,
             record=self._record,

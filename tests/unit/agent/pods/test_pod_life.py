@@ -483,4 +483,3 @@ async def test_two_pods_never_share_an_address(node: HollowNode) -> None:
     await node.settle(1)
     addresses = [(await node.status(f"p{number}"))["podIP"] for number in range(10)]
     assert len(set(addresses)) == 10
-
