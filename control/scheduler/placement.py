@@ -93,16 +93,21 @@ def filter_nodes(profile: Profile, pod: PreparedPod, snapshot: Snapshot, *, star
 
 
 def passing_nodes(
-    profile: Profile, pod: PreparedPod, nodes: Sequence[PreparedNode], snapshot: Snapshot, rejected: Rejections
+    profile: Profile,
+    pod: PreparedPod,
+    nodes: Sequence[PreparedNode],
+    snapshot: Snapshot,
+    rejected: Rejections,
+    *,
+    are_trials: bool = False,
 ) -> Sequence[PreparedNode]:
     """Nodes that pass every filter, counting what is kept for nominated Pods of at least the same priority.
 
-    A node that is not the snapshot's own (a trial copy) stands in for it in what the plugins see of the cluster.
+    Trials are copies that stand in for the snapshot's own nodes in what the plugins see of the cluster.
     """
     nominated = snapshot.nominated_for(pod)
     views = [_with_pods(node, nominated[node.name]) if node.name in nominated else node for node in nodes]
-    replaced = {view.name: view for view in views if view is not snapshot.find(view.name)}
-    cluster = Overlay(snapshot, replaced) if replaced else snapshot
+    cluster = Overlay(snapshot, {view.name: view for view in views}) if nominated or are_trials else snapshot
     passing: Sequence[PreparedNode] = views
     for plugin in profile.filter:
         if not passing:

@@ -94,12 +94,12 @@ def select_victims(
     for other in lower:
         trial.remove(other.uid)
     rejected: dict[str, Status] = {}
-    if not passing_nodes(profile, pod, [trial], snapshot, rejected):
+    if not passing_nodes(profile, pod, [trial], snapshot, rejected, are_trials=True):
         return rejected[node.name].reasons
     victims = []
     for other in sorted(lower, key=_importance):
         trial.add(other)
-        if not passing_nodes(profile, pod, [trial], snapshot, {}):
+        if not passing_nodes(profile, pod, [trial], snapshot, {}, are_trials=True):
             trial.remove(other.uid)
             victims.append(other)
     return Candidate(node.name, tuple(victims))
