@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -28,10 +29,12 @@ from control.apiserver.filters.authentication import AuthenticationFilter
 from control.apiserver.filters.authorization import AuthorizationFilter
 from control.apiserver.filters.impersonation import ImpersonationFilter
 from control.apiserver.filters.priority import PriorityFilter
+from control.apiserver.handlers.reviews import review
 from control.apiserver.handlers.verbs import VERB_HANDLERS
 from control.apiserver.health import HealthChecks
 from control.apiserver.metrics import ServerMetrics
 from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, not_acceptable
+from control.apiserver.node_proxy import NodeProxy
 from control.apiserver.non_resource import NonResourcePaths
 from control.apiserver.registry.allocators.cluster_ip import RandomRange
 from control.apiserver.registry.allocators.node_port import NodePortRange
@@ -39,7 +42,8 @@ from control.apiserver.registry.allocators.services import ServiceAllocator
 from control.apiserver.registry.resource_store import ResourceStore
 from control.apiserver.registry.served_kind import KindRegistry, ServedKind
 from control.apiserver.registry.strategies import strategy_for
-from control.apiserver.registry.subresources import SubresourceHandlers
+from control.apiserver.registry.subresources.server_parts import ServerParts
+from control.apiserver.registry.subresources.table import SUBRESOURCE_HANDLERS
 from control.apiserver.representation import compress, error_response
 from control.apiserver.request_body import BODY_BYTES_MAX
 from control.apiserver.request_context import RequestContext
@@ -81,6 +85,7 @@ class ApiServerConfig:
     static_tokens: Mapping[str, User] = field(default_factory=dict)
     allows_anonymous: bool = False
     server_address: str = "127.0.0.1:6443"
+    node_ssl_context: ssl.SSLContext | None = None
     client_ca_pem: str = ""
 
 
@@ -122,7 +127,14 @@ class ApiServer:
             health=self.health,
             metrics=self.metrics.to_text,
         )
-        self._subresources = SubresourceHandlers(self)
+        self._parts = ServerParts(
+            registry=self.registry,
+            store_of=self.store_of,
+            authenticator=self.authenticator,
+            authorizer=self.authorizer,
+            token_issuer=token_issuer,
+            node_proxy=NodeProxy(config.node_ssl_context),
+        )
         self._in_flight = PriorityFilter()
         self._filters: Sequence[Filter] = (
             AuthenticationFilter(self.authenticator),
@@ -224,7 +236,9 @@ class ApiServer:
         _check_scope(served.kind, info)
         store = self._stores[id(served)]
         if info.subresource:
-            return await self._subresources.handle(context, store)
+            return await self._dispatch_subresource(context, store)
+        if served.kind.verbs == ("create",) and info.verb == "create" and not info.has_name_in_path:
+            return await review(context, store, self._parts)
         handler = VERB_HANDLERS.get(info.verb)
         if (
             handler is None
@@ -234,6 +248,16 @@ class ApiServer:
         ):
             raise method_not_allowed()
         return await handler(context, store)
+
+    async def _dispatch_subresource(self, context: RequestContext, store: ResourceStore) -> ApiResponse:
+        info = context.info
+        subresource = store.kind.find_subresource(info.subresource)
+        handler = SUBRESOURCE_HANDLERS.get(info.subresource)
+        if subresource is None or handler is None or (info.rest and info.subresource != "proxy"):
+            raise path_not_found()
+        if info.verb not in subresource.verbs:
+            raise method_not_allowed()
+        return await handler(context, store, self._parts)
 
 
 _MEMBER_VERBS = frozenset({"get", "update", "patch", "delete"})

@@ -236,9 +236,6 @@ class NonResourcePaths:
         return ApiResponse(headers=headers, body=encode_object(document, MediaChoice()))
 
 
-
-
-
 def _tagged(context: RequestContext, document: _Document, *, content_type: str, vary: str) -> ApiResponse:
     """Answer with a document, or 304 if the client has it."""
     headers = [*headers_of(context), ("ETag", document.tag), ("Vary", vary)]

@@ -48,9 +48,7 @@ async def patch(context: RequestContext, store: ResourceStore, *, is_status: boo
         produce = _applier(context, store, write)
     else:
         produce = _patching(context, store, options, make_patcher(context, media_type, store.served.schema))
-    change = Change(
-        produce, records_fields=not is_apply, is_status=is_status, allows_create=is_apply and not is_status
-    )
+    change = Change(produce, records_fields=not is_apply, is_status=is_status, allows_create=is_apply and not is_status)
     return written_response(context, store, await store.update(write, change))
 
 

@@ -1,0 +1,74 @@
+"""nodes/proxy, pods/proxy and services/proxy: HTTP through the API server."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from control.api.builtin_kinds import ENDPOINTS
+from control.api.errors import ApiError, bad_request
+from control.api.exchange import ApiResponse
+from control.api.objects import ReadOnlyObject
+from control.apiserver.node_proxy import Target, encode_query, node_address, upgrade_headers
+from control.apiserver.registry.resource_store import ResourceStore
+from control.apiserver.registry.subresources.server_parts import ServerParts
+from control.apiserver.request_context import RequestContext
+
+
+async def proxy(context: RequestContext, store: ResourceStore, parts: ServerParts) -> ApiResponse:
+    """Pass a request on to a node's agent, a Pod's port or a Service's endpoint."""
+    scheme, name, port = _split_name(context.info.name)
+    obj = store.get(context.info.namespace, name).object
+    match store.kind.plural:
+        case "nodes":
+            host, number = node_address(obj)
+            uses_tls = True
+        case "pods":
+            host, number = _pod_address(obj, port)
+            uses_tls = scheme == "https"
+        case _:
+            host, number = _service_address(parts, obj, port)
+            uses_tls = scheme == "https"
+    request = context.request
+    path = "/" + quote(context.info.rest) + encode_query(list(request.query))
+    target = Target(host=host, port=number, path=path, uses_tls=uses_tls)
+    body = request.body if isinstance(request.body, bytes) else b""
+    headers = upgrade_headers((name, value) for name, value in request.headers.items())
+    return await parts.node_proxy.forward(target, method=request.method, headers=headers, body=body)
+
+
+def _split_name(name: str) -> tuple[str, str, str]:
+    """Split `[scheme:]name[:port]`."""
+    parts = name.split(":")
+    if len(parts) == 3:
+        return parts[0], parts[1], parts[2]
+    if len(parts) == 2:
+        return "", parts[0], parts[1]
+    return "", name, ""
+
+
+def _pod_address(pod: ReadOnlyObject, port: str) -> tuple[str, int]:
+    address = (pod.get("status") or {}).get("podIP")
+    if not address:
+        raise bad_request("address not allowed")
+    containers = pod["spec"].get("containers") or ()
+    for container in containers:
+        for entry in container.get("ports") or ():
+            if not port or entry.get("name") == port:
+                return address, entry["containerPort"]
+    return address, _number(port) if port else 80
+
+
+def _service_address(parts: ServerParts, service: ReadOnlyObject, port: str) -> tuple[str, int]:
+    metadata = service["metadata"]
+    endpoints = parts.registry.find(ENDPOINTS, metadata["namespace"], metadata["name"])
+    for subset in (endpoints or {}).get("subsets") or ():
+        for entry in subset.get("ports") or ():
+            if subset.get("addresses") and (not port or port in (entry.get("name"), str(entry["port"]))):
+                return subset["addresses"][0]["ip"], entry["port"]
+    raise ApiError(503, "ServiceUnavailable", f'no endpoints available for service "{metadata["name"]}"', details=None)
+
+
+def _number(port: str) -> int:
+    if not port.isdigit():
+        raise bad_request(f'invalid port "{port}"')
+    return int(port)

@@ -1,0 +1,118 @@
+"""/scale: the replica count of a workload as an autoscaling/v1 Scale, whatever kind the workload is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from control.api.errors import MODIFIED_DETAIL, FieldError, bad_request, conflict, invalid
+from control.api.exchange import ApiResponse
+from control.api.kinds import Kind
+from control.api.objects import Object, ReadOnlyObject
+from control.api.selectors import selector_from_labels, selector_from_object
+from control.apiserver.handlers.patch import decode_patched, make_patcher, patch_type_of
+from control.apiserver.handlers.responding import write_request
+from control.apiserver.options import WriteOptions, read_write_options
+from control.apiserver.patch.managed_fields import record_scale
+from control.apiserver.registry.resource_store import Change, ResourceStore
+from control.apiserver.registry.subresources.server_parts import ServerParts
+from control.apiserver.representation import value_response
+from control.apiserver.request_body import BodyKind, parse_body
+from control.apiserver.request_context import RequestContext
+from control.schema.builtin import definition_schema
+from control.schema.validate import decode_object, enforce_field_validation
+
+_SCALE = BodyKind(group="autoscaling", version="v1", kind="Scale")
+_DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
+_KIND = Kind(group="autoscaling", version="v1", kind="Scale", plural="scales", singular="scale", namespaced=True)
+
+
+async def scale(context: RequestContext, store: ResourceStore, parts: ServerParts) -> ApiResponse:
+    """Read or write the replica count."""
+    if context.info.verb == "get":
+        return value_response(context, _scale_of(store.get(context.info.namespace, context.info.name).object))
+    options = read_write_options(context, "UpdateOptions" if context.info.verb == "update" else "PatchOptions")
+    make_scale = _replacement(context, options) if context.info.verb == "update" else _patched(context, options)
+
+    def produce(live: Object | None) -> Object:
+        if live is None:
+            raise store.served.not_found(context.info.name)
+        wanted = make_scale(_scale_of(live))
+        _check(context, store, wanted, live)
+        return _with_replicas(store, live, wanted, options)
+
+    written = await store.update(write_request(context, options), Change(produce, records_fields=False))
+    return value_response(context, _scale_of(written.object))
+
+
+def _scale_of(obj: ReadOnlyObject) -> Object:
+    metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    shown = {
+        name: metadata[name]
+        for name in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        if name in metadata
+    }
+    replicas = spec.get("replicas", 1)
+    scale_status: Object = {"replicas": status.get("replicas", 0)}
+    if selector := _selector_text(obj):
+        scale_status["selector"] = selector
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": shown,
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": scale_status,
+    }
+
+
+def _selector_text(obj: ReadOnlyObject) -> str:
+    selector = (obj.get("spec") or {}).get("selector")
+    if obj["kind"] == "ReplicationController":
+        return str(selector_from_labels(selector))
+    return str(selector_from_object(selector))
+
+
+def _replacement(context: RequestContext, options: WriteOptions) -> Callable[[Object], Object]:
+    parsed = parse_body(context, _SCALE)
+    decoded = decode_object(parsed.object, definition_schema(_DEFINITION), kind=_KIND, body=parsed.json_text)
+    for text in enforce_field_validation(decoded, options.field_validation, kind=_KIND):
+        context.warn(text)
+    return lambda current: decoded.object
+
+
+def _patched(context: RequestContext, options: WriteOptions) -> Callable[[Object], Object]:
+    schema = definition_schema(_DEFINITION)
+    patcher = make_patcher(context, patch_type_of(context), schema)
+    return lambda current: decode_patched(context, options, patcher(current), schema)
+
+
+def _check(context: RequestContext, store: ResourceStore, wanted: Object, live: Object) -> None:
+    metadata = wanted.get("metadata") or {}
+    name = context.info.name
+    if metadata.get("name", "") != name:
+        raise bad_request(
+            f"the name of the object ({metadata.get('name', '')}) does not match the name on the URL ({name})"
+        )
+    replicas = (wanted.get("spec") or {}).get("replicas", 0)
+    if replicas < 0:
+        error = FieldError.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise invalid("autoscaling", "Scale", name, [error])
+    version = metadata.get("resourceVersion")
+    if version and version != live["metadata"]["resourceVersion"]:
+        raise conflict(store.kind.group, store.kind.plural, name, MODIFIED_DETAIL)
+    uid, live_uid = metadata.get("uid"), live["metadata"]["uid"]
+    if uid and uid != live_uid:
+        detail = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}"
+        raise conflict(store.kind.group, store.kind.plural, name, detail)
+
+
+def _with_replicas(store: ResourceStore, live: Object, wanted: Object, options: WriteOptions) -> Object:
+    replicas = (wanted.get("spec") or {}).get("replicas", 0)
+    if (live.get("spec") or {}).get("replicas", 1) != replicas:
+        entries = record_scale(
+            live["metadata"].get("managedFields") or [],
+            manager=options.field_manager,
+            api_version=store.kind.api_version,
+        )
+        live["metadata"]["managedFields"] = entries
+    live.setdefault("spec", {})["replicas"] = replicas
+    return live
