@@ -24,6 +24,7 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
     "control.scheduler": ("control.api", "control.client", "control.auth"),
     "control.cli": ("control.api", "control.client", "control.main", "control.config", "control.credentials"),
     "control.config": (),
+    "control.lifeline": (),
     "control.credentials": ("control.auth", "control.client", "control.config"),
     "control.main": ("control",),
     "control.__main__": ("control",),
