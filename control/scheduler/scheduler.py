@@ -119,7 +119,12 @@ class Scheduler:
             if queued is None:
                 break
             tried = True
-            self.schedule_one(queued)
+            try:
+                self.schedule_one(queued)
+            except Exception:
+                # One Pod nobody foresaw must not keep the others from their nodes.
+                logger.exception("Cannot schedule a pod pod=%s", queued.pod.key)
+                self.queue.put_back(queued, frozenset(), self._clock.monotonic())
         await asyncio.sleep(0)
         return tried
 
@@ -160,7 +165,7 @@ class Scheduler:
                 await self._client.create_subresource(
                     PODS, metadata["name"], "binding", binding, namespace=pod.namespace
                 )
-        except (ApiError, ServerUnavailableError) as error:
+        except Exception as error:  # whatever it was, the place must be given back
             self._on_bind_failure(queued, error)
             return
         logger.debug("Bound a pod pod=%s node=%s", pod.key, node_name)
@@ -174,7 +179,8 @@ class Scheduler:
         if isinstance(error, ApiError) and error.code == 404 and self._pods.store.find(pod.key) is None:
             self.queue.remove(pod.uid)
             return
-        logger.warning("Cannot bind a pod pod=%s error=%s", pod.key, error)
+        is_expected = isinstance(error, ApiError | ServerUnavailableError)
+        logger.warning("Cannot bind a pod pod=%s error=%s", pod.key, error, exc_info=not is_expected)
         self.queue.put_back(queued, frozenset(), self._clock.monotonic())
         self._events.record(pod.pod, "Warning", "FailedScheduling", "Scheduling", f"binding rejected: {error}")
         # The place that was assumed is free again.
@@ -201,6 +207,8 @@ class Scheduler:
                 await self._patch_status(pod, message, candidate)
         except (ApiError, ServerUnavailableError) as error:
             logger.debug("Cannot report on a pod pod=%s error=%s", pod.key, error)
+        except Exception:
+            logger.exception("Cannot report on a pod pod=%s", pod.key)
 
     async def _evict(self, pod: PreparedPod, candidate: Candidate) -> None:
         for lower in self.snapshot.nominated_below(candidate.node_name, pod.priority):

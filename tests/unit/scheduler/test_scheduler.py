@@ -239,3 +239,21 @@ async def test_status_reports_of_other_pods_do_not_retry_but_a_resize_does() -> 
         await setting.client.patch(PODS, "big", {"spec": {"containers": smaller}}, namespace="d")
         await setting.settle()
         assert setting.node_of("waiting") == "n1"
+
+
+async def test_a_pod_nobody_foresaw_does_not_stop_the_others() -> None:
+    async with running() as setting:
+        await setting.add_node()
+        await setting.add_pod("odd", topologySpreadConstraints=[{"maxSkew": "x", "topologyKey": "zone"}])
+        await setting.add_pod("plain")
+        assert (setting.node_of("odd"), setting.node_of("plain")) == (None, "n1")
+
+
+async def test_a_binding_that_breaks_gives_its_place_back() -> None:
+    async with running() as setting:
+        await setting.add_node()
+        setting.endpoint.fail_next(RuntimeError("bug"), path_part="/binding")
+        await setting.add_pod(cpu="4")
+        assert setting.node_of() is None
+        await setting.advance(1)
+        assert setting.node_of() == "n1"
