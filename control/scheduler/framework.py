@@ -100,6 +100,10 @@ class Cluster(Protocol):
         """Whether any placed Pod keeps others away from itself."""
         ...
 
+    def has_preferences(self) -> bool:
+        """Whether any placed Pod would like or must have others near itself, or would not."""
+        ...
+
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """Return the labels of a namespace."""
         ...

@@ -53,6 +53,7 @@ class PreparedPod:
         "namespace",
         "pod",
         "preferred",
+        "preferred_pod_terms",
         "priority",
         "requests",
         "requirements",
@@ -84,6 +85,7 @@ class PreparedPod:
         self.host_ports: tuple[HostPort, ...] = host_ports_of(pod)
         self.affinity_terms = _required_terms(pod, "podAffinity")
         self.anti_affinity_terms = _required_terms(pod, "podAntiAffinity")
+        self.preferred_pod_terms = _preferred_terms(pod)
         self.images = tuple(container["image"] for container in all_containers_of(pod) if container.get("image"))
 
     @property
@@ -97,6 +99,16 @@ def _required_terms(pod: ReadOnlyObject, field: str) -> tuple[PodTerm, ...]:
     affinity = (pod["spec"].get("affinity") or {}).get(field) or {}
     terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
     return tuple(_read_term(pod, term) for term in terms)
+
+
+def _preferred_terms(pod: ReadOnlyObject) -> tuple[tuple[int, PodTerm], ...]:
+    """Weighted wishes about other Pods; a wish to be far from them has a negative weight."""
+    affinity = pod["spec"].get("affinity") or {}
+    return tuple(
+        (sign * int(item["weight"]), _read_term(pod, item["podAffinityTerm"]))
+        for field, sign in (("podAffinity", 1), ("podAntiAffinity", -1))
+        for item in (affinity.get(field) or {}).get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    )
 
 
 def _read_term(pod: ReadOnlyObject, term: Mapping[str, Any]) -> PodTerm:

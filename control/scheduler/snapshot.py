@@ -24,6 +24,7 @@ class Snapshot:
         self._pods_by_node: dict[str, dict[str, PreparedPod]] = {}
         self._assumed: set[str] = set()
         self._with_anti_affinity: set[str] = set()
+        self._with_preferences: set[str] = set()
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._claims: dict[tuple[str, str], ReadOnlyObject] = {}
         self._nominations: dict[str, tuple[str, PreparedPod]] = {}
@@ -41,6 +42,10 @@ class Snapshot:
     def has_anti_affinity(self) -> bool:
         """Whether any placed Pod keeps others away from itself."""
         return bool(self._with_anti_affinity)
+
+    def has_preferences(self) -> bool:
+        """Whether any placed Pod would like or must have others near itself, or would not."""
+        return bool(self._with_preferences)
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """Return the labels of a namespace."""
@@ -149,6 +154,8 @@ class Snapshot:
         self._pods_by_node.setdefault(node_name, {})[pod.uid] = pod
         if pod.anti_affinity_terms:
             self._with_anti_affinity.add(pod.uid)
+        if pod.preferred_pod_terms or pod.affinity_terms:
+            self._with_preferences.add(pod.uid)
         node = self._nodes.get(node_name)
         if node is not None:
             node.add(pod)
@@ -158,6 +165,7 @@ class Snapshot:
         if node_name is None:
             return
         self._with_anti_affinity.discard(uid)
+        self._with_preferences.discard(uid)
         pods = self._pods_by_node[node_name]
         del pods[uid]
         if not pods:
@@ -187,6 +195,10 @@ class Overlay:
         return self._snapshot.has_anti_affinity() or any(
             pod.anti_affinity_terms for node in self._replaced.values() for pod in node.pods.values()
         )
+
+    def has_preferences(self) -> bool:
+        """Whether any Pod would like or must have others near itself, or would not."""
+        return self._snapshot.has_preferences()
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """Return the labels of a namespace."""

@@ -25,6 +25,7 @@ def default_profile() -> Profile:
     node_affinity = NodeAffinity()
     taint_toleration = TaintToleration()
     fit = NodeResourcesFit()
+    inter_pod_affinity = InterPodAffinity()
     return Profile(
         pre_enqueue=(SchedulingGates(),),
         pre_filter=(node_affinity, VolumeBinding()),
@@ -39,5 +40,5 @@ def default_profile() -> Profile:
             PodTopologySpread(),
             InterPodAffinity(),
         ),
-        score=(taint_toleration, node_affinity, fit, BalancedAllocation(), ImageLocality()),
+        score=(taint_toleration, node_affinity, inter_pod_affinity, fit, BalancedAllocation(), ImageLocality()),
     )

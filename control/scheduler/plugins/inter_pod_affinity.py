@@ -1,4 +1,4 @@
-"""InterPodAffinity: Pods that must be near others, or far from them, within a topology (required terms)."""
+"""InterPodAffinity: Pods that must be, or would like to be, near others or far from them within a topology."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from control.scheduler.framework import (
     NODE_CHANGES,
+    SCORE_MAX,
     Change,
     Cluster,
     Code,
@@ -23,6 +24,7 @@ class InterPodAffinity:
     """Looks where the Pods are that the terms mean, then judges each node by the places it belongs to."""
 
     name = "InterPodAffinity"
+    weight = 2
     _not_near = Status(Code.UNRESOLVABLE, ("node(s) didn't match pod affinity rules",), name)
     _too_near = Status(Code.UNSCHEDULABLE, ("node(s) didn't match pod anti-affinity rules",), name)
     _unwelcome = Status(Code.UNSCHEDULABLE, ("node(s) didn't satisfy existing pods anti-affinity rules",), name)
@@ -57,6 +59,40 @@ class InterPodAffinity:
             else:
                 kept.append(node)
         return kept
+
+    def score(self, pod: PreparedPod, nodes: Sequence[PreparedNode], cluster: Cluster) -> Sequence[int] | None:
+        """Sum of the wishes a place fulfils: the Pod's own, and those of the Pods that are there."""
+        if not pod.preferred_pod_terms and not cluster.has_preferences():
+            return None
+        wishes = _wishes_by_place(pod, cluster)
+        if not wishes:
+            return None
+        sums = [
+            sum(weight for (key, value), weight in wishes.items() if node.labels.get(key) == value) for node in nodes
+        ]
+        lowest, highest = min(sums), max(sums)
+        if lowest == highest:
+            return None
+        return [(total - lowest) * SCORE_MAX // (highest - lowest) for total in sums]
+
+
+def _wishes_by_place(pod: PreparedPod, cluster: Cluster) -> dict[Place, int]:
+    own_labels = cluster.namespace_labels(pod.namespace)
+    wishes: dict[Place, int] = {}
+    for node in cluster.all():
+        for other in node.pods.values():
+            if other.uid == pod.uid:
+                continue
+            labels = cluster.namespace_labels(other.namespace)
+            weighted = [(weight, term) for weight, term in pod.preferred_pod_terms if term.selects(other, labels)]
+            weighted += [(weight, term) for weight, term in other.preferred_pod_terms if term.selects(pod, own_labels)]
+            # A placed Pod that must have others near welcomes one more of them (upstream's hardPodAffinityWeight 1).
+            weighted += [(1, term) for term in other.affinity_terms if term.selects(pod, own_labels)]
+            for weight, term in weighted:
+                if term.topology_key in node.labels:
+                    place = (term.topology_key, node.labels[term.topology_key])
+                    wishes[place] = wishes.get(place, 0) + weight
+    return wishes
 
 
 def _is_near(terms: Sequence[PodTerm], near: set[Place], node: PreparedNode, *, is_first: bool) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from control.scheduler.placement import filter_nodes, format_diagnosis
 from control.scheduler.plugins import default_profile
+from control.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from control.scheduler.preemption import plan_preemption
 from control.scheduler.prepared import PreparedPod
 from control.scheduler.snapshot import Snapshot
@@ -26,6 +27,13 @@ def pod(
     made = make_pod(name, affinity=affinity, **spec)
     made["metadata"]["labels"] = labels or {}
     made["metadata"]["namespace"] = namespace
+    return PreparedPod(made)
+
+
+def wishing(name: str, field: str, weight: int, labels: Any = None) -> PreparedPod:
+    wish = {"weight": weight, "podAffinityTerm": term()}
+    made = make_pod(name, affinity={field: {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}})
+    made["metadata"]["labels"] = labels or {}
     return PreparedPod(made)
 
 
@@ -132,3 +140,22 @@ def test_claims_must_exist_and_be_bound(claim: Any, message: str | None) -> None
         assert feasible(candidate, snapshot) == {"n1"}
     else:
         assert explain(candidate, snapshot) == message
+
+
+def scores(candidate: PreparedPod, snapshot: Snapshot) -> dict[str, int]:
+    nodes = snapshot.all()
+    given = InterPodAffinity().score(candidate, nodes, snapshot) or [0] * len(nodes)
+    return {node.name: score for node, score in zip(nodes, given, strict=True)}
+
+
+def test_wishes_score_the_places_of_the_pods_they_mean() -> None:
+    snapshot = cluster(("a1", pod("db", labels=DB)))
+    assert scores(wishing("p", "podAffinity", 10), snapshot) == {"a1": 100, "a2": 100, "b1": 0, "none": 0}
+    assert scores(wishing("p", "podAntiAffinity", 10), snapshot) == {"a1": 0, "a2": 0, "b1": 100, "none": 100}
+    assert scores(pod(), snapshot) == dict.fromkeys(("a1", "a2", "b1", "none"), 0)
+
+
+def test_wishes_of_placed_pods_count_for_those_they_mean() -> None:
+    snapshot = cluster(("b1", wishing("fan", "podAffinity", 10)), ("a1", pod("tied", near=[term()])))
+    assert scores(pod(labels=DB), snapshot) == {"a1": 10, "a2": 10, "b1": 100, "none": 0}
+    assert scores(pod(), snapshot) == dict.fromkeys(("a1", "a2", "b1", "none"), 0)
