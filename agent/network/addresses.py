@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
 
-from agent.network.netlink import Route
+if TYPE_CHECKING:
+    from agent.network.netlink import Route
 
 LINK_NAME_LENGTH_MAX = 15
 
@@ -52,11 +54,17 @@ def node_link_name(cluster: str, node_ip: str) -> str:
 
 def parse_link_name(cluster: str, name: str) -> tuple[str, str] | None:
     """Read back (`pod` or `nod`, address) of a link of this cluster; None for any other link."""
-    tag, digits = cluster_tag(cluster), name[7:]
-    if len(name) != LINK_NAME_LENGTH_MAX or name[:3] not in ("pod", "nod") or name[3:7] != tag:
+    parsed = _parse_any_link_name(name)
+    return (parsed[0], parsed[2]) if parsed is not None and parsed[1] == cluster_tag(cluster) else None
+
+
+def _parse_any_link_name(name: str) -> tuple[str, str, str] | None:
+    """(`pod` or `nod`, cluster tag, address) of a link of any cluster."""
+    if len(name) != LINK_NAME_LENGTH_MAX or name[:3] not in ("pod", "nod"):
         return None
     try:
-        return name[:3], str(IPv4Address(int(digits, 16)))
+        int(name[3:7], 16)
+        return name[:3], name[3:7], str(IPv4Address(int(name[7:], 16)))
     except ValueError:
         return None
 
@@ -71,7 +79,8 @@ def find_overlap(
 ) -> tuple[IPv4Network, str] | None:
     """The first route of the host that overlaps the range and is not this cluster's, with its link's name.
 
-    The default route overlaps everything and claims nothing.
+    The default route overlaps everything and claims nothing. A node of another cluster claims its range by its own
+    address, also while it has no Pods and so no routes.
     """
     network = IPv4Network(cidr)
     for route in routes:
@@ -80,4 +89,8 @@ def find_overlap(
         name = link_names.get(route.link_index, "?")
         if parse_link_name(cluster, name) is None:
             return route.destination, name
+    for name in link_names.values():
+        parsed = _parse_any_link_name(name)
+        if parsed is not None and parsed[1] != cluster_tag(cluster) and IPv4Address(parsed[2]) in network:
+            return IPv4Network(parsed[2]), name
     return None

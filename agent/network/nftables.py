@@ -13,6 +13,7 @@ import subprocess
 from agent.network.protocol import NetworkError
 
 COMMAND_SECONDS_MAX = 30
+DOCKER_CHAIN, FORWARD_CHAIN = "DOCKER-USER", "FORWARD"
 
 
 def table_name(cluster: str) -> str:
@@ -59,23 +60,30 @@ def ensure_forwarding(cluster: str, cluster_cidr: str) -> None:
 
 
 def remove_forwarding(cluster: str) -> None:
-    """Delete the accept rules, known by their comment, as often as they are there."""
-    chain = _forward_chain()
-    if chain is None:
+    """Delete the accept rules, known by their comment, as often as they are there, in either chain.
+
+    Docker may have made its chain, or lost it, since the rules were inserted.
+    """
+    if shutil.which("iptables") is None:
         return
+    for chain in (DOCKER_CHAIN, FORWARD_CHAIN):
+        for rule in _own_rules(cluster, chain):
+            _succeeds(["iptables", "-w", "-D", *rule])
+
+
+def _own_rules(cluster: str, chain: str) -> list[list[str]]:
+    """The cluster's rules in a chain as iptables arguments, starting with the chain."""
     listing = subprocess.run(
         ["iptables", "-w", "-S", chain], capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
     )
-    for line in listing.stdout.splitlines():
-        words = shlex.split(line)
-        if words[:2] == ["-A", chain] and table_name(cluster) in words:
-            _succeeds(["iptables", "-w", "-D", *words[1:]])
+    rules = [shlex.split(line) for line in listing.stdout.splitlines()]
+    return [rule[1:] for rule in rules if rule[0] == "-A" and table_name(cluster) in rule]
 
 
 def _forward_chain() -> str | None:
     if shutil.which("iptables") is None:
         return None
-    return "DOCKER-USER" if _succeeds(["iptables", "-w", "-n", "-L", "DOCKER-USER"]) else "FORWARD"
+    return DOCKER_CHAIN if _succeeds(["iptables", "-w", "-n", "-L", DOCKER_CHAIN]) else FORWARD_CHAIN
 
 
 def _succeeds(command: list[str]) -> bool:

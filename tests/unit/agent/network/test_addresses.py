@@ -67,6 +67,13 @@ def test_addresses_derived_from_the_pods() -> None:
     assert pod_hardware_address("10.244.3.9") == "0a:58:0a:f4:03:09"
 
 
+def test_the_idle_node_of_another_cluster_claims_its_range() -> None:
+    names = {1: node_link_name("other", "10.244.1.1"), 2: node_link_name("mine", "10.244.2.1")}
+
+    assert find_overlap("10.244.1.0/24", [], names, cluster="mine") == (IPv4Network("10.244.1.1/32"), names[1])
+    assert find_overlap("10.244.2.0/24", [], names, cluster="mine") is None
+
+
 def _route(destination: str, link_index: int) -> Route:
     return Route(destination=IPv4Network(destination), link_index=link_index)
 
@@ -79,11 +86,11 @@ def _route(destination: str, link_index: int) -> Route:
         pytest.param([_route("10.0.0.0/8", 1)], "10.0.0.0/8", id="a network around it"),
         pytest.param([_route("10.244.1.128/25", 1)], "10.244.1.128/25", id="a network within it"),
         pytest.param([_route("10.244.1.7/32", 2)], None, id="a route of this cluster"),
-        pytest.param([_route("10.244.1.7/32", 3)], "10.244.1.7/32", id="a route of another cluster"),
+        pytest.param([_route("10.244.1.7/32", 3)], "10.244.1.7/32", id="a route to one of its addresses over another link"),
     ],
 )
 def test_find_overlap(routes: list[Route], expected: str | None) -> None:
-    names = {1: "eth0", 2: pod_link_name("mine", "10.244.1.7"), 3: pod_link_name("other", "10.244.1.7")}
+    names = {1: "eth0", 2: pod_link_name("mine", "10.244.1.7"), 3: "br-1234"}
 
     found = find_overlap("10.244.1.0/24", routes, names, cluster="mine")
 
