@@ -3,36 +3,92 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 
 from control.api.kinds import Kind
-from control.apiserver.registry.strategies.config_maps_and_secrets import ConfigMapStrategy, SecretStrategy
-from control.apiserver.registry.strategies.daemon_sets import DaemonSetStrategy
-from control.apiserver.registry.strategies.deployments import DeploymentStrategy, ReplicaSetStrategy
-from control.apiserver.registry.strategies.namespaces import NamespaceStrategy
-from control.apiserver.registry.strategies.nodes import NodeStrategy
-from control.apiserver.registry.strategies.pods import PodStrategy, PodTemplateStrategy
-from control.apiserver.registry.strategies.replication_controllers import ReplicationControllerStrategy
-from control.apiserver.registry.strategies.services import ServiceStrategy
-from control.apiserver.registry.strategies.stateful_sets import StatefulSetStrategy
 from control.apiserver.registry.strategy import Strategy
 
-STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
-    ("", "ConfigMap"): ConfigMapStrategy,
-    ("", "Namespace"): NamespaceStrategy,
-    ("", "Node"): NodeStrategy,
-    ("", "Pod"): PodStrategy,
-    ("", "PodTemplate"): PodTemplateStrategy,
-    ("", "ReplicationController"): ReplicationControllerStrategy,
-    ("", "Secret"): SecretStrategy,
-    ("", "Service"): ServiceStrategy,
-    ("apps", "DaemonSet"): DaemonSetStrategy,
-    ("apps", "Deployment"): DeploymentStrategy,
-    ("apps", "ReplicaSet"): ReplicaSetStrategy,
-    ("apps", "StatefulSet"): StatefulSetStrategy,
+_PACKAGE = "control.apiserver.registry.strategies"
+
+#: (group, kind) -> "module.Class"; modules are imported when their kind is first asked for
+STRATEGIES: dict[tuple[str, str], str] = {
+    ("", "ConfigMap"): "config_maps_and_secrets.ConfigMapStrategy",
+    ("", "Endpoints"): "endpoints.EndpointsStrategy",
+    ("", "Event"): "events.EventStrategy",
+    ("", "LimitRange"): "quotas.LimitRangeStrategy",
+    ("", "Namespace"): "namespaces.NamespaceStrategy",
+    ("", "Node"): "nodes.NodeStrategy",
+    ("", "PersistentVolume"): "persistent_volumes.PersistentVolumeStrategy",
+    ("", "PersistentVolumeClaim"): "persistent_volumes.PersistentVolumeClaimStrategy",
+    ("", "Pod"): "pods.PodStrategy",
+    ("", "PodTemplate"): "pods.PodTemplateStrategy",
+    ("", "ReplicationController"): "replication_controllers.ReplicationControllerStrategy",
+    ("", "ResourceQuota"): "quotas.ResourceQuotaStrategy",
+    ("", "Secret"): "config_maps_and_secrets.SecretStrategy",
+    ("", "Service"): "services.ServiceStrategy",
+    ("", "ServiceAccount"): "quotas.ServiceAccountStrategy",
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): (
+        "admission_registration.MutatingAdmissionPolicyStrategy"
+    ),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): (
+        "admission_registration.MutatingAdmissionPolicyBindingStrategy"
+    ),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): (
+        "admission_registration.MutatingWebhookConfigurationStrategy"
+    ),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): "admission_registration.AdmissionPolicyStrategy",
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): (
+        "admission_registration.AdmissionPolicyBindingStrategy"
+    ),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): (
+        "admission_registration.WebhookConfigurationStrategy"
+    ),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): "extensions.CustomResourceDefinitionStrategy",
+    ("apiregistration.k8s.io", "APIService"): "extensions.ApiServiceStrategy",
+    ("apps", "ControllerRevision"): "extensions.ControllerRevisionStrategy",
+    ("apps", "DaemonSet"): "daemon_sets.DaemonSetStrategy",
+    ("apps", "Deployment"): "deployments.DeploymentStrategy",
+    ("apps", "ReplicaSet"): "deployments.ReplicaSetStrategy",
+    ("apps", "StatefulSet"): "stateful_sets.StatefulSetStrategy",
+    ("autoscaling", "HorizontalPodAutoscaler"): "autoscaling.HorizontalPodAutoscalerStrategy",
+    ("batch", "CronJob"): "cron_jobs.CronJobStrategy",
+    ("batch", "Job"): "jobs.JobStrategy",
+    ("certificates.k8s.io", "CertificateSigningRequest"): "certificates.CertificateSigningRequestStrategy",
+    ("coordination.k8s.io", "Lease"): "policy_and_scheduling.LeaseStrategy",
+    ("discovery.k8s.io", "EndpointSlice"): "endpoints.EndpointSliceStrategy",
+    ("events.k8s.io", "Event"): "events.EventStrategy",
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): "flowcontrol.FlowSchemaStrategy",
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): "flowcontrol.PriorityLevelConfigurationStrategy",
+    ("networking.k8s.io", "Ingress"): "networking.IngressStrategy",
+    ("networking.k8s.io", "IngressClass"): "networking.IngressClassStrategy",
+    ("networking.k8s.io", "IPAddress"): "networking.IpAddressStrategy",
+    ("networking.k8s.io", "NetworkPolicy"): "networking.NetworkPolicyStrategy",
+    ("networking.k8s.io", "ServiceCIDR"): "networking.ServiceCidrStrategy",
+    ("node.k8s.io", "RuntimeClass"): "policy_and_scheduling.RuntimeClassStrategy",
+    ("policy", "PodDisruptionBudget"): "policy_and_scheduling.PodDisruptionBudgetStrategy",
+    ("rbac.authorization.k8s.io", "ClusterRole"): "rbac_rules.ClusterRoleStrategy",
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): "rbac_rules.ClusterRoleBindingStrategy",
+    ("rbac.authorization.k8s.io", "Role"): "rbac_rules.RoleStrategy",
+    ("rbac.authorization.k8s.io", "RoleBinding"): "rbac_rules.RoleBindingStrategy",
+    ("resource.k8s.io", "ResourceClaim"): "extensions.ResourceClaimStrategy",
+    ("resource.k8s.io", "ResourceClaimTemplate"): "extensions.ResourceClaimTemplateStrategy",
+    ("resource.k8s.io", "ResourceSlice"): "extensions.ResourceSliceStrategy",
+    ("scheduling.k8s.io", "PriorityClass"): "policy_and_scheduling.PriorityClassStrategy",
+    ("storage.k8s.io", "CSIDriver"): "storage_kinds.CsiDriverStrategy",
+    ("storage.k8s.io", "CSINode"): "storage_kinds.CsiNodeStrategy",
+    ("storage.k8s.io", "CSIStorageCapacity"): "storage_kinds.CsiStorageCapacityStrategy",
+    ("storage.k8s.io", "StorageClass"): "storage_kinds.StorageClassStrategy",
+    ("storage.k8s.io", "VolumeAttachment"): "storage_kinds.VolumeAttachmentStrategy",
+    ("storage.k8s.io", "VolumeAttributesClass"): "storage_kinds.VolumeAttributesClassStrategy",
 }
 
 
 @cache
 def strategy_for(kind: Kind) -> Strategy:
     """The strategy of a kind; strategies hold no state and are shared."""
-    return STRATEGIES.get((kind.group, kind.kind), Strategy)()
+    place = STRATEGIES.get((kind.group, kind.kind))
+    if place is None:
+        return Strategy()
+    module, _, name = place.partition(".")
+    strategy: type[Strategy] = getattr(import_module(f"{_PACKAGE}.{module}"), name)
+    return strategy()

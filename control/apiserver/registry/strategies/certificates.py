@@ -1,0 +1,166 @@
+"""The strategy of CertificateSigningRequests (upstream: pkg/registry/certificates, pkg/apis/certificates)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from control.api.errors import FieldError
+from control.api.names import dns1123_label_errors, dns1123_subdomain_errors
+from control.api.objects import Object
+from control.api.timestamps import format_time
+from control.apiserver.registry.strategies.field_rules import Errors, one_of
+from control.apiserver.registry.strategies.status_strategy import StatusStrategy
+from control.apiserver.registry.strategy import WriteContext
+
+_USAGES = (
+    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
+    "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel",
+    "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime",
+    "server auth", "signing", "timestamping",
+)  # fmt: skip
+_SECONDS_MIN = 600
+_SIGNER_FORM = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+_DECISIONS = ("Approved", "Denied")
+
+
+class CertificateSigningRequestStrategy(StatusStrategy):
+    """Rules of requests: who asks is written by the server, the spec never changes."""
+
+    has_generation = False
+
+    def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
+        """Write down who asks."""
+        super().prepare_for_create(context, obj)
+        spec = obj.setdefault("spec", {})
+        for name in ("username", "uid", "groups", "extra"):
+            spec.pop(name, None)
+        user = context.user
+        spec["username"] = user.name
+        if user.uid:
+            spec["uid"] = user.uid
+        if user.groups:
+            spec["groups"] = list(user.groups)
+        if user.extra:
+            spec["extra"] = {key: list(values) for key, values in user.extra.items()}
+
+    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
+        """Judge a new request."""
+        return list(_request(obj["spec"]))
+
+    def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
+        """Spec and status stay; the approval subresource writes the decision conditions."""
+        if context.subresource == "approval":
+            self._approve(context, obj, old)
+        else:
+            obj["status"] = old.get("status", {})
+        obj["spec"] = old["spec"]
+
+    def _approve(self, context: WriteContext, obj: Object, old: Object) -> None:
+        conditions = (obj.get("status") or {}).get("conditions") or []
+        obj["status"] = {**(old.get("status") or {}), "conditions": conditions}
+        if not conditions:
+            obj["status"].pop("conditions")
+        _date_conditions(context, obj, old)
+
+    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """A decision is never taken back."""
+        return list(_decisions(obj, old))
+
+    def prepare_for_status_update(self, context: WriteContext, obj: Object, old: Object) -> None:
+        """The signer writes certificate and conditions, but not the decision."""
+        super().prepare_for_status_update(context, obj, old)
+        status, old_status = obj.setdefault("status", {}), old.get("status") or {}
+        kept = [item for item in old_status.get("conditions") or () if item.get("type") in _DECISIONS]
+        added = [item for item in status.get("conditions") or () if item.get("type") not in _DECISIONS]
+        if kept or added:
+            status["conditions"] = [*kept, *added]
+        _date_conditions(context, obj, old)
+
+    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """A certificate is issued once."""
+        certificate, previous = ((item.get("status") or {}).get("certificate") for item in (obj, old))
+        if previous and certificate != previous:
+            return [FieldError.forbidden("status.certificate", "updates may not change an existing certificate")]
+        return []
+
+    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
+        """Fields a field selector can name."""
+        return {"spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}
+
+    def selectable_field_names(self) -> frozenset[str]:
+        """Names of those fields."""
+        return frozenset({"spec.signerName"})
+
+
+def _date_conditions(context: WriteContext, obj: Object, old: Object) -> None:
+    previous = {item.get("type"): item for item in (old.get("status") or {}).get("conditions") or ()}
+    now = format_time(context.now)
+    for item in (obj.get("status") or {}).get("conditions") or ():
+        before = previous.get(item.get("type")) or {}
+        if not item.get("lastUpdateTime"):
+            item["lastUpdateTime"] = now
+        if not item.get("lastTransitionTime"):
+            unchanged = before.get("status") == item.get("status") and before.get("lastTransitionTime")
+            item["lastTransitionTime"] = unchanged or now
+
+
+def _decisions(obj: Object, old: Object) -> Errors:
+    new, previous = (
+        {item.get("type") for item in (source.get("status") or {}).get("conditions") or ()} for source in (obj, old)
+    )
+    for decision in (*_DECISIONS, "Failed"):
+        if decision in previous and decision not in new:
+            detail = f'updates may not remove a condition of type "{decision}"'
+            yield FieldError.forbidden("status.conditions", detail)
+    if set(_DECISIONS) <= new:
+        shown = (obj.get("status") or {}).get("conditions") or []
+        index = next(i for i, item in enumerate(shown) if item.get("type") in _DECISIONS)
+        detail = "Approved and Denied conditions are mutually exclusive"
+        yield FieldError.invalid(f"status.conditions[{index + 1}].type", shown[index + 1].get("type"), detail)
+
+
+def _request(spec: Mapping[str, Any]) -> Errors:
+    encoded = spec.get("request") or ""
+    problem = _pem_problem(encoded)
+    if problem:
+        yield FieldError.invalid("spec.request", encoded, problem)
+    usages = spec.get("usages") or []
+    if not usages:
+        yield FieldError.required("spec.usages")
+    for index, usage in enumerate(usages):
+        yield from one_of(f"spec.usages[{index}]", usage, _USAGES)
+        if usage in usages[:index]:
+            yield FieldError.duplicate(f"spec.usages[{index}]", usage)
+    yield from _signer("spec.signerName", spec.get("signerName") or "")
+    seconds = spec.get("expirationSeconds")
+    if seconds is not None and seconds < _SECONDS_MIN:
+        detail = "may not specify a duration less than 600 seconds (10 minutes)"
+        yield FieldError.invalid("spec.expirationSeconds", seconds, detail)
+
+
+def _pem_problem(encoded: str) -> str:
+    try:
+        text = base64.b64decode(encoded)
+    except binascii.Error:
+        text = b""
+    if b"-----BEGIN CERTIFICATE REQUEST-----" not in text and b"-----BEGIN NEW CERTIFICATE REQUEST-----" not in text:
+        return "PEM block type must be CERTIFICATE REQUEST"
+    return ""
+
+
+def _signer(path: str, name: str) -> Errors:
+    if not name:
+        yield FieldError.required(path)
+        return
+    domain, slash, rest = name.partition("/")
+    if not slash or not domain or not rest or "/" in rest:
+        yield FieldError.invalid(path, name, _SIGNER_FORM)
+        return
+    for message in dns1123_subdomain_errors(domain):
+        yield FieldError.invalid(path, domain, f"validating label: {message}")
+    for label in rest.split("."):
+        for message in dns1123_label_errors(label):
+            yield FieldError.invalid(path, rest, f"validating label {label!r}: {message}")
