@@ -105,18 +105,21 @@ def is_condition_true(conditions: Iterable[Mapping[str, Any]] | None, type: str)
 def set_condition(conditions: list[Object], condition: Object, now: datetime) -> bool:
     """Add or replace a condition in place; returns whether anything changed.
 
-    lastTransitionTime moves only when the status does. The caller leaves it out; a value it gives is kept.
+    The new condition replaces the old one whole: a reason it does not give is gone. lastTransitionTime moves only when
+    the status does; the caller leaves it out, or gives the one a new status gets.
     """
+    stamp = condition.get("lastTransitionTime") or format_time(now)
     for index, current in enumerate(conditions):
         if current.get("type") != condition["type"]:
             continue
-        same_status = current.get("status") == condition.get("status")
-        stamp = current.get("lastTransitionTime") if same_status else format_time(now)
-        updated = {**current, **condition}
-        updated["lastTransitionTime"] = stamp if stamp and same_status else condition.get("lastTransitionTime", stamp)
+        if current.get("status") == condition.get("status"):
+            stamp = current.get("lastTransitionTime") or stamp
+        # A null says no more than an absent field, but taking it away would look like a change.
+        nulls = {key: None for key, value in current.items() if value is None}
+        updated = {**nulls, **condition, "lastTransitionTime": stamp}
         if updated == current:
             return False
         conditions[index] = updated
         return True
-    conditions.append({**condition, "lastTransitionTime": condition.get("lastTransitionTime") or format_time(now)})
+    conditions.append({**condition, "lastTransitionTime": stamp})
     return True

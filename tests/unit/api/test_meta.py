@@ -43,3 +43,17 @@ def test_condition_transition_time_moves_with_the_status_only() -> None:
     assert conditions[0]["lastTransitionTime"] == "2026-01-02T00:00:00Z"
     assert meta.is_condition_true(conditions, "Ready")
     assert len(conditions) == 1
+
+
+def test_a_new_condition_replaces_the_old_one_whole() -> None:
+    conditions = [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastProbeTime": None}]
+    assert meta.set_condition(conditions, {"type": "PodScheduled", "status": "True"}, NOW)
+    assert conditions == [
+        {
+            "type": "PodScheduled",
+            "status": "True",
+            "lastProbeTime": None,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+    ]
+    assert not meta.set_condition(conditions, {"type": "PodScheduled", "status": "True"}, LATER)
