@@ -31,6 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Kinds that are sent but not stored.
 _OTHER_KINDS = {
+    ("v1", "Status"): _META + "Status",
     ("policy/v1", "Eviction"): "io.k8s.api.policy.v1.Eviction",
     ("autoscaling/v1", "Scale"): "io.k8s.api.autoscaling.v1.Scale",
     ("authentication.k8s.io/v1", "TokenRequest"): "io.k8s.api.authentication.v1.TokenRequest",
@@ -69,12 +70,13 @@ def _decode_envelope(data: bytes) -> Object:
     if content_type == "application/json":
         decoded: Object = orjson.loads(raw)
     else:
-        decoded = _message_reader(_definition_of(api_version, kind))(raw)
+        decoded = _message_reader(definition_of_message(api_version, kind))(raw)
     # The envelope names the kind; the message itself leaves it out.
     return {**decoded, "kind": kind, "apiVersion": api_version}
 
 
-def _definition_of(api_version: str, kind: str) -> str:
+def definition_of_message(api_version: str, kind: str) -> str:
+    """Return the definition of a kind, or of its list. Raises ProtobufError if there is none."""
     if kind == "DeleteOptions":
         return _META + "DeleteOptions"
     definition = _OTHER_KINDS.get((api_version, kind)) or _builtin_definitions().get((api_version, kind))
@@ -86,7 +88,11 @@ def _definition_of(api_version: str, kind: str) -> str:
 
 @cache
 def _builtin_definitions() -> dict[tuple[str, str], str]:
-    return {(kind.api_version, kind.kind): kind.definition for kind in BUILTIN_KINDS}
+    found = {(kind.api_version, kind.kind): kind.definition for kind in BUILTIN_KINDS}
+    for kind in BUILTIN_KINDS:
+        if kind.list_kind:
+            found[kind.api_version, kind.list_kind] = f"{kind.definition.rpartition('.')[0]}.{kind.list_kind}"
+    return found
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Raw]]:
