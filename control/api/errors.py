@@ -218,7 +218,7 @@ MODIFIED_DETAIL = "the object has been modified; please apply your changes to th
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[FieldError]) -> ApiError:
     """422 with one cause per broken rule. `kind` is the kind (`Pod`), not the resource."""
-    texts = [str(cause) for cause in causes]
+    texts = list(dict.fromkeys(str(cause) for cause in causes))  # each text once, but every cause in the details
     summary = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     qualified = f"{kind}.{group}" if group else kind
     details = _details(group, kind, name)
