@@ -26,6 +26,21 @@ class Pairs(list[tuple[str, Any]]):
     """A JSON object as it was written: its members in order, duplicates included."""
 
 
+class WrittenFloat(float):
+    """A number with a fraction or exponent, that still knows how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> WrittenFloat:
+        """Parse the text, and keep it."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class DecodeError(ValueError):
     """A value that does not fit its schema, in upstream's words."""
 

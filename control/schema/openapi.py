@@ -16,9 +16,11 @@ import orjson
 
 from control.api.kinds import Kind
 from control.schema.builtin import DEFINITIONS_FOLDER, load_definitions
+from control.schema.go_fields import field_facts
 from control.schema.openapi_paths import Operation, fixed_paths, group_paths, group_version_paths
+from control.schema.structural import Presence
 
-_FORM = "1"  #: changes when the documents are built differently from the same kinds
+_FORM = "2"  #: changes when the documents are built differently from the same kinds
 _INFO = {"title": "Kubernetes", "version": "v1.36.2"}
 _SECURITY: list[dict[str, list[str]]] = [{"BearerToken": []}]
 _BEARER = {"BearerToken": {"type": "apiKey", "description": "Bearer Token authentication", "name": "authorization"}}
@@ -41,6 +43,8 @@ _SPECIAL_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "oneOf": [{"type": "integer"}, {"type": "string"}],
     },
 }
+
+_ZERO_DEFAULTS = {"string": "", "integer": 0, "number": 0, "boolean": False}
 
 Paths = dict[str, list[Operation]]
 
@@ -140,7 +144,26 @@ def _v3_schema(name: str, raw: Mapping[str, Any]) -> dict[str, Any]:
     if name in _SPECIAL_SCHEMAS:
         described = {"description": raw["description"]} if "description" in raw else {}
         return {**described, **_SPECIAL_SCHEMAS[name]}
-    return _plain(raw, prefix="#/components/schemas/", wrap_references=True)
+    schema = _plain(raw, prefix="#/components/schemas/", wrap_references=True)
+    facts = field_facts(name)
+    for field, described in schema.get("properties", {}).items():
+        if field in facts and facts[field].presence is Presence.ALWAYS:
+            _set_zero_default(described)
+        elif "items" in described:
+            _set_zero_default(described["items"])
+    return schema
+
+
+def _set_zero_default(schema: dict[str, Any]) -> None:
+    """Say that an absent field reads as its zero value, as upstream does for fields that are always written."""
+    if "allOf" in schema or "$ref" in schema:
+        reference = schema.pop("$ref", None)
+        if reference is not None:
+            # Version 3 forbids anything beside a reference.
+            schema["allOf"] = [{"$ref": reference}]
+        schema["default"] = {}
+    elif schema.get("type") in _ZERO_DEFAULTS:
+        schema["default"] = _ZERO_DEFAULTS[schema["type"]]
 
 
 def _plain(raw: Mapping[str, Any], *, prefix: str, wrap_references: bool) -> dict[str, Any]:
@@ -150,9 +173,7 @@ def _plain(raw: Mapping[str, Any], *, prefix: str, wrap_references: bool) -> dic
         if key == "$ref":
             reference = {"$ref": prefix + value.rpartition("/")[2]}
             if wrap_references and len(raw) > 1:
-                # Version 3 forbids anything beside a reference.
                 result["allOf"] = [reference]
-                result.setdefault("default", {})
             else:
                 result.update(reference)
         elif key == "type":

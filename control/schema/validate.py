@@ -16,7 +16,7 @@ import orjson
 from control.api.errors import ApiError, bad_request
 from control.api.kinds import Kind
 from control.api.objects import Object
-from control.schema.decode_errors import DecodeError, Pairs, explain
+from control.schema.decode_errors import DecodeError, Pairs, WrittenFloat, explain
 from control.schema.decoder import Findings, MismatchError, decoder_of
 from control.schema.structural import Schema
 
@@ -94,7 +94,7 @@ def _count_members(value: object) -> int:
 
 
 def _read_pairs(body: bytes) -> object:
-    return json.loads(body, object_pairs_hook=Pairs)
+    return json.loads(body, object_pairs_hook=Pairs, parse_float=WrittenFloat)
 
 
 def _as_written(obj: Object, body: bytes) -> object:
@@ -113,7 +113,7 @@ def _merge_pairs(value: object) -> Any:
         return merged
     if isinstance(value, list):
         return [_merge_pairs(item) for item in value]
-    return value
+    return float(value) if isinstance(value, WrittenFloat) else value
 
 
 def _merge_into(target: Object, source: Object) -> None:

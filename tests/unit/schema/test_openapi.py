@@ -83,6 +83,8 @@ def test_schemas_are_upstreams_again_and_not_the_validators() -> None:
     pod_spec = schemas["io.k8s.api.core.v1.PodSpec"]
     assert pod_spec["properties"]["containers"]["x-kubernetes-patch-merge-key"] == "name"
     assert pod_spec["properties"]["affinity"]["allOf"] == [{"$ref": "#/components/schemas/io.k8s.api.core.v1.Affinity"}]
+    assert "default" not in pod_spec["properties"]["affinity"]
+    assert deployment["properties"]["spec"]["default"] == {}
     quantity = schemas["io.k8s.apimachinery.pkg.api.resource.Quantity"]
     assert quantity["oneOf"] == [{"type": "string"}, {"type": "number"}]
 

@@ -182,6 +182,21 @@ def test_objects_given_twice_are_merged_and_unknown_fields_dropped() -> None:
     assert decoded.object == {"data": {"a": "b", "c": "d"}, "metadata": {"name": "x"}}
 
 
+@pytest.mark.parametrize("number", ["1.50", "3e0", "99999999999999999999"])
+def test_a_number_that_does_not_fit_is_shown_as_it_was_written(number: str) -> None:
+    body = b'{"spec":{"terminationGracePeriodSeconds":' + number.encode() + b"}}"
+    with pytest.raises(ApiError, match=f"cannot unmarshal number {number} into"):
+        decode_object(orjson.loads(body), schema_of(PODS), kind=PODS, body=body)
+
+
+def test_merged_objects_hold_plain_numbers() -> None:
+    text = b'{"spec":{},"spec":{"versions":[{"schema":{"openAPIV3Schema":{"maximum":1.50}}}]}}'
+    kind = CUSTOM_RESOURCE_DEFINITIONS
+    decoded = decode_object(orjson.loads(text), schema_of(kind), kind=kind, body=text)
+    maximum = decoded.object["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["maximum"]
+    assert type(maximum) is float
+
+
 def test_paths_of_strict_errors_count_list_items() -> None:
     obj = pod(containers=[{"name": "a"}, {"name": "b", "ports": [{"containerport": 80}]}])
     decoded = decode_object(obj, schema_of(PODS), kind=PODS)
