@@ -56,7 +56,7 @@ class PodLookup:
             raise LookupFailure(400, f"container {container_name} is not valid for pod {name}")
         observed = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=())
         ran = [item for item in observed.containers.get(container_name, ()) if item.is_running or item.is_exited]
-        waits = bool(_waiting_reason(pod, container_name))
+        waits = bool(ran) and ran[0].is_exited and bool(_waiting_reason(pod, container_name))
         # Between two attempts the last one is the previous container already, as the status says.
         index = 1 if previous and not waits else 0
         if index < len(ran):

@@ -1,0 +1,201 @@
+"""What a Node says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agent.node.admission import NodeAdmission
+from agent.node.heartbeat import Heartbeat
+from agent.node.host_facts import HostFacts, HostUsage
+from agent.node.node_status import NodeInputs, compute_node_status, node_object, status_differs
+from agent.node.registration import NodeRegistration
+from agent.runtime.protocol import EngineInfo, ImageRecord
+from control.api.builtin_kinds import LEASES, NODES
+from control.api.clock import FakeClock
+from control.api.errors import ApiError
+from control.api.exchange import User
+from control.client.client import Client
+from control.client.local_transport import LocalTransport
+from tests.fakes.agent_node import make_pod
+from tests.fakes.memory_endpoint import MemoryEndpoint
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+INPUTS = NodeInputs(
+    name="node-1",
+    engine=EngineInfo(
+        version="20.10.24",
+        api_version="1.41",
+        operating_system="Linux",
+        kernel_version="6.1",
+        architecture="x86_64",
+        cgroup_version="2",
+        cgroup_driver="systemd",
+        cpus=2,
+        memory_bytes=4 << 30,
+        root_dir="/var/lib/docker",
+    ),
+    facts=HostFacts(machine_id="m", system_uuid="s", boot_id="b", os_image="Debian", kernel_version="6.1"),
+    usage=HostUsage(disk_bytes=100 << 30, disk_available_bytes=50 << 30, memory_available_bytes=2 << 30),
+    address="10.244.0.1",
+    port=10250,
+    now=NOW,
+)
+
+
+def condition(status: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(item for item in status["conditions"] if item["type"] == name)
+
+
+def test_a_node_registers_with_labels_capacity_and_addresses() -> None:
+    node = node_object(INPUTS)
+    assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "node-1"
+    assert node["metadata"]["labels"]["kubernetes.io/arch"] == "amd64"
+    status = node["status"]
+    assert (status["capacity"]["cpu"], status["capacity"]["memory"]) == ("2", "4194304Ki")
+    assert status["allocatable"] == status["capacity"]
+    assert status["addresses"] == [
+        {"type": "InternalIP", "address": "10.244.0.1"},
+        {"type": "Hostname", "address": "node-1"},
+    ]
+    assert status["nodeInfo"]["containerRuntimeVersion"] == "docker://20.10.24"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "value", "reason"),
+    [
+        pytest.param({}, "Ready", "True", "KubeletReady", id="a healthy node is Ready"),
+        pytest.param({"problem": "no network"}, "Ready", "False", "KubeletNotReady", id="a problem makes it unready"),
+        pytest.param({}, "MemoryPressure", "False", "KubeletHasSufficientMemory", id="memory is there"),
+        pytest.param(
+            {"usage": HostUsage(memory_available_bytes=50 << 20)},
+            "MemoryPressure",
+            "True",
+            "KubeletHasInsufficientMemory",
+            id="memory is short",
+        ),
+        pytest.param(
+            {"usage": HostUsage(disk_bytes=1 << 40, disk_available_bytes=1 << 20)},
+            "DiskPressure",
+            "True",
+            "KubeletHasDiskPressure",
+            id="the disk is full",
+        ),
+        pytest.param(
+            {"usage": HostUsage(pid_max=1000, pids=900)},
+            "PIDPressure",
+            "True",
+            "KubeletHasInsufficientPID",
+            id="process ids are short",
+        ),
+    ],
+)
+def test_conditions(changes: dict[str, Any], name: str, value: str, reason: str) -> None:
+    found = condition(compute_node_status(replace(INPUTS, **changes), {}), name)
+    assert (found["status"], found["reason"]) == (value, reason)
+
+
+def test_transition_times_are_kept_while_nothing_changes() -> None:
+    first = compute_node_status(INPUTS, {})
+    second = compute_node_status(replace(INPUTS, now=NOW + timedelta(minutes=5)), first)
+    assert condition(second, "Ready")["lastTransitionTime"] == condition(first, "Ready")["lastTransitionTime"]
+    assert condition(second, "Ready")["lastHeartbeatTime"] != condition(first, "Ready")["lastHeartbeatTime"]
+    assert not status_differs(first, second)
+    third = compute_node_status(replace(INPUTS, problem="gone", now=NOW + timedelta(minutes=6)), second)
+    assert status_differs(second, third)
+
+
+def test_images_are_listed_with_the_largest_first() -> None:
+    images = [ImageRecord(id=f"sha256:{n}", tags=(f"i:{n}",), size_bytes=n) for n in range(60)]
+    listed = compute_node_status(replace(INPUTS, images=images), {})["images"]
+    assert len(listed) == 50
+    assert listed[0] == {"names": ["i:59"], "sizeBytes": 59}
+
+
+@pytest.fixture
+def api() -> MemoryEndpoint:
+    return MemoryEndpoint()
+
+
+@pytest.fixture
+def client(api: MemoryEndpoint) -> Client:
+    return Client(LocalTransport(api, User(name="system:node:node-1")))
+
+
+async def test_registration_survives_an_api_that_is_not_there_yet(api: MemoryEndpoint, client: Client) -> None:
+    clock = FakeClock()
+    registration = NodeRegistration(client, clock, lambda: INPUTS, status_seconds=300)
+    await registration.register()
+    assert (await client.get(NODES, "node-1"))["status"]["conditions"]
+    again = NodeRegistration(client, clock, lambda: replace(INPUTS, port=10260), status_seconds=300)
+    await again.register()
+    node = await client.get(NODES, "node-1")
+    assert node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] == 10260
+
+
+async def test_an_unchanged_status_is_sent_only_when_it_is_due(api: MemoryEndpoint, client: Client) -> None:
+    clock = FakeClock()
+    registration = NodeRegistration(client, clock, lambda: replace(INPUTS, now=clock.now()), status_seconds=300)
+    await registration.register()
+    # The fake API replaces lists; take its answer as what stands.
+    registration.on_node_change(None, node_object(INPUTS))
+    writes = len(api.requests)
+    await registration.step()
+    assert len(api.requests) == writes
+    await clock.advance(301)
+    await registration.step()
+    assert len(api.requests) == writes + 1
+
+
+async def test_the_lease_is_renewed_in_place_and_made_anew_when_lost(api: MemoryEndpoint, client: Client) -> None:
+    clock = FakeClock()
+    heartbeat = Heartbeat(client, clock, node_name="node-1", interval_seconds=2, node_uid=lambda: "uid-1")
+    await heartbeat.step()
+    first = await client.get(LEASES, "node-1", namespace="kube-node-lease")
+    assert first["spec"]["leaseDurationSeconds"] == 8
+    assert first["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
+    await heartbeat.step()
+    await clock.advance(2)
+    before = len(api.requests)
+    await heartbeat.step()
+    assert len(api.requests) == before + 1, "one request per renewal"
+    renewed = await client.get(LEASES, "node-1", namespace="kube-node-lease")
+    assert renewed["spec"]["renewTime"] > first["spec"]["renewTime"]
+    await client.delete(LEASES, "node-1", namespace="kube-node-lease")
+    await heartbeat.step()
+    assert await client.find(LEASES, "node-1", namespace="kube-node-lease") is not None
+
+
+async def test_a_failed_renewal_is_not_the_end(api: MemoryEndpoint, client: Client) -> None:
+    heartbeat = Heartbeat(client, FakeClock(), node_name="node-1", interval_seconds=2, node_uid=lambda: "")
+    await heartbeat.step()
+    await heartbeat.step()
+    api.fail_next(ApiError(409, "Conflict", "changed"), method="PUT")
+    await heartbeat.step()
+    api.fail_next(ApiError(500, "InternalError", "no"), method="PUT")
+    with pytest.raises(ApiError):
+        await heartbeat.step()
+    await heartbeat.step()
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        pytest.param({}, None, id="a pod that fits is admitted"),
+        pytest.param({"nodeSelector": {"disk": "ssd"}}, "NodeAffinity", id="a selector that does not match"),
+        pytest.param(
+            {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1500m"}}}]},
+            "OutOfcpu",
+            id="too little cpu",
+        ),
+    ],
+)
+def test_admission(spec: dict[str, Any], reason: str | None) -> None:
+    node = node_object(INPUTS)
+    other = make_pod("other", containers=[{"name": "c", "resources": {"requests": {"cpu": "1"}}}])
+    admission = NodeAdmission(lambda: node, lambda: [other])
+    rejection = admission.admit(make_pod("web", **spec))
+    assert (rejection.reason if rejection else None) == reason

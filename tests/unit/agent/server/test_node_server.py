@@ -1,0 +1,265 @@
+"""The node API over real TLS on loopback, with a fake engine behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from agent.pods.container_cache import ContainerCache
+from agent.runtime.fake_runtime import ExecOutcome, FakeRuntime
+from agent.runtime.identity import container_labels, container_name
+from agent.server.client_identity import is_allowed
+from agent.server.node_server import NodeServer, NodeServerSettings
+from control.api.clock import FakeClock, SystemClock
+from control.auth.pki import CertificateAuthority, make_ca
+from tests.fakes.agent_node import OWNER, make_pod
+
+V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
+
+
+@dataclass
+class ServedNode:
+    """A running server, its engine and a client session per identity."""
+
+    url: str
+    runtime: FakeRuntime
+    container_id: str
+    pod: dict[str, Any]
+    directory: Path
+    authority: CertificateAuthority
+
+    def session(
+        self, name: str = "kube-apiserver-kubelet-client", groups: tuple[str, ...] = ()
+    ) -> aiohttp.ClientSession:
+        pair = self.authority.issue_client(name, groups, now=datetime.now(UTC))
+        certificate, key = self.directory / "client.crt", self.directory / "client.key"
+        certificate.write_bytes(pair.certificate_pem)
+        key.write_bytes(pair.key_pem)
+        context = ssl.create_default_context(cadata=self.authority.certificate_pem.decode())
+        context.load_cert_chain(certificate, key)
+        return aiohttp.ClientSession(self.url, connector=aiohttp.TCPConnector(ssl=context))
+
+    async def exec(self, query: str, *protocols: str) -> list[tuple[int, bytes]]:
+        """Run an exec to its end; all messages."""
+        async with (
+            self.session() as session,
+            session.ws_connect(f"/exec/default/web/web?{query}", protocols=protocols or (V5,)) as channel,
+        ):
+            return [(message.data[0], message.data[1:]) async for message in channel]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until the condition holds; the test's own time-out bounds it."""
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0)
+
+
+@pytest_asyncio.fixture
+async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
+    authority = CertificateAuthority(make_ca("test", now=datetime.now(UTC)))
+    serving = authority.issue_serving("node", ["127.0.0.1"], now=datetime.now(UTC))
+    for name, content in (
+        ("ca.crt", authority.certificate_pem),
+        ("serving.crt", serving.certificate_pem),
+        ("serving.key", serving.key_pem),
+    ):
+        (tmp_path / name).write_bytes(content)
+    runtime = FakeRuntime(FakeClock())
+    runtime.add_image("web:1")
+    pod = make_pod()
+    labels = container_labels(OWNER, pod, pod["spec"]["containers"][0], attempt=0, sandbox_id="sandbox")
+    container_id = await runtime.create_container(
+        container_name(pod, "web", 0), {"Image": "web:1", "Labels": labels, "HostConfig": {}}
+    )
+    await runtime.start_container(container_id)
+    cache = ContainerCache(runtime, OWNER)
+    await cache.relist()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = NodeServer(
+        runtime=runtime,
+        cache=cache,
+        pods=lambda: [pod],
+        settings=NodeServerSettings(
+            addresses=("127.0.0.1",),
+            port=port,
+            tls_cert=tmp_path / "serving.crt",
+            tls_key=tmp_path / "serving.key",
+            client_ca=tmp_path / "ca.crt",
+            node_name="node-1",
+        ),
+        clock=SystemClock(),
+    )
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(server.run(stop))
+    while not running.done():
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0)
+        else:
+            writer.close()
+            break
+    yield ServedNode(f"https://127.0.0.1:{port}", runtime, container_id, pod, tmp_path, authority)
+    stop.set()
+    await running
+
+
+@pytest.mark.parametrize(
+    ("subject", "allowed"),
+    [
+        pytest.param({"commonName": "kube-apiserver-kubelet-client"}, True, id="the API server is let in"),
+        pytest.param({"commonName": "admin", "organizationName": "system:masters"}, True, id="administrators are"),
+        pytest.param({"commonName": "system:node:n", "organizationName": "system:nodes"}, False, id="nodes are not"),
+    ],
+)
+def test_only_the_api_server_and_administrators_may_ask(subject: dict[str, str], allowed: bool) -> None:
+    certificate = {"subject": tuple(((name, value),) for name, value in subject.items())}
+    assert is_allowed(certificate) is allowed
+
+
+async def test_a_stranger_is_refused(node: ServedNode) -> None:
+    async with node.session("mallory") as session, session.get("/pods") as answer:
+        assert answer.status == 403
+    anonymous = ssl.create_default_context(cadata=node.authority.certificate_pem.decode())
+    connector = aiohttp.TCPConnector(ssl=anonymous)
+    async with aiohttp.ClientSession(node.url, connector=connector) as session:
+        async with session.get("/pods") as answer:
+            assert answer.status == 401
+        async with session.get("/healthz") as answer:
+            assert (answer.status, await answer.text()) == (200, "ok")
+
+
+async def test_pods_are_listed(node: ServedNode) -> None:
+    async with node.session() as session, session.get("/pods") as answer:
+        body = await answer.json()
+    assert body["kind"] == "PodList"
+    assert [item["metadata"]["name"] for item in body["items"]] == ["web"]
+
+
+async def test_exec_sends_output_then_success(node: ServedNode) -> None:
+    node.runtime.exec_outcome = lambda record, command: ExecOutcome(output=b"hello\n")
+    messages = await node.exec("command=echo&command=hello&output=1&error=1")
+    assert messages[0] == (1, b""), "an empty message says that the stream stands"
+    assert messages[1] == (1, b"hello\n")
+    assert (messages[-1][0], json.loads(messages[-1][1])) == (3, {"metadata": {}, "status": "Success"})
+
+
+async def test_exec_reports_the_exit_code_as_a_status(node: ServedNode) -> None:
+    node.runtime.exec_outcome = lambda record, command: ExecOutcome(exit_code=7)
+    channel, payload = (await node.exec("command=false&stdout=true", V4))[-1]
+    status = json.loads(payload)
+    assert channel == 3
+    assert (status["status"], status["reason"]) == ("Failure", "NonZeroExitCode")
+    assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "7"}]
+
+
+async def test_stdin_reaches_the_command_and_its_close_ends_it(node: ServedNode) -> None:
+    node.runtime.exec_outcome = lambda record, command: ExecOutcome(echoes_stdin=True)
+    path = "/exec/default/web/web?command=cat&input=1&output=1"
+    async with node.session() as session, session.ws_connect(path, protocols=(V5,)) as channel:
+        assert channel.protocol == V5
+        await channel.receive()
+        await channel.send_bytes(b"\x00typed")
+        assert (await channel.receive()).data == b"\x01typed"
+        await channel.send_bytes(b"\xff\x00")
+        assert (await channel.receive()).data[0] == 3
+
+
+async def test_a_client_that_leaves_ends_its_command(node: ServedNode) -> None:
+    streams = []
+    original = node.runtime.open_exec
+
+    async def open_exec(*arguments: Any, **options: Any) -> Any:
+        streams.append(await original(*arguments, **options))
+        return streams[-1]
+
+    node.runtime.open_exec = open_exec  # type: ignore[method-assign]
+    node.runtime.exec_outcome = lambda record, command: ExecOutcome(runs_forever=True)
+    path = "/exec/default/web/web?command=sleep&output=1&tty=1&input=1"
+    async with node.session() as session, session.ws_connect(path, protocols=(V5,)) as channel:
+        await channel.receive()
+        await channel.send_bytes(b'\x04{"Width":120,"Height":40}')
+        await until(lambda: bool(streams) and streams[0].size == (120, 40))
+    await until(lambda: streams[0].closed)
+
+
+async def test_the_stream_ends_with_its_container(node: ServedNode) -> None:
+    node.runtime.exec_outcome = lambda record, command: ExecOutcome(runs_forever=True)
+    path = "/exec/default/web/web?command=sleep&output=1"
+    async with node.session() as session, session.ws_connect(path, protocols=(V5,)) as channel:
+        await channel.receive()
+        node.runtime.exit_container(node.container_id, exit_code=137)
+        status = json.loads((await channel.receive()).data[1:])
+        assert status["details"]["causes"][0]["message"] == "137"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "text"),
+    [
+        pytest.param(
+            "/exec/default/web/none?command=x&output=1", {"Upgrade": "websocket"}, 500, 'container not found ("none")',
+            id="an unknown container",
+        ),
+        pytest.param(
+            "/exec/default/none/web?command=x&output=1", {"Upgrade": "websocket"}, 404, 'pod "none" not found',
+            id="an unknown pod",
+        ),
+        pytest.param(
+            "/exec/default/web/web?command=x", {"Upgrade": "websocket"}, 400,
+            "you must specify at least 1 of stdin, stdout, stderr", id="no stream",
+        ),
+        pytest.param(
+            "/exec/default/web/web?command=x&output=1", {"Upgrade": "SPDY/3.1"}, 400,
+            "this node does not speak SPDY/3.1 yet; use a client that speaks WebSocket (kubectl 1.31 or newer)",
+            id="an old client",
+        ),
+        pytest.param(
+            "/containerLogs/default/web/none", {}, 400, "container none is not valid for pod web",
+            id="logs of an unknown container",
+        ),
+        pytest.param(
+            "/containerLogs/default/web/web?previous=true", {}, 400,
+            'previous terminated container "web" in pod "web" not found', id="logs of no previous container",
+        ),
+    ],
+)  # fmt: skip
+async def test_refusals(node: ServedNode, path: str, headers: dict[str, str], status: int, text: str) -> None:
+    if headers:
+        headers = {**headers, "Connection": "Upgrade"}
+    async with node.session() as session, session.get(path, headers=headers) as answer:
+        assert (answer.status, await answer.text()) == (status, text)
+
+
+async def test_logs_of_a_waiting_container_say_why(node: ServedNode) -> None:
+    await node.runtime.remove_container(node.container_id)
+    waiting = {"name": "db", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    node.pod["spec"]["containers"].append({"name": "db", "image": "db:1"})
+    node.pod["status"] = {"containerStatuses": [waiting]}
+    async with node.session() as session, session.get("/containerLogs/default/web/db") as answer:
+        expected = 'container "db" in pod "web" is waiting to start: trying and failing to pull image'
+        assert (answer.status, await answer.text()) == (400, expected)
+
+
+async def test_usage_is_reported_per_container(node: ServedNode) -> None:
+    async with node.session() as session:
+        async with session.get("/stats/summary") as answer:
+            summary = await answer.json()
+        async with session.get("/metrics") as answer:
+            metrics = await answer.text()
+    assert [item["name"] for item in summary["pods"][0]["containers"]] == ["web"]
+    assert 'container_cpu_usage_seconds_total{container="web",namespace="default",pod="web"} 0' in metrics
