@@ -180,8 +180,7 @@ class ApiServer:
 
     async def start(self) -> None:
         """Load the caches and make the objects every cluster has."""
-        for cache in self._caches.values():
-            await cache.start()
+        await asyncio.gather(*(cache.start() for cache in self._caches.values()))
         self._services.rebuild(self.registry.list(SERVICES))
         await ensure_bootstrap_objects(self)
 

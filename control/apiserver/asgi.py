@@ -21,6 +21,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: Where `serving.py` puts the connection into the scope.
 CONNECTION = "podling.connection"
+CYCLE = "podling.cycle"
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class Connection:
@@ -30,6 +33,10 @@ class Connection:
 
     def take_over(self) -> RawConnection:
         """Leave HTTP: everything that follows the request head belongs to the caller."""
+        raise NotImplementedError
+
+    async def send_whole(self, cycle: Any, status: int, headers: Headers, body: bytes) -> None:
+        """Send a complete answer in one write."""
         raise NotImplementedError
 
 
@@ -50,7 +57,10 @@ class AsgiApplication:
         if response.take_over is not None and connection is not None:
             await response.take_over(connection.take_over())
             return
-        await send(_start_of(response))
+        if response.stream is None and connection is not None:
+            await connection.send_whole(scope[CYCLE], response.status, _headers_of(response), response.body or b"")
+            return
+        await send({"type": "http.response.start", "status": response.status, "headers": _headers_of(response)})
         if response.stream is None:
             await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body or b""})
         else:
@@ -100,11 +110,11 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _start_of(response: ApiResponse) -> MutableMapping[str, Any]:
+def _headers_of(response: ApiResponse) -> Headers:
     headers = [(name.lower().encode("latin-1"), value.encode("utf-8")) for name, value in response.headers]
     if response.body is not None and response.status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(response.body)))
-    return {"type": "http.response.start", "status": response.status, "headers": headers}
+    return headers
 
 
 async def _send_stream(response: ApiResponse, receive: Receive, send: Send) -> None:
