@@ -18,6 +18,8 @@ from control.controllers.pod_gc import PodGarbageCollector
 from control.controllers.replica_set import REPLICA_SET, REPLICATION
 from control.controllers.root_ca_publisher import make_root_ca_publisher
 from control.controllers.service_account import SERVICE_ACCOUNT
+from control.controllers.service_endpoints.endpoint_slice import ENDPOINT_SLICE
+from control.controllers.service_endpoints.endpoints import ENDPOINTS_CONTROLLER
 
 CONTROLLERS: Mapping[str, Factory] = {
     "deployment": runtime_factory(DEPLOYMENT, "deployment-controller"),
@@ -31,4 +33,6 @@ CONTROLLERS: Mapping[str, Factory] = {
     "serviceaccount": runtime_factory(SERVICE_ACCOUNT, "service-account-controller"),
     "root-ca-certificate-publisher": make_root_ca_publisher,
     "node-ipam": make_node_ipam,
+    "endpointslice": runtime_factory(ENDPOINT_SLICE, "endpointslice-controller"),
+    "endpoints": runtime_factory(ENDPOINTS_CONTROLLER, "endpoint-controller"),
 }

@@ -178,7 +178,8 @@ def _create(deployment: Object, sets: ReplicaSets, now: datetime) -> Result:
         created = make_condition("Progressing", "True", "NewReplicaSetCreated", message, now)
         conditions = with_condition(conditions, created)
     annotated = _with_revision(deployment, create.obj["metadata"]["annotations"][REVISION])
-    status = compute_rollout_status(annotated, sets, conditions, now)
+    # The status already counts what is being created, so that its conditions name it.
+    status = compute_rollout_status(annotated, ReplicaSets(dict(create.obj), sets.old), conditions, now)
     return _with_status(annotated, [create], status, deployment)
 
 

@@ -66,15 +66,14 @@ class NodeMonitor:
         self._nodes.add_handler(self._on_node)
 
     def _on_node(self, old: Object | None, new: Object | None) -> None:
-        """Conditions of a node that speaks for itself are acted on at once, not at the next period."""
+        """A node that speaks for itself is acted on at once, not at the next period; a mere heartbeat is no news."""
         if new is None and old is not None:
-            self._ready.pop(old["metadata"]["name"], None)
-            self._heartbeats.pop(old["metadata"]["name"], None)
             name = old["metadata"]["name"]
-            self._recorder.record(
-                old, "Normal", "RemovingNode", f"Node {name} event: Removing Node {name} from Controller"
-            )
-        self._changed.set()
+            self._ready.pop(name, None)
+            self._heartbeats.pop(name, None)
+            self._record(old, "RemovingNode", f"Node {name} event: Removing Node {name} from Controller")
+        elif new is not None and (old is None or _situation(old) != _situation(new)):
+            self._changed.set()
 
     async def wait_turn(self) -> None:
         """Return after a period, or as soon as a node changed."""
@@ -109,9 +108,7 @@ class NodeMonitor:
         self._heartbeats[name] = heartbeat
         now = self._clock.now()
         if name not in self._ready:
-            self._recorder.record(
-                _by_name(node), "Normal", "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller"
-            )
+            self._record(node, "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
         before, status = self._ready.get(name, ""), ready_status(node)
         if is_silent(heartbeat, node, seconds, self._timings.grace_seconds):
             changed = unknown_conditions(node, now)
@@ -122,7 +119,7 @@ class NodeMonitor:
         if taints is not None:
             yield _taints_patch(node, taints)
         if status != "True" and before != status and status:
-            self._recorder.record(_by_name(node), "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+            self._record(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
             yield from self._mark_pods(name, format_time(now))
         self._ready[name] = status
 
@@ -131,6 +128,11 @@ class NodeMonitor:
             if is_pod_ready(pod):
                 self._recorder.record(pod, "Warning", "NodeNotReady", "Node is not ready")
                 yield _not_ready_patch(pod, stamp)
+
+    def _record(self, node: ReadOnlyObject, reason: str, message: str) -> None:
+        """Upstream's node Events name the node by name and uid alone."""
+        metadata = {"name": node["metadata"]["name"], "uid": node["metadata"]["uid"]}
+        self._recorder.record({"apiVersion": "v1", "kind": "Node", "metadata": metadata}, "Normal", reason, message)
 
     async def _apply(self, write: Write) -> None:
         await apply_write(self._client, write)
@@ -153,13 +155,11 @@ class _Loop:
             await self._monitor.wait_turn()
 
 
-def _by_name(node: ReadOnlyObject) -> Object:
-    """A node as Events name it: `kubectl describe node` looks Events up by a uid that is the node's name."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": node["metadata"]["name"], "uid": node["metadata"]["uid"]},
-    }
+def _situation(node: ReadOnlyObject) -> tuple[object, ...]:
+    spec: ReadOnlyObject = node.get("spec") or {}
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    states = sorted((item["type"], item.get("status", "")) for item in conditions)
+    return (states, spec.get("unschedulable"), spec.get("taints"))
 
 
 def _status_patch(node: ReadOnlyObject, conditions: list[Object]) -> Patch:

@@ -72,11 +72,11 @@ class TaintEviction:
         seconds = tolerated_seconds(pod, taints)
         if not taints or seconds is None:
             return self._cancel(key, pod)
-        is_new = key not in self._since
-        waited = self._clock.monotonic() - self._since.setdefault(key, self._clock.monotonic())
+        elapsed = self._clock.monotonic()
+        waited = elapsed - self._since.setdefault(key, elapsed)
         if waited < seconds:
             return Result(requeue_after=seconds - waited)
-        return Result(steps=_evict(pod, now, announce=is_new or seconds > 0))
+        return Result(steps=_evict(pod, now))
 
     def _cancel(self, key: str, pod: ReadOnlyObject) -> Result:
         if self._since.pop(key, None) is None:
@@ -84,7 +84,7 @@ class TaintEviction:
         return Result(steps=[_notice(pod, f"Cancelling deletion of Pod {key}")])
 
 
-def _evict(pod: ReadOnlyObject, now: datetime, *, announce: bool) -> list[Notice | Patch | Delete]:
+def _evict(pod: ReadOnlyObject, now: datetime) -> list[Notice | Patch | Delete]:
     metadata = pod["metadata"]
     condition = {
         "type": "DisruptionTarget",
@@ -95,25 +95,18 @@ def _evict(pod: ReadOnlyObject, now: datetime, *, announce: bool) -> list[Notice
         "message": "Taint manager: deleting due to NoExecute taint",
     }
     cause = "its node has a NoExecute taint that it does not tolerate"
-    steps: list[Notice | Patch | Delete] = []
-    if announce:
-        steps.append(_notice(pod, f"Marking for deletion Pod {object_key(pod)}"))
-    steps.append(
-        Patch(
-            kind=PODS,
-            namespace=metadata["namespace"],
-            name=metadata["name"],
-            type=PatchType.STRATEGIC,
-            subresource="status",
-            patch={"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}},
-            cause=cause,
-            ignore_missing=True,
-        )
+    patch = Patch(
+        kind=PODS,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        type=PatchType.STRATEGIC,
+        subresource="status",
+        patch={"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}},
+        cause=cause,
+        ignore_missing=True,
     )
-    steps.append(
-        Delete(kind=PODS, namespace=metadata["namespace"], name=metadata["name"], uid=uid_of(pod), cause=cause)
-    )
-    return steps
+    delete = Delete(kind=PODS, namespace=metadata["namespace"], name=metadata["name"], uid=uid_of(pod), cause=cause)
+    return [_notice(pod, f"Marking for deletion Pod {object_key(pod)}"), patch, delete]
 
 
 def _notice(pod: ReadOnlyObject, message: str) -> Notice:
