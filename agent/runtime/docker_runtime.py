@@ -57,8 +57,8 @@ CALLS_IN_FLIGHT_MAX = 8  # more containers at once only queue inside the engine
 PULLS_IN_FLIGHT_MAX = 4
 KILL_SECONDS_MAX = 10.0
 EXIT_CODE_KILLED = 137
-EXEC_POLL_SECONDS = 0.01
-EXEC_POLLS_MAX = 100
+EXEC_POLL_SECONDS_FIRST, EXEC_POLL_SECONDS_MAX = 0.005, 0.25
+EXEC_POLLS_AFTER_STOP_MAX = 5
 
 
 class DockerRuntime:
@@ -241,7 +241,7 @@ class DockerRuntime:
             tty=tty,
             stopped=self._wait_until_stopped(container_id),
             resize=resize,
-            exit_code=lambda: self._exec_exit_code(exec_id),
+            exit_code=lambda: self._exec_exit_code(exec_id, container_id),
             abandon=lambda: self._kill_exec(exec_id, container_id),
         )
 
@@ -278,18 +278,20 @@ class DockerRuntime:
             abandon=abandon,
         )
 
-    async def _exec_exit_code(self, exec_id: str) -> int:
+    async def _exec_exit_code(self, exec_id: str, container_id: str) -> int:
         """Docker knows the code a moment after the stream has ended; never, when the container died around it."""
-        for _ in range(EXEC_POLLS_MAX):
+        delay_seconds, polls_after_stop = EXEC_POLL_SECONDS_FIRST, 0
+        while polls_after_stop < EXEC_POLLS_AFTER_STOP_MAX:
             try:
                 state = await self._call(lambda client: client.exec_inspect(exec_id), subject=exec_id)
+                if not state["Running"] and state["ExitCode"] is not None:
+                    return int(state["ExitCode"])
+                if (await self.inspect_container(container_id)).state is not ContainerState.RUNNING:
+                    polls_after_stop += 1
             except ContainerNotFoundError:
-                return EXIT_CODE_KILLED
-            if not state["Running"] and state["ExitCode"] is not None:
-                return int(state["ExitCode"])
-            if state["Running"] and not _is_process(state["Pid"]):
-                return EXIT_CODE_KILLED
-            await asyncio.sleep(EXEC_POLL_SECONDS)
+                break
+            await asyncio.sleep(delay_seconds)
+            delay_seconds = min(EXEC_POLL_SECONDS_MAX, delay_seconds * 2)
         return EXIT_CODE_KILLED
 
     async def _kill_exec(self, exec_id: str, container_id: str) -> None:
@@ -393,7 +395,3 @@ def _kill_process(pid: int, container_id: str) -> None:
         return
     except PermissionError:
         log.warning("Left an abandoned command running: its process belongs to another user", extra={"pid": pid})
-
-
-def _is_process(pid: int) -> bool:
-    return pid > 0 and Path(f"/proc/{pid}").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -58,6 +59,19 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
         yield Engine(fake, labels)
         await fake.close()
         return
+    async with _docker_engine(labels) as docker_engine:
+        yield docker_engine
+
+
+@pytest.fixture
+async def docker_engine() -> AsyncIterator[Engine]:
+    """The real engine alone, for what the fake does not pretend to do."""
+    async with _docker_engine({TEST_LABEL: uuid.uuid4().hex[:12]}) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def _docker_engine(labels: dict[str, str]) -> AsyncIterator[Engine]:
     ensure_busybox_image()
     runtime = DockerRuntime()
     yield Engine(runtime, labels)

@@ -182,6 +182,66 @@ async def test_a_command_is_run_to_its_end(engine: Engine) -> None:
     assert (result.exit_code, result.output) == (3, b"said\n")
 
 
+@pytest.mark.docker
+async def test_a_command_that_closes_its_output_is_waited_for(docker_engine: Engine) -> None:
+    container_id = await docker_engine.run("a", *FOREVER)
+    command = ["sh", "-c", "exec >&- 2>&-; sleep 1.5; exit 7"]
+
+    assert (await docker_engine.runtime.run_exec(container_id, command, timeout_seconds=20)).exit_code == 7
+
+
+@pytest.mark.docker
+async def test_output_is_cut_at_ten_kibibytes(docker_engine: Engine) -> None:
+    container_id = await docker_engine.run("a", *FOREVER)
+    command = ["sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x; exit 4"]
+
+    result = await docker_engine.runtime.run_exec(container_id, command, timeout_seconds=20)
+
+    assert (result.exit_code, result.output) == (4, b"x" * 10240)
+
+
+@pytest.mark.docker
+async def test_a_terminal_merges_output_and_has_a_size(docker_engine: Engine) -> None:
+    container_id = await docker_engine.run("a", *FOREVER)
+    stream = await docker_engine.runtime.open_exec(
+        container_id, ["sh", "-c", "read go; stty size; echo error >&2"], stdin=True, tty=True
+    )
+    await stream.resize(101, 31)
+    await stream.write(b"go\n")
+    output = b""
+    while (chunk := await stream.read()) is not None:
+        assert chunk[0] == 1
+        output += chunk[1]
+
+    assert output == b"go\r\n31 101\r\nerror\r\n"
+    assert await stream.exit_code() == 0
+    await stream.close()
+
+
+@pytest.mark.docker
+async def test_an_abandoned_command_is_killed(docker_engine: Engine) -> None:
+    container_id = await docker_engine.run("a", *FOREVER)
+    stream = await docker_engine.runtime.open_exec(container_id, ["sh", "-c", "echo on; exec sleep 4242"])
+    assert await stream.read() == (1, b"on\n")
+
+    await stream.close()
+
+    count = ["sh", "-c", "while ps | grep -q 'sleep 424[2]'; do :; done; echo gone"]
+    assert (await docker_engine.runtime.run_exec(container_id, count, timeout_seconds=10)).output == b"gone\n"
+
+
+@pytest.mark.docker
+async def test_stdout_and_stderr_are_told_apart(docker_engine: Engine) -> None:
+    container_id = await docker_engine.run("a", *FOREVER)
+    stream = await docker_engine.runtime.open_exec(container_id, ["sh", "-c", "echo out; echo err >&2"])
+    received: dict[int, bytes] = {1: b"", 2: b""}
+    while (chunk := await stream.read()) is not None:
+        received[chunk[0]] += chunk[1]
+
+    assert received == {1: b"out\n", 2: b"err\n"}
+    await stream.close()
+
+
 async def test_a_command_that_exceeds_its_time_raises_timeout(engine: Engine) -> None:
     container_id = await engine.run("a", *FOREVER)
 
