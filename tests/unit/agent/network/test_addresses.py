@@ -86,7 +86,9 @@ def _route(destination: str, link_index: int) -> Route:
         pytest.param([_route("10.0.0.0/8", 1)], "10.0.0.0/8", id="a network around it"),
         pytest.param([_route("10.244.1.128/25", 1)], "10.244.1.128/25", id="a network within it"),
         pytest.param([_route("10.244.1.7/32", 2)], None, id="a route of this cluster"),
-        pytest.param([_route("10.244.1.7/32", 3)], "10.244.1.7/32", id="a route to one of its addresses over another link"),
+        pytest.param(
+            [_route("10.244.1.7/32", 3)], "10.244.1.7/32", id="a route to one of its addresses over another link"
+        ),
     ],
 )
 def test_find_overlap(routes: list[Route], expected: str | None) -> None:
