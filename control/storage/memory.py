@@ -92,9 +92,9 @@ class MemoryStorage:
         """Yield batches of changes after a revision."""
         return watch_changes(self._subscribers, self._read_history, prefix, after_revision)
 
-    def subscribe(self, callback: Callable[[list[Change]], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[list[Change]], None], *, prefix: str = "") -> Callable[[], None]:
         """Call back with every committed batch before its writer resumes."""
-        return self._subscribers.add(callback)
+        return self._subscribers.add(callback, prefix)
 
     async def compact(self, revision: int) -> None:
         """Forget the changes up to and including a revision."""

@@ -122,10 +122,11 @@ class Storage(Protocol):
         """Yield batches of changes after a revision, in commit order. Raises CompactedError at the first step."""
         ...
 
-    def subscribe(self, callback: Callable[[list[Change]], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[list[Change]], None], *, prefix: str = "") -> Callable[[], None]:
         """Call back with every committed batch, in order, on the event loop, before its writers resume.
 
-        The watch cache lives on this: a writer that returns can read its own write from the cache. Returns unsubscribe.
+        The watch cache lives on this: a writer that returns can read its own write from the cache. A prefix, which
+        ends in a slash, limits what is seen to its keys. Returns unsubscribe.
         """
         ...
 

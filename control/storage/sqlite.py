@@ -122,9 +122,9 @@ class SqliteStorage:
 
         return watch_changes(self._subscribers, history, prefix, after_revision)
 
-    def subscribe(self, callback: Callable[[list[Change]], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[list[Change]], None], *, prefix: str = "") -> Callable[[], None]:
         """Call back on the event loop with every committed group before its writers resume."""
-        return self._subscribers.add(callback)
+        return self._subscribers.add(callback, prefix)
 
     async def compact(self, revision: int) -> None:
         """Forget the changes up to and including a revision."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -233,6 +233,21 @@ async def test_subscriber_sees_a_change_before_its_writer_resumes(storage: Stora
     unsubscribe()
     await storage.create("/p/after", b"")
     assert len(seen) == 100
+
+
+async def test_a_subscriber_of_a_prefix_sees_its_own_keys_in_order(storage: Storage) -> None:
+    seen: dict[str, list[str]] = {"/p/": [], "/p/a/": [], "/q/": [], "": []}
+
+    def remember(prefix: str) -> Callable[[list[Change]], None]:
+        return lambda changes: seen[prefix].extend(item.key for item in changes)
+
+    unsubscribes = [storage.subscribe(remember(prefix), prefix=prefix) for prefix in seen]
+    written = ["/p/1", "/px/1", "/p/a/1", "/q/1", "/p/2"]
+    await asyncio.gather(*(storage.create(key, b"") for key in written))
+    for unsubscribe in unsubscribes[:2]:
+        unsubscribe()
+    await storage.create("/p/3", b"")
+    assert seen == {"/p/": ["/p/1", "/p/a/1", "/p/2"], "/p/a/": ["/p/a/1"], "/q/": ["/q/1"], "": [*written, "/p/3"]}
 
 
 async def test_a_failing_subscriber_harms_neither_writers_nor_others(storage: Storage) -> None:

@@ -59,7 +59,7 @@ class WatchCache:
 
     async def start(self) -> None:
         """Load the present state and follow the store from there."""
-        self._unsubscribe = self.storage.subscribe(self._receive)
+        self._unsubscribe = self.storage.subscribe(self._receive, prefix=self.prefix)
         listed = await self.storage.list_prefix(self.prefix)
         for item in listed.items:
             cached = CachedObject(item.key, item.value, item.revision)
@@ -146,11 +146,10 @@ class WatchCache:
     # -- changes -------------------------------------------------------------------------------------------------
 
     def _receive(self, changes: list[Change]) -> None:
-        own = [change for change in changes if change.key.startswith(self.prefix)]
         if self._waiting_changes is not None:
-            self._waiting_changes += own
+            self._waiting_changes += changes
             return
-        for change in own:
+        for change in changes:
             self._apply(change)
 
     def _apply(self, change: Change) -> None:
