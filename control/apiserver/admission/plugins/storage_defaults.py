@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
+from control.api.builtin_kinds import (
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    STORAGE_CLASSES,
+    VOLUME_ATTRIBUTES_CLASSES,
+)
 from control.api.quantity import parse_quantity
 from control.apiserver.admission.chain import Attributes, ObjectReader
 from control.apiserver.admission.plugins.default_class import newest_default
@@ -47,6 +52,7 @@ class StorageObjectInUseProtection(Plugin):
         for kind, finalizer in (
             (PERSISTENT_VOLUME_CLAIMS, "kubernetes.io/pvc-protection"),
             (PERSISTENT_VOLUMES, "kubernetes.io/pv-protection"),
+            (VOLUME_ATTRIBUTES_CLASSES, "kubernetes.io/vac-protection"),
         ):
             if is_write_of(attributes, kind, "CREATE"):
                 assert attributes.object is not None

@@ -70,6 +70,7 @@ STRATEGIES: dict[tuple[str, str], str] = {
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): "rbac_rules.ClusterRoleBindingStrategy",
     ("rbac.authorization.k8s.io", "Role"): "rbac_rules.RoleStrategy",
     ("rbac.authorization.k8s.io", "RoleBinding"): "rbac_rules.RoleBindingStrategy",
+    ("resource.k8s.io", "DeviceClass"): "extensions.DeviceClassStrategy",
     ("resource.k8s.io", "ResourceClaim"): "extensions.ResourceClaimStrategy",
     ("resource.k8s.io", "ResourceClaimTemplate"): "extensions.ResourceClaimTemplateStrategy",
     ("resource.k8s.io", "ResourceSlice"): "extensions.ResourceSliceStrategy",

@@ -50,6 +50,11 @@ class HorizontalPodAutoscalerStrategy(StatusStrategy):
         if spec.get("behavior") is not None:
             _default_behavior(spec["behavior"])
 
+    def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
+        """A new autoscaler has seen nothing; v1 prints a count of 0 that v2 leaves out."""
+        counted = {"currentReplicas": 0} if "currentReplicas" in (obj.get("status") or {}) else {}
+        obj["status"] = {**counted, "desiredReplicas": 0, "currentMetrics": None}
+
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge bounds, target, metrics and behaviour."""
         return list(_spec("spec", obj["spec"]))

@@ -52,6 +52,8 @@ class DaemonSetStrategy(StatusStrategy):
             default_number(update["rollingUpdate"], "maxSurge", 0)
         default_number(spec, "revisionHistoryLimit", 10)
         default_pod_template(spec)
+        # The template's generation was a field before apps/v1; its annotation is there from the first moment.
+        _set_template_generation(obj, _template_generation(obj))
 
     def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
         """The template's generation lives in an annotation since apps/v1."""

@@ -15,6 +15,7 @@ from control.apiserver.registry.strategies.field_rules import (
     percent_or_count,
     selector_form,
 )
+from control.apiserver.registry.strategies.generations import bump_generation, changed_metadata
 from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.pod_defaults import default_pod_template
 from control.apiserver.registry.strategies.pod_warnings import template_warnings
@@ -57,6 +58,12 @@ class DeploymentStrategy(StatusStrategy):
                 if strategy["rollingUpdate"].get(name) is None:
                     strategy["rollingUpdate"][name] = "25%"
         default_pod_template(spec)
+
+    def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
+        """Annotations count as a change too: they are copied to the ReplicaSets."""
+        super().prepare_for_update(context, obj, old)
+        if changed_metadata(obj, old, "annotations"):
+            bump_generation(obj, old)
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge a new Deployment."""

@@ -21,6 +21,7 @@ from control.apiserver.registry.strategies.field_rules import (
     qualified_name,
     required_one_of,
 )
+from control.apiserver.registry.strategies.generations import bump_generation, changed_metadata
 from control.apiserver.registry.strategy import Strategy, WriteContext
 
 Item = Mapping[str, Any]
@@ -103,6 +104,11 @@ class EndpointSliceStrategy(Strategy):
                 port["name"] = ""
             if port.get("protocol") is None:
                 port["protocol"] = "TCP"
+
+    def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
+        """Labels and annotations count as a change: consumers read the Service from them."""
+        if changed_metadata(obj, old, "labels", "annotations"):
+            bump_generation(obj, old)
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge addresses and ports."""

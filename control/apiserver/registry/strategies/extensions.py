@@ -1,4 +1,4 @@
-"""Strategies of CustomResourceDefinitions, APIServices and resource.k8s.io: defaults and what every client may get wrong."""
+"""Strategies of CustomResourceDefinitions, APIServices, ControllerRevisions and resource.k8s.io."""
 
 from __future__ import annotations
 
@@ -179,10 +179,10 @@ def _stored_versions(obj: Object, versions: Sequence[Item]) -> Errors:
     known = {item.get("name") for item in versions}
     for index, name in enumerate(stored):
         if name not in known:
-            detail = "missing from spec.versions; "
-            detail += f"{name} was previously a storage version, and must remain in spec.versions until a storage "
-            detail += (
-                "migration ensures no data remains persisted in this version and removes it from status.storedVersions"
+            detail = (
+                f"missing from spec.versions; {name} was previously a storage version, and must remain in "
+                "spec.versions until a storage migration ensures no data remains persisted in this version and "
+                "removes it from status.storedVersions"
             )
             yield FieldError.invalid(f"status.storedVersions[{index}]", name, detail)
 
@@ -308,8 +308,16 @@ class ResourceClaimTemplateStrategy(Strategy):
         return [] if obj["spec"] == old["spec"] else [FieldError.invalid("spec", obj["spec"], IMMUTABLE)]
 
 
+class DeviceClassStrategy(Strategy):
+    """Upstream: pkg/apis/resource."""
+
+    returns_deleted_object = True
+
+
 class ResourceSliceStrategy(Strategy):
     """Upstream: pkg/apis/resource."""
+
+    returns_deleted_object = True
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""

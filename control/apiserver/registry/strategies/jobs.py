@@ -108,10 +108,6 @@ class JobStrategy(StatusStrategy):
         if not _finds(spec["selector"], expected):
             yield FieldError.invalid("spec.selector", selector_form(spec["selector"]), "`selector` not auto-generated")
 
-    def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
-        """Keep the status."""
-        super().prepare_for_update(context, obj, old)
-
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a changed Job: what its Pods are made from is fixed once it may have started."""
         spec, old_spec = obj["spec"], old["spec"]

@@ -249,7 +249,8 @@ def _policy_port(path: str, port: Item) -> Errors:
         if isinstance(value, int):
             if end is not None:
                 if end < value:
-                    yield FieldError.invalid(f"{path}.endPort", end, "must be greater than or equal to `port`")
+                    # Upstream shows the port, not the end.
+                    yield FieldError.invalid(f"{path}.endPort", value, "must be greater than or equal to `port`")
                 yield from in_range(f"{path}.endPort", end, 1, 65535)
         elif end is not None:
             detail = "may not be specified when `port` is non-numeric"
@@ -293,7 +294,7 @@ def _ip_block(path: str, block: Item) -> Errors:
 
 
 def _is_strict_subset(inner: Any, outer: Any) -> bool:
-    return inner.version == outer.version and inner.prefixlen > outer.prefixlen and inner.subnet_of(outer)
+    return bool(inner.version == outer.version and inner.prefixlen > outer.prefixlen and inner.subnet_of(outer))
 
 
 class IpAddressStrategy(Strategy):

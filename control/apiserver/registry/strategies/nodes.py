@@ -46,7 +46,7 @@ class NodeStrategy(Strategy):
         for name in _INFO:
             if info.get(name) is None:
                 info[name] = ""
-        if spec.get("podCIDR") and not spec.get("podCIDRs"):
+        if spec.get("podCIDR") and (spec.get("podCIDRs") or [""])[0] != spec["podCIDR"]:
             spec["podCIDRs"] = [spec["podCIDR"]]
         elif spec.get("podCIDRs"):
             spec["podCIDR"] = spec["podCIDRs"][0]

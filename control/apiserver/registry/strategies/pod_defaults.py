@@ -32,12 +32,22 @@ def default_pod(pod: Object) -> None:
     if spec.get("hostNetwork"):
         _default_host_ports(spec)
     status = pod.setdefault("status", {})
+    _mirror_pod_ip(status)
     for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for container_status in status.get(name) or ():
             for state in ("state", "lastState"):
                 container_status.setdefault(state, {})
             default_requirements(container_status.get("resources"))
             default_resource_list(container_status.get("allocatedResources"))
+
+
+def _mirror_pod_ip(status: Object) -> None:
+    """podIP and the first of podIPs are the same address; podIP wins where a client wrote only that."""
+    address, addresses = status.get("podIP"), status.get("podIPs")
+    if address and (not addresses or addresses[0].get("ip") != address):
+        status["podIPs"] = [{"ip": address}]
+    elif addresses and not address:
+        status["podIP"] = addresses[0].get("ip")
 
 
 def default_pod_template(owner: Object) -> None:
@@ -121,7 +131,7 @@ def _default_probe(probe: Object) -> None:
             probe[field] = value
     _default_http_get(probe.get("httpGet"))
     if probe.get("grpc") is not None:
-        probe["grpc"].setdefault("service", "")
+        probe["grpc"]["service"] = probe["grpc"].get("service") or ""
 
 
 def _default_http_get(action: Object | None) -> None:

@@ -32,6 +32,7 @@ class LimitRangeStrategy(Strategy):
     """Rules of LimitRanges."""
 
     has_generation = False
+    allow_create_on_update = True
 
     def default(self, obj: Object) -> None:
         """Container limits default from max, default requests from default limits and min."""
@@ -210,8 +211,8 @@ def _scope_selector(spec: Item) -> Errors:
             yield FieldError.invalid(f"{path}.scopeName", scope, "unsupported scope")
         elif scope not in _VALUE_SCOPES and operator != "Exists":
             detail = (
-                "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
-                "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
+                "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "
+                "ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
                 "ResourceQuotaScopeCrossNamespacePodAffinity"
             )
             yield FieldError.invalid(f"{path}.operator", operator, detail)

@@ -18,6 +18,7 @@ class _RbacStrategy(Strategy):
     """Names of RBAC objects need only be usable in a URL."""
 
     has_generation = False
+    allow_create_on_update = True
 
     def name_errors(self, name: str) -> list[str]:
         """One path segment."""

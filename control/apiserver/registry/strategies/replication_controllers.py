@@ -19,6 +19,7 @@ from control.apiserver.registry.strategy import WriteContext
 class ReplicationControllerStrategy(StatusStrategy):
     """Rules of ReplicationControllers, whose selector is a plain label map."""
 
+    default_propagation = "orphan"
     empty_status: ClassVar[dict[str, Any]] = {"replicas": 0}
 
     def default(self, obj: Object) -> None:

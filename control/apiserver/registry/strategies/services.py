@@ -6,13 +6,13 @@ this strategy prepares and judges the object.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from control.api.errors import FieldError
 from control.api.names import dns1123_label_errors
 from control.api.objects import Object
-from control.apiserver.registry.strategies.service_validation import service, service_changes
+from control.apiserver.registry.strategies.service_validation import is_headless, service, service_changes
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategy import WriteContext
 
@@ -24,6 +24,7 @@ class ServiceStrategy(StatusStrategy):
     """Rules of Services."""
 
     has_generation = False
+    allow_create_on_update = True
     returns_deleted_object = True
     empty_status: ClassVar[dict[str, Any]] = {"loadBalancer": {}}
 
@@ -69,6 +70,14 @@ class ServiceStrategy(StatusStrategy):
         """Judge a changed Service."""
         return [*service_changes(obj, old), *service(obj)]
 
+    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
+        """Deprecated fields and fields that a headless Service ignores."""
+        return list(_warnings(obj["spec"]))
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """The same."""
+        return list(_warnings(obj["spec"]))
+
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         spec = obj.get("spec") or {}
@@ -77,6 +86,19 @@ class ServiceStrategy(StatusStrategy):
     def selectable_field_names(self) -> frozenset[str]:
         """Names of those fields."""
         return frozenset({"spec.clusterIP", "spec.type"})
+
+
+def _warnings(spec: Mapping[str, Any]) -> Iterator[str]:
+    if is_headless(spec):
+        for name in ("loadBalancerIP", "externalIPs"):
+            if spec.get(name):
+                yield f"spec.{name} is ignored for headless services"
+        if spec.get("sessionAffinity") == "ClientIP":
+            yield "spec.SessionAffinity is ignored for headless services"
+    if spec.get("externalIPs"):
+        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+    if spec.get("trafficDistribution") == "PreferClose":
+        yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
 
 
 def _default_affinity(spec: Object) -> None:

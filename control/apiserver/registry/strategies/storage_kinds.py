@@ -37,7 +37,7 @@ class StorageClassStrategy(Strategy):
     """Rules of StorageClasses."""
 
     has_generation = False
-    allow_create_on_update = True
+    returns_deleted_object = True
 
     def default(self, obj: Object) -> None:
         """Volumes are made at once and deleted with their claim unless told."""
@@ -110,6 +110,7 @@ class CsiDriverStrategy(Strategy):
     """Rules of CSIDrivers."""
 
     has_generation = False
+    returns_deleted_object = True
     allow_unconditional_update = False
     _defaults: ClassVar[tuple[tuple[str, Any], ...]] = (
         ("attachRequired", True),
@@ -156,6 +157,7 @@ class CsiNodeStrategy(Strategy):
     """Rules of CSINodes."""
 
     has_generation = False
+    returns_deleted_object = True
     allow_unconditional_update = False
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
@@ -219,6 +221,7 @@ class VolumeAttachmentStrategy(StatusStrategy):
     """Rules of VolumeAttachments."""
 
     has_generation = False
+    returns_deleted_object = True
     allow_unconditional_update = False
     empty_status: ClassVar[dict[str, Any]] = {"attached": False}
 
@@ -250,6 +253,7 @@ class VolumeAttributesClassStrategy(Strategy):
     """Rules of VolumeAttributesClasses."""
 
     has_generation = False
+    returns_deleted_object = True
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge driver and parameters."""
