@@ -109,10 +109,10 @@ class MemoryStorage:
             self._expiry.cancel()
 
     async def expire(self) -> None:
-        """Delete the keys whose time has come."""
+        """Delete the keys whose time has come, earliest first."""
         now = self._clock.now()
-        due = [key for key, entry in self._entries.items() if entry.expires_at and entry.expires_at <= now]
-        for key in sorted(due):
+        expiring = [(entry.expires_at, key) for key, entry in self._entries.items() if entry.expires_at]
+        for _, key in sorted(item for item in expiring if item[0] <= now):
             await self.delete(key)
 
     def _refuse_if_closed(self) -> None:
