@@ -1,8 +1,8 @@
 """The Docker Engine behind the runtime seam. The only file that imports the Docker SDK, and only when first used.
 
 Short calls run on a bounded pool of threads, one APIClient per thread because the SDK's client is not thread-safe.
-Pulls have a pool of their own, so that a slow registry starves nothing. What is long-lived (events, waits, exec,
-attach) runs on the event loop through `engine_socket.py`. Every failure leaves here as an error of the seam.
+What may be long-lived (events, waits, pulls, exec, attach) runs on the event loop through `engine_socket.py`: it holds
+no thread, and can be given up. Every failure leaves here as an error of the seam.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ T = TypeVar("T")
 DEFAULT_URL = "unix:///var/run/docker.sock"
 CALL_SECONDS_MAX = 120
 CALLS_IN_FLIGHT_MAX = 8  # more containers at once only queue inside the engine
-PULLS_IN_FLIGHT_MAX = 4
 KILL_SECONDS_MAX = 10.0
 EXIT_CODE_KILLED = 137
 EXEC_POLL_SECONDS_FIRST, EXEC_POLL_SECONDS_MAX = 0.005, 0.25
@@ -69,7 +68,6 @@ class DockerRuntime:
         self._base_url = base_url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
         self._socket = EngineSocket(self._base_url)
         self._calls = ThreadPoolExecutor(CALLS_IN_FLIGHT_MAX, thread_name_prefix="docker")
-        self._pulls = ThreadPoolExecutor(PULLS_IN_FLIGHT_MAX, thread_name_prefix="docker-pull")
         self._clients = threading.local()
         self._api_version = ""
         self._exited: dict[str, ContainerRecord] = {}
@@ -83,7 +81,6 @@ class DockerRuntime:
     async def close(self) -> None:
         """Release sockets and threads."""
         self._calls.shutdown(wait=False, cancel_futures=True)
-        self._pulls.shutdown(wait=False, cancel_futures=True)
 
     # --- containers ---------------------------------------------------------------------------------------------------
 
@@ -196,7 +193,7 @@ class DockerRuntime:
         choices: Sequence[RegistryCredentials | None] = credentials or (None,)
         for choice in choices:
             try:
-                await self._call(functools.partial(_pull, reference, choice), reference, pool=self._pulls)
+                await self._pull(reference, choice)
                 break
             except EngineUnavailableError:
                 raise
@@ -210,9 +207,21 @@ class DockerRuntime:
             raise RuntimeFailure(f"cannot find image {reference} after it was pulled", reason="ErrImagePull")
         return image
 
+    async def _pull(self, reference: str, credentials: RegistryCredentials | None) -> None:
+        query, headers = await self._call(functools.partial(_pull_request, reference, credentials), reference)
+        response = await self._socket.open("POST", "/images/create", query=query, headers=headers, header_timeout=None)
+        try:
+            async for line in read_json_lines(response):
+                if "error" in line:
+                    raise RuntimeFailure(str(line["error"]))
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise EngineUnavailableError(f"lost the pull of {reference}: {error}") from error
+        finally:
+            response.writer.close()
+
     async def load_image(self, archive: bytes) -> None:
         """Import a `docker save` archive."""
-        await self._call(lambda client: list(client.load_image(archive)), subject="image archive", pool=self._pulls)
+        await self._call(lambda client: list(client.load_image(archive)), subject="image archive")
 
     async def remove_image(self, reference: str) -> None:
         """Remove a tag or image; succeeds if it is gone."""
@@ -334,17 +343,10 @@ class DockerRuntime:
 
     # --- the SDK ------------------------------------------------------------------------------------------------------
 
-    async def _call(
-        self,
-        function: Callable[[Any], T],
-        subject: str,
-        *,
-        image: bool = False,
-        pool: ThreadPoolExecutor | None = None,
-    ) -> T:
+    async def _call(self, function: Callable[[Any], T], subject: str, *, image: bool = False) -> T:
         """Run a call of the SDK on a thread and translate its failure; `image` says what a 404 is about."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool or self._calls, self._call_here, function, subject, image)
+        return await loop.run_in_executor(self._calls, self._call_here, function, subject, image)
 
     def _call_here(self, function: Callable[[Any], T], subject: str, image: bool) -> T:
         import docker.errors
@@ -368,18 +370,27 @@ class DockerRuntime:
         return client
 
 
-def _pull(reference: str, credentials: RegistryCredentials | None, client: Any) -> None:
-    auth = None
-    if credentials is not None:
-        auth = {
-            "username": credentials.username,
-            "password": credentials.password,
-            "identitytoken": credentials.identity_token,
-            "serveraddress": credentials.server,
-        }
-    for line in client.pull(reference, stream=True, decode=True, auth_config=auth):
-        if "error" in line:
-            raise RuntimeFailure(str(line["error"]), reason="ErrImagePull")
+def _pull_request(
+    reference: str, credentials: RegistryCredentials | None, client: Any
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Query and headers of a pull; without credentials, what `docker login` has left on this machine is used."""
+    from docker import auth
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(reference)
+    if credentials is None:
+        header = auth.get_config_header(client, auth.resolve_repository_name(repository)[0])
+    else:
+        header = auth.encode_header(
+            {
+                "username": credentials.username,
+                "password": credentials.password,
+                "identitytoken": credentials.identity_token,
+                "serveraddress": credentials.server,
+            }
+        )
+    headers = {"X-Registry-Auth": header.decode() if isinstance(header, bytes) else header} if header else {}
+    return {"fromImage": repository, "tag": tag or "latest"}, headers
 
 
 def _carries(record: ContainerRecord, labels: Mapping[str, str]) -> bool:

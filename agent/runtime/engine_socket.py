@@ -1,4 +1,4 @@
-"""Long-lived HTTP exchanges with the Docker Engine on asyncio: events, waits, and hijacked exec and attach sockets.
+"""Long-lived HTTP exchanges with the Docker Engine on asyncio: events, waits, pulls, hijacked exec and attach sockets.
 
 The SDK cannot serve these: it blocks a thread per stream, and reads ahead, so that the first bytes of a hijacked
 socket may be lost in its buffer. Short calls go through the SDK (docker_runtime.py).
@@ -46,19 +46,20 @@ class EngineSocket:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         hijack: bool = False,
         header_timeout: float | None = HEADER_SECONDS_MAX,
     ) -> EngineResponse:
         """Send a request and read the answer's header. A refusal (>= 400) is raised as the seam's error."""
         reader, writer = await self._connect()
         try:
-            writer.write(_encode_request(method, path, query, body, hijack))
+            writer.write(_encode_request(method, path, query, body, headers or {}, hijack))
             await writer.drain()
             async with asyncio.timeout(header_timeout):
-                status, headers = await _read_header(reader)
+                status, received = await _read_header(reader)
                 if status >= 400:
-                    raise _refusal(status, await _read_body(reader, headers))
-            return EngineResponse(status=status, headers=headers, reader=reader, writer=writer)
+                    raise _refusal(status, await _read_body(reader, received))
+            return EngineResponse(status=status, headers=received, reader=reader, writer=writer)
         except BaseException as error:
             writer.close()
             if isinstance(error, OSError | asyncio.IncompleteReadError):
@@ -97,14 +98,22 @@ async def read_json_lines(response: EngineResponse) -> AsyncIterator[Any]:
         for line in lines:
             if line.strip():
                 yield json.loads(line)
+    if pending.strip():
+        yield json.loads(pending)
 
 
 def _encode_request(
-    method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None, hijack: bool
+    method: str,
+    path: str,
+    query: Mapping[str, str] | None,
+    body: Mapping[str, Any] | None,
+    headers: Mapping[str, str],
+    hijack: bool,
 ) -> bytes:
     target = f"{path}?{urlencode(query)}" if query else path
     content = json.dumps(body).encode() if body is not None else b""
     lines = [f"{method} {target} HTTP/1.1", "Host: docker", f"Content-Length: {len(content)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     if body is not None:
         lines.append("Content-Type: application/json")
     lines += ["Connection: Upgrade", "Upgrade: tcp"] if hijack else ["Connection: close"]

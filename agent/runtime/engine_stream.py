@@ -12,7 +12,7 @@ import struct
 from collections.abc import Awaitable, Callable
 
 from agent.runtime.engine_socket import EngineResponse
-from agent.runtime.protocol import EngineUnavailableError
+from agent.runtime.protocol import RuntimeFailure
 
 READ_BYTES_MAX = 64 * 1024
 STDOUT, STDERR = 1, 2
@@ -44,7 +44,7 @@ class HijackedStream:
         self._ended = self._closed = False
 
     async def _watch(self, stopped: Awaitable[None]) -> None:
-        with contextlib.suppress(EngineUnavailableError):
+        with contextlib.suppress(RuntimeFailure):
             await stopped
 
     async def read(self) -> tuple[int, bytes] | None:
