@@ -3,7 +3,7 @@
 The package ships upstream's OpenAPI definitions of every minor version; one folder is used by name, so that a newer
 package does not change the API silently. The file is read once (about 7 ms), descriptions are dropped, and `Schema`
 nodes are made when they are first walked. The packaged form is processed for a JSON-schema validator; everything it
-lacks or distorts is corrected in this file: see `_CORRECTIONS`, `_FIELD_DEFAULTS` and `_type_of`.
+lacks or distorts is corrected in this file: see `_CORRECTIONS`, `FIELD_DEFAULTS` and `_type_of`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,38 @@ _CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
     _EXTENSIONS + "JSONSchemaPropsOrStringArray": {"type": "", "format": "schema-or-string-array"},
 }
 
-#: Field defaults of upstream's OpenAPI that the package leaves out and that identify list items in server-side apply.
-_FIELD_DEFAULTS: Mapping[tuple[str, str], Any] = {
-    ("io.k8s.api.core.v1.ContainerPort", "protocol"): "TCP",
-    ("io.k8s.api.core.v1.ServicePort", "protocol"): "TCP",
+_CORE = "io.k8s.api.core.v1."
+_RBD_DEFAULTS = {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"}
+_SCALE_IO_DEFAULTS = {"storageMode": "ThinProvisioned", "fsType": "xfs"}
+_REFERENCES_BY_NAME = (
+    "ConfigMapEnvSource",
+    "ConfigMapKeySelector",
+    "ConfigMapProjection",
+    "ConfigMapVolumeSource",
+    "LocalObjectReference",
+    "SecretEnvSource",
+    "SecretKeySelector",
+    "SecretProjection",
+)
+
+#: Field defaults of upstream's OpenAPI, which the package leaves out. In keys of lists they identify items.
+FIELD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    **{_CORE + name: {"name": ""} for name in _REFERENCES_BY_NAME},
+    _CORE + "AzureDiskVolumeSource": {
+        "cachingMode": "ReadWrite",
+        "fsType": "ext4",
+        "kind": "Shared",
+        "readOnly": False,
+    },
+    _CORE + "ContainerPort": {"protocol": "TCP"},
+    _CORE + "GRPCAction": {"service": ""},
+    _CORE + "ISCSIPersistentVolumeSource": {"iscsiInterface": "default"},
+    _CORE + "ISCSIVolumeSource": {"iscsiInterface": "default"},
+    _CORE + "RBDPersistentVolumeSource": _RBD_DEFAULTS,
+    _CORE + "RBDVolumeSource": _RBD_DEFAULTS,
+    _CORE + "ScaleIOPersistentVolumeSource": _SCALE_IO_DEFAULTS,
+    _CORE + "ScaleIOVolumeSource": _SCALE_IO_DEFAULTS,
+    _CORE + "ServicePort": {"protocol": "TCP"},
 }
 
 
@@ -149,11 +177,12 @@ def _set_children(schema: Schema, raw: Mapping[str, Any], target: Schema | None,
 
 def _make_properties(definition: str, properties: Mapping[str, Mapping[str, Any]]) -> dict[str, Schema]:
     facts = field_facts(definition)
+    defaults = FIELD_DEFAULTS.get(definition, {})
     result = {}
     for name, raw in properties.items():
         schema = _make_schema(raw, facts=facts.get(name))
-        if (definition, name) in _FIELD_DEFAULTS:
-            schema.default = _FIELD_DEFAULTS[definition, name]
+        if name in defaults:
+            schema.default = defaults[name]
             schema.has_default = True
         result[name] = schema
     return result

@@ -15,12 +15,12 @@ from typing import Any
 import orjson
 
 from control.api.kinds import Kind
-from control.schema.builtin import DEFINITIONS_FOLDER, load_definitions
+from control.schema.builtin import DEFINITIONS_FOLDER, FIELD_DEFAULTS, load_definitions
 from control.schema.go_fields import field_facts
 from control.schema.openapi_paths import Operation, fixed_paths, group_paths, group_version_paths
 from control.schema.structural import Presence
 
-_FORM = "2"  #: changes when the documents are built differently from the same kinds
+_FORM = "3"  #: changes when the documents are built differently from the same kinds
 _INFO = {"title": "Kubernetes", "version": "v1.36.2"}
 _SECURITY: list[dict[str, list[str]]] = [{"BearerToken": []}]
 _BEARER = {"BearerToken": {"type": "apiKey", "description": "Bearer Token authentication", "name": "authorization"}}
@@ -151,6 +151,8 @@ def _v3_schema(name: str, raw: Mapping[str, Any]) -> dict[str, Any]:
             _set_zero_default(described)
         elif "items" in described:
             _set_zero_default(described["items"])
+    for field, default in FIELD_DEFAULTS.get(name, {}).items():
+        schema["properties"][field]["default"] = default
     return schema
 
 

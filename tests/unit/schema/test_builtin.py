@@ -6,7 +6,13 @@ import pytest
 
 from control.api.builtin_kinds import BUILTIN_KINDS, DEPLOYMENTS, PODS, SERVICES
 from control.schema import builtin
-from control.schema.builtin import DefinitionsMissingError, definition_schema, definitions_path, schema_of
+from control.schema.builtin import (
+    FIELD_DEFAULTS,
+    DefinitionsMissingError,
+    definition_schema,
+    definitions_path,
+    schema_of,
+)
 from control.schema.structural import Presence
 
 
@@ -64,6 +70,11 @@ def test_every_schema_can_be_walked_to_its_leaves() -> None:
 def test_an_unknown_definition_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         definition_schema("io.k8s.api.core.v1.Nothing")
+
+
+def test_defaults_are_of_fields_that_exist() -> None:
+    for definition, defaults in FIELD_DEFAULTS.items():
+        assert defaults.keys() <= definition_schema(definition).properties.keys(), definition
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
