@@ -120,6 +120,7 @@ class ApiServer:
             self._serve_builtin(kind)
         self.metrics = ServerMetrics()
         self.health = HealthChecks()
+        self._lag_meter: asyncio.Task[None] | None = None
         self._non_resource = NonResourcePaths(
             self.registry,
             server_address=config.server_address,
@@ -183,14 +184,18 @@ class ApiServer:
         await asyncio.gather(*(cache.start() for cache in self._caches.values()))
         self._services.rebuild(self.registry.list(SERVICES))
         await ensure_bootstrap_objects(self)
+        self._lag_meter = asyncio.create_task(self.metrics.measure_loop_lag())
 
     async def stop(self) -> None:
         """End all watches. The store is its owner's to close."""
+        if self._lag_meter is not None:
+            self._lag_meter.cancel()
         for cache in self._caches.values():
             cache.stop()
 
     async def endpoint(self, request: ApiRequest) -> ApiResponse:
         """Answer one request. Never raises for a bad one."""
+        began = self.clock.monotonic()
         info = parse_request_info(request.method, request.path, request.query)
         context = RequestContext(
             request=request, info=info, media=PLAIN_JSON, now=self.clock.now(), profile=self.config.profile
@@ -207,6 +212,8 @@ class ApiServer:
         except Exception:
             _log.exception("Request failed: method=%s path=%s", request.method, request.path)
             response = error_response(context, _internal_error())
+        if not info.is_long_running:
+            self.metrics.count_request(info, response.status, self.clock.monotonic() - began)
         if response.body is not None:
             await compress(request.headers.get("accept-encoding", ""), response)
         return _finish_with(response, context)

@@ -9,8 +9,8 @@ _NUMBER = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SPACE = b" \t\r\n"
 _LITERALS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 _KIND_NAMES = {str: "string", bool: "bool", int: "number", float: "number", list: "array"}
-DEPTH_MAX = 10_000
 
+TOO_DEEP = "exceeded max depth"
 END_OF_INPUT = "unexpected end of JSON input"
 
 
@@ -26,13 +26,15 @@ def json_kind(value: object) -> str:
 def describe_syntax_error(text: bytes) -> str:
     """Return what Go says of a text that is not JSON."""
     try:
-        position = _skip_value(text, _skip_space(text, 0), 0)
+        position = _skip_value(text, _skip_space(text, 0))
         position = _skip_space(text, position)
     except GoJsonError as error:
         return str(error)
+    except RecursionError:
+        return TOO_DEEP
     if position < len(text):
         return f"invalid character {_quote(text, position)} after top-level value"
-    return "invalid JSON"
+    return TOO_DEEP  # the parser refuses nothing else that is well-formed
 
 
 def _skip_space(text: bytes, position: int) -> int:
@@ -51,14 +53,12 @@ def _fail(text: bytes, position: int, where: str) -> GoJsonError:
     return GoJsonError(f"invalid character {_quote(text, position)} {where}")
 
 
-def _skip_value(text: bytes, position: int, depth: int) -> int:
-    if depth > DEPTH_MAX:
-        raise GoJsonError("exceeded max depth")
+def _skip_value(text: bytes, position: int) -> int:
     first = _byte(text, position)
     if first == ord("{"):
-        return _skip_object(text, position + 1, depth)
+        return _skip_object(text, position + 1)
     if first == ord("["):
-        return _skip_array(text, position + 1, depth)
+        return _skip_array(text, position + 1)
     if first == ord('"'):
         return _skip_string(text, position + 1)
     if first in _LITERALS:
@@ -68,7 +68,7 @@ def _skip_value(text: bytes, position: int, depth: int) -> int:
     raise _fail(text, position, "looking for beginning of value")
 
 
-def _skip_object(text: bytes, position: int, depth: int) -> int:
+def _skip_object(text: bytes, position: int) -> int:
     position = _skip_space(text, position)
     if _byte(text, position) == ord("}"):
         return position + 1
@@ -78,7 +78,7 @@ def _skip_object(text: bytes, position: int, depth: int) -> int:
         position = _skip_space(text, _skip_string(text, position + 1))
         if _byte(text, position) != ord(":"):
             raise _fail(text, position, "after object key")
-        position = _skip_value(text, _skip_space(text, position + 1), depth + 1)
+        position = _skip_value(text, _skip_space(text, position + 1))
         position = _skip_space(text, position)
         end = _byte(text, position)
         if end == ord("}"):
@@ -88,12 +88,12 @@ def _skip_object(text: bytes, position: int, depth: int) -> int:
         position = _skip_space(text, position + 1)
 
 
-def _skip_array(text: bytes, position: int, depth: int) -> int:
+def _skip_array(text: bytes, position: int) -> int:
     position = _skip_space(text, position)
     if _byte(text, position) == ord("]"):
         return position + 1
     while True:
-        position = _skip_space(text, _skip_value(text, position, depth + 1))
+        position = _skip_space(text, _skip_value(text, position))
         end = _byte(text, position)
         if end == ord("]"):
             return position + 1

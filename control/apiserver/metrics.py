@@ -6,7 +6,7 @@ Counting is a dict update; `prometheus_client` formats the numbers and is import
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,7 +23,7 @@ class ServerMetrics:
 
     def __init__(self) -> None:
         self.requests: Counter[RequestKey] = Counter()
-        self.request_seconds: Counter[tuple[str, str]] = Counter()
+        self.request_seconds: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
         self.loop_lag_seconds = 0.0
         self.loop_lag_seconds_max = 0.0
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
@@ -32,7 +32,9 @@ class ServerMetrics:
         """Count one answered request."""
         verb = info.verb.upper()
         self.requests[verb, info.group, info.version, info.resource, info.subresource, str(status)] += 1
-        self.request_seconds[verb, info.resource] += seconds  # type: ignore[assignment]
+        summary = self.request_seconds[verb, info.resource]
+        summary[0] += 1
+        summary[1] += seconds
 
     def add_gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Show a number that somebody else keeps."""
@@ -52,12 +54,12 @@ class ServerMetrics:
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
-        registry.register(self)  # type: ignore[arg-type]
+        registry.register(self)
         return generate_latest(registry)
 
     def collect(self) -> Iterator[Any]:
         """Yield metric families (the collector protocol of prometheus_client)."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 
         requests = CounterMetricFamily(
             "apiserver_request_total",
@@ -67,13 +69,13 @@ class ServerMetrics:
         for key, count in self.requests.items():
             requests.add_metric(key, count)
         yield requests
-        seconds = CounterMetricFamily(
-            "apiserver_request_duration_seconds_sum",
-            "Time spent on requests that are no streams.",
+        seconds = SummaryMetricFamily(
+            "apiserver_request_duration_seconds",
+            "Response latency in seconds of requests that are no streams.",
             labels=["verb", "resource"],
         )
-        for pair, total in self.request_seconds.items():
-            seconds.add_metric(pair, total)
+        for pair, (count, total) in self.request_seconds.items():
+            seconds.add_metric(pair, count_value=count, sum_value=total)
         yield seconds
         yield GaugeMetricFamily("podling_event_loop_lag_seconds", "Last lag.", value=self.loop_lag_seconds)
         yield GaugeMetricFamily(

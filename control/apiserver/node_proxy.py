@@ -123,7 +123,7 @@ class _Exchange:
 
     async def read_head(self) -> _Head:
         """Read until the answer's head is complete."""
-        while not self._is_head_complete:
+        while not self._has_head():
             data = await self._reader.read(_CHUNK_BYTES)
             if not data:
                 raise asyncio.IncompleteReadError(b"", None)
@@ -132,14 +132,16 @@ class _Exchange:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade:
                 self.is_upgraded = True
-            if self._is_head_complete and self._head.status == 101:
-                self.is_upgraded = True
+                break
         if self.is_upgraded:
             head, _, self._after_head = self._raw_head.partition(b"\r\n\r\n")
             self._raw_head = head + b"\r\n\r\n"
         else:
             self._raw_head = b""
         return self._head
+
+    def _has_head(self) -> bool:
+        return self._is_head_complete
 
     async def read_body(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes; ends with the answer or the connection."""

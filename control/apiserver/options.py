@@ -1,4 +1,4 @@
-"""The options of a request (CreateOptions, ListOptions, DeleteOptions, ...): read from the query, judged as upstream does."""
+"""The options of a request (CreateOptions, ListOptions, DeleteOptions, ...), read and judged as upstream does."""
 
 from __future__ import annotations
 
@@ -209,22 +209,21 @@ def _match_errors(
 
 def _watch_match_errors(match: str, send_initial: str) -> list[FieldError]:
     field = "resourceVersionMatch"
-    if send_initial:
-        if match != "NotOlderThan":
-            detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            return [FieldError.forbidden(field, detail)]
-        return []
+    errors = []
+    if send_initial and match != "NotOlderThan":
+        detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        errors.append(FieldError.forbidden(field, detail))
     if match:
-        return [
-            FieldError.forbidden(
-                field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            )
-        ]
-    return []
+        if not send_initial:
+            detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            errors.append(FieldError.forbidden(field, detail))
+        if match != "NotOlderThan":
+            errors.append(FieldError.not_supported(field, match, ["NotOlderThan"]))
+    return errors
 
 
 def parse_resource_version(text: str) -> int | None:
-    """Parse a resourceVersion; None if empty. Raises the FieldError text upstream's versioner gives, as a ValueError."""
+    """Parse a resourceVersion; None if empty. Raises ValueError with the text of upstream's versioner."""
     if not text:
         return None
     if not text.isascii() or not text.isdigit():

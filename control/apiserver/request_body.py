@@ -70,10 +70,8 @@ class ParsedBody:
 def parse_body(context: RequestContext, expected: BodyKind) -> ParsedBody:
     """Parse a body and check that it says it is what it must be. apiVersion and kind may be left out."""
     body = context.request.body
-    if isinstance(body, dict):  # in process; the decoder copies what it keeps
-        parsed = ParsedBody(dict(body))
-    else:
-        parsed = _parse_bytes(context, body, expected)
+    # In process the body is an object; the decoder copies what it keeps.
+    parsed = ParsedBody(dict(body)) if isinstance(body, dict) else _parse_bytes(context, body, expected)
     _check_kind(parsed.object, expected)
     return parsed
 

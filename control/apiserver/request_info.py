@@ -74,10 +74,7 @@ def _parse_resource(
     subresource = rest[2] if len(rest) > 2 else ""
     has_name = bool(name)
     if not has_name and verb in ("get", "delete"):
-        if verb == "delete":
-            verb = "deletecollection"
-        else:
-            verb = "watch" if _wants_watch(query) else "list"
+        verb = _collection_verb(verb, query)
     if not has_name and verb in ("list", "watch", "deletecollection"):
         name = _name_of_field_selector(query)
     return RequestInfo(
@@ -94,6 +91,12 @@ def _parse_resource(
         has_name_in_path=has_name,
         rest="/".join(rest[3:]),
     )
+
+
+def _collection_verb(verb: str, query: Sequence[tuple[str, str]]) -> str:
+    if verb == "delete":
+        return "deletecollection"
+    return "watch" if _wants_watch(query) else "list"
 
 
 def is_true(text: str) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
@@ -52,12 +52,12 @@ class ServingProtocol(HttpToolsProtocol, Connection):
     def on_message_begin(self) -> None:
         """Put the connection into the request's scope."""
         super().on_message_begin()
-        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]
+        cast(dict[str, Any], self.scope)[CONNECTION] = self
 
     def on_headers_complete(self) -> None:
         """Let the application find the cycle of its request."""
         super().on_headers_complete()
-        self.scope[CYCLE] = self.cycle  # type: ignore[typeddict-unknown-key]
+        cast(dict[str, Any], self.scope)[CYCLE] = self.cycle
 
     async def send_whole(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
         """Write a complete answer at once: one TLS record and one system call instead of two."""
@@ -135,7 +135,7 @@ class HttpsServer:
             await asyncio.gather(*late, return_exceptions=True)
         for connection in list(self._state.connections):
             if connection.transport is not None:
-                connection.transport.abort()  # type: ignore[union-attr]
+                connection.transport.abort()
 
 
 async def serve(

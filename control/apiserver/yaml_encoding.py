@@ -16,11 +16,15 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _implicit_tag(dumper: Any, text: str) -> str:
+    return str(dumper.resolve(yaml.ScalarNode, text, (True, False)))
+
+
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     style = None
     if "\n" in text:
         style = "|"
-    elif dumper.resolve(yaml.ScalarNode, text, (True, False)) != "tag:yaml.org,2002:str":
+    elif _implicit_tag(dumper, text) != "tag:yaml.org,2002:str":
         style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

@@ -22,16 +22,13 @@ async def run(arguments: argparse.Namespace) -> None:
         from control.storage.sqlite import SqliteStorage
 
         storage = await SqliteStorage.open(Path(arguments.sqlite))
-    tokens = {}
-    if arguments.token_auth_file:
-        tokens = parse_token_file(Path(arguments.token_auth_file).read_text())
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running_api_server(
         storage=storage,
         port=arguments.port,
-        static_tokens=tokens,
+        static_tokens=arguments.tokens,
         allows_anonymous=arguments.anonymous,
         profile=arguments.profile,
     ) as server:
@@ -48,6 +45,8 @@ def main() -> None:
     parser.add_argument("--profile", default="upstream")
     parser.add_argument("--sqlite", help="keep the state in this file")
     arguments = parser.parse_args()
+    file = arguments.token_auth_file
+    arguments.tokens = parse_token_file(Path(file).read_text()) if file else {}
     try:
         import uvloop
     except ImportError:

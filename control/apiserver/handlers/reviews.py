@@ -105,7 +105,8 @@ def _self_subject_rules_review(context: RequestContext, parts: ServerParts, obj:
     namespace = (obj.get("spec") or {}).get("namespace", "")
     if not namespace:
         raise invalid(_GROUP, "", "", [FieldError.required("spec.namespace", "namespace is required")])
-    resource_rules, other_rules = [], []
+    resource_rules: list[Object] = []
+    other_rules: list[Object] = []
     for rule in RbacAuthorizer(parts.registry).rules_for(context.user, namespace):
         fields = (
             ("verbs", "nonResourceURLs")

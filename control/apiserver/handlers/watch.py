@@ -39,12 +39,8 @@ async def watch(context: RequestContext, store: ResourceStore) -> ApiResponse:
     presenter = _Presenter(context, store.served, selection)
     if context.request.in_process:
         return ApiResponse(headers=headers_of(context), events=presenter.events(watcher))
-    headers = [*headers_of(context), ("Content-Type", _content_type(context))]
+    headers = [*headers_of(context), ("Content-Type", "application/json")]
     return ApiResponse(headers=headers, stream=presenter.lines(watcher))
-
-
-def _content_type(context: RequestContext) -> str:
-    return "application/json"
 
 
 def _open(store: ResourceStore, options: ListOptions, selection: Selection) -> Watcher:

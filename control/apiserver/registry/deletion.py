@@ -74,7 +74,7 @@ def plan_deletion(
 def _begin_graceful(
     strategy: Strategy, context: WriteContext, obj: Object, options: DeleteOptions
 ) -> tuple[int | None, bool]:
-    """Mark an object that is deleted gracefully; returns (period or None, whether a running deletion stays as it is)."""
+    """Mark an object that is deleted gracefully; returns (period or None, whether a running deletion stays)."""
     metadata = obj["metadata"]
     requested = options.grace_period_seconds
     if metadata.get("deletionTimestamp"):
@@ -173,4 +173,4 @@ def is_deleted_by_update(kind: Kind, obj: ReadOnlyObject) -> bool:
         return False
     if kind.storage_prefix == NAMESPACES.storage_prefix:
         return not (obj.get("spec") or {}).get("finalizers")
-    return metadata.get("deletionGracePeriodSeconds") == 0
+    return bool(metadata.get("deletionGracePeriodSeconds") == 0)

@@ -43,7 +43,7 @@ def _record(served: ServedKind, write: WriteRequest, live: ReadOnlyObject | None
 
 
 def restore_times_of_no_change(obj: Object, old: ReadOnlyObject) -> None:
-    """If nothing but the times in managedFields differs, take the old ones, so that the write is seen to change nothing.
+    """If nothing but the times in managedFields differs, take the old ones: the write then changes nothing.
 
     Upstream's rule (fieldmanager.IgnoreManagedFieldsTimestampsTransformer): without it every re-sent object would be a
     new revision.

@@ -38,10 +38,10 @@ _IMMUTABLE_FIELDS = (
 
 def metadata_of(obj: Object) -> Object:
     """Return the metadata of an object, made if absent."""
-    metadata = obj.get("metadata")
+    metadata: Object | None = obj.get("metadata")
     if metadata is None:
         metadata = obj["metadata"] = {}
-    return metadata  # type: ignore[no-any-return]
+    return metadata
 
 
 def set_request_namespace(kind: Kind, obj: Object, namespace: str) -> None:
