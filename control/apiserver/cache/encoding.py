@@ -9,7 +9,7 @@ a list item (which upstream writes without kind and apiVersion) is the text from
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -75,20 +75,40 @@ class CachedObject:
         return f"CachedObject({self.key!r}, revision={self.revision})"
 
 
+class SelectedObjects(list[CachedObject]):
+    """Objects of a scope in key order. Shared until one of its kind changes: read-only. Remembers its encoding."""
+
+    __slots__ = ("_encoded",)
+
+    def __init__(self, objects: Iterable[CachedObject] = ()) -> None:
+        super().__init__(objects)
+        self._encoded: dict[bool, bytes] = {}
+
+    def encoded_items(self, *, with_type: bool) -> bytes:
+        """The items joined for a list, made once."""
+        encoded = self._encoded.get(with_type)
+        if encoded is None:
+            encoded = self._encoded[with_type] = _join_items(self, with_type=with_type)
+        return encoded
+
+
 def join_list(head: bytes, objects: Sequence[CachedObject], tail: bytes, *, with_type: bool) -> bytes:
-    """Encode a list: what comes before its items, the items, what comes after. One copy of every byte.
+    """Encode a list: what comes before its items, the items, what comes after.
 
     Items of typed lists are written without their kind and apiVersion, those of custom resources with them.
     """
-    if not objects:
-        return head + tail
-    pieces: list[bytes | memoryview]
+    if isinstance(objects, SelectedObjects):
+        return b"".join((head, objects.encoded_items(with_type=with_type), tail))
+    return b"".join((head, _join_items(objects, with_type=with_type), tail))
+
+
+def _join_items(objects: Sequence[CachedObject], *, with_type: bool) -> bytes:
     if with_type:
-        separator, opening = b",", b""
-        pieces = [item.encoded for item in objects]
-    else:
-        separator, opening = b",{", b"{"
-        pieces = [memoryview(item.encoded)[item.encoded.index(_METADATA) :] for item in objects]
-    pieces[0] = b"".join((head, opening, pieces[0]))
-    pieces[-1] = b"".join((pieces[-1], tail))
-    return separator.join(pieces)
+        return b",".join([item.encoded for item in objects])
+    if not objects:
+        return b""
+    # Views, and the opening brace as part of the separator: every byte is copied once.
+    pieces: list[bytes | memoryview]
+    pieces = [memoryview(item.encoded)[item.encoded.index(_METADATA) :] for item in objects]
+    pieces[0] = b"".join((b"{", pieces[0]))
+    return b",{".join(pieces)

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 from control.api.clock import Clock, SystemClock
 from control.api.objects import Object
-from control.apiserver.cache.encoding import CachedObject
+from control.apiserver.cache.encoding import CachedObject, SelectedObjects
 from control.apiserver.cache.event_window import EventWindow
 from control.apiserver.cache.watcher import ADDED, BOOKMARK, DELETED, MODIFIED, CacheEvent, Watcher, WatchScope
 from control.storage.protocol import Change, ChangeType, Storage
 
 BOOKMARK_INTERVAL_SECONDS = 60.0
+#: Selections kept until the next change; clients that list again and again ask for few different ones.
+SELECTIONS_MAX = 8
 
 #: The value under which an object is indexed.
 IndexFunction = Callable[[Object], str]
@@ -46,6 +48,7 @@ class WatchCache:
         self._objects: dict[str, CachedObject] = {}
         self._keys: list[str] = []
         self._index: dict[tuple[str, str], dict[str, CachedObject]] = {}
+        self._selected: dict[WatchScope, SelectedObjects] = {}
         self._window = EventWindow(0)
         self._watchers: dict[WatchScope, dict[Watcher, None]] = {}
         self._waiting_changes: list[Change] | None = []
@@ -91,9 +94,17 @@ class WatchCache:
         """How many objects there are."""
         return len(self._objects)
 
-    def select(self, scope: WatchScope | None = None) -> list[CachedObject]:
-        """The present objects of a scope in key order."""
+    def select(self, scope: WatchScope | None = None) -> SelectedObjects:
+        """The present objects of a scope in key order. Shared with other callers until the next change: read-only."""
         scope = scope or WatchScope()
+        selected = self._selected.get(scope)
+        if selected is None:
+            if len(self._selected) >= SELECTIONS_MAX:
+                self._selected.clear()
+            selected = self._selected[scope] = SelectedObjects(self._find(scope))
+        return selected
+
+    def _find(self, scope: WatchScope) -> list[CachedObject]:
         if scope.key:
             found = self._objects.get(scope.key)
             return [found] if found else []
@@ -101,8 +112,7 @@ class WatchCache:
             indexed = self._index.get(scope.index, {})
             start = self._namespace_prefix(scope.namespace)
             return [indexed[key] for key in sorted(indexed) if key.startswith(start)]
-        objects = self._objects
-        return [objects[key] for key in self._keys_of(scope.namespace)]
+        return [self._objects[key] for key in self._keys_of(scope.namespace)]
 
     # -- watch ---------------------------------------------------------------------------------------------------
 
@@ -154,6 +164,8 @@ class WatchCache:
 
     def _apply(self, change: Change) -> None:
         key = change.key
+        if self._selected:
+            self._selected.clear()
         cached = CachedObject(key, change.value, change.revision)
         previous = self._objects.get(key)
         if change.type is ChangeType.DELETED:

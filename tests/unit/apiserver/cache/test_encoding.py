@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.apiserver.cache.encoding import CachedObject, encode_for_storage, join_list
+from control.apiserver.cache.encoding import CachedObject, SelectedObjects, encode_for_storage, join_list
 
 texts = st.one_of(st.text(max_size=8), st.sampled_from(['"resourceVersion":""', "resourceVersion", '"metadata":', '"']))
 values = st.recursive(
@@ -45,6 +45,10 @@ def test_published_object_differs_from_the_given_one_in_its_resource_version_alo
     untyped = {key: value for key, value in expected.items() if key not in ("kind", "apiVersion")}
     assert orjson.loads(join_list(b"[", [cached, cached], b"]", with_type=False)) == [untyped, untyped]
     assert orjson.loads(join_list(b"[", [cached, cached], b"]", with_type=True)) == [expected, expected]
+    shared = SelectedObjects([cached, cached])
+    for _ in range(2):
+        assert orjson.loads(join_list(b"[", shared, b"]", with_type=False)) == [untyped, untyped]
+        assert orjson.loads(join_list(b"[", shared, b"]", with_type=True)) == [expected, expected]
     moved = cached.at_revision(later)
     assert moved.object["metadata"]["resourceVersion"] == str(later)
     assert moved.encoded == CachedObject("/k", stored, later).encoded
@@ -73,3 +77,4 @@ def test_decode_copy_is_private() -> None:
 
 def test_an_empty_list_is_head_and_tail() -> None:
     assert join_list(b'{"items":[', [], b"]}", with_type=False) == b'{"items":[]}'
+    assert join_list(b'{"items":[', SelectedObjects(), b"]}", with_type=True) == b'{"items":[]}'

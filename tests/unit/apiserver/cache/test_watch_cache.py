@@ -98,6 +98,21 @@ async def test_select_orders_by_key_and_narrows_by_namespace_and_index(
     assert selected(WatchScope(namespace="a", index=("spec.nodeName", "n1"))) == ["a/x", "a/z"]
 
 
+async def test_a_selection_and_its_encoding_are_made_once_until_the_kind_changes(
+    storage: MemoryStorage, cache: WatchCache
+) -> None:
+    await storage.create(f"{PREFIX}a/x", pod("x", namespace="a"))
+    first = cache.select(WatchScope(namespace="a"))
+    encoded = first.encoded_items(with_type=False)
+    await storage.create("/core/nodes/n", pod("n"))
+    assert cache.select(WatchScope(namespace="a")) is first
+    assert first.encoded_items(with_type=False) is encoded
+    await storage.create(f"{PREFIX}a/y", pod("y", namespace="a"))
+    changed = cache.select(WatchScope(namespace="a"))
+    assert [item.object["metadata"]["name"] for item in changed] == ["x", "y"]
+    assert len(first) == 1
+
+
 async def test_watch_from_now_sees_only_what_follows_in_its_scope(storage: MemoryStorage, cache: WatchCache) -> None:
     await storage.create(f"{PREFIX}a/old", pod("old", namespace="a"))
     watcher = cache.watch(WatchScope(namespace="a"))
