@@ -7,6 +7,7 @@ import gc
 import logging
 import random
 import signal
+import ssl
 import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from control.apiserver.app import ApiServer, ApiServerConfig
 from control.apiserver.asgi import AsgiApplication
 from control.apiserver.serving import make_server_context, serve
 from control.auth.authenticator import parse_token_file
-from control.auth.pki import ClusterKeys, ensure_cluster_keys
+from control.auth.pki import NODE_CLIENT_FILE, ClusterKeys, ensure_cluster_keys
 from control.auth.tokens import SigningKey, TokenIssuer
 from control.config import ClusterConfig, ClusterDirectory
 from control.credentials import serving_hosts
@@ -108,12 +109,20 @@ def make_api_server(config: ClusterConfig, keys: ClusterKeys, storage: SqliteSto
             static_tokens=tokens,
             server_address=f"{config.host}:{config.port}",
             client_ca_pem=keys.authority.certificate_pem.decode(),
+            node_ssl_context=make_node_context(keys),
         ),
         storage=storage,
         random=random.SystemRandom(),
         clock=clock,
         token_issuer=TokenIssuer(SigningKey(keys.token_key_pem)),
     )
+
+
+def make_node_context(keys: ClusterKeys) -> ssl.SSLContext:
+    """TLS with which the API server calls agents: its own client certificate, the cluster's CA."""
+    context = ssl.create_default_context(cafile=str(keys.ca_path))
+    context.load_cert_chain(keys.directory / f"{NODE_CLIENT_FILE}.crt", keys.directory / f"{NODE_CLIENT_FILE}.key")
+    return context
 
 
 async def run_controllers_in_process(

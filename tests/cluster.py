@@ -168,4 +168,6 @@ class Cluster:
             filters.append(f"label=io.kubernetes.container.name={container}")
         options = [option for item in filters for option in ("--filter", item)]
         ids = docker("ps", "-q", "--no-trunc", *(["-a"] if everything else []), *options).split()
-        return json.loads(docker("inspect", *ids)) if ids else []
+        # One that is removed between the two calls is left out by inspect, which then fails but prints the others.
+        found: list[dict[str, Any]] = json.loads(docker("inspect", *ids, check=False)) if ids else []
+        return found

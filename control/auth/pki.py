@@ -27,6 +27,8 @@ RENEW_BEFORE = timedelta(days=30)
 BACKDATE = timedelta(hours=1)
 
 ADMIN_NAME = "kubernetes-admin"
+#: name of the files with the certificate and key of the API server as a client of the nodes
+NODE_CLIENT_FILE = "apiserver-kubelet-client"
 ADMIN_GROUPS = ("system:masters",)
 API_SERVER_NAME = "kube-apiserver"
 API_SERVER_CLIENT_NAME = "kube-apiserver-kubelet-client"
@@ -243,7 +245,7 @@ def ensure_cluster_keys(directory: Path, hosts: Sequence[str], *, now: datetime)
         serving=serving,
         admin=ensure_client(directory, "admin", authority, ADMIN_NAME, ADMIN_GROUPS, now=now),
         node_client=ensure_client(
-            directory, "apiserver-kubelet-client", authority, API_SERVER_CLIENT_NAME, ADMIN_GROUPS, now=now
+            directory, NODE_CLIENT_FILE, authority, API_SERVER_CLIENT_NAME, ADMIN_GROUPS, now=now
         ),
         token_key_pem=token_key_path.read_bytes(),
     )

@@ -123,7 +123,8 @@ def test_a_new_image_rolls_out_within_its_bounds(cluster: Cluster, namespace: st
         for deployment in seen:
             assert deployment["status"].get("readyReplicas", 0) >= 3
             assert deployment["status"].get("replicas", 0) <= 4
-        for pod in cluster.get("-n", namespace, "pods", "-l", "app=web")["items"]:
+        pods = cluster.get("-n", namespace, "pods", "-l", "app=web")["items"]
+        for pod in (item for item in pods if "deletionTimestamp" not in item["metadata"]):
             assert pod["spec"]["containers"][0]["image"] == image
         history = cluster.kubectl("rollout", "history", "-n", namespace, "deployment/web").stdout
         assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["1", "2"]

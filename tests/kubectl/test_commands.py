@@ -294,10 +294,10 @@ def test_diff_and_dry_run(kubectl: Run) -> None:
 
 
 def test_server_side_apply(kubectl: Run) -> None:
-    manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shared}\ndata: {colour: red}\n"
+    manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: owned}\ndata: {colour: red}\n"
     assert "serverside-applied" in kubectl("apply", "--server-side", "-f", "-", stdin=manifest).stdout
     other = manifest.replace("red", "blue")
     refused = kubectl("apply", "--server-side", "--field-manager=other", "-f", "-", stdin=other, check=False)
     assert 'conflict with "kubectl": .data.colour' in refused.stderr
     kubectl("apply", "--server-side", "--field-manager=other", "--force-conflicts", "-f", "-", stdin=other)
-    assert kubectl("get", "configmap", "shared", "-o", "jsonpath={.data.colour}").stdout == "blue"
+    assert kubectl("get", "configmap", "owned", "-o", "jsonpath={.data.colour}").stdout == "blue"
