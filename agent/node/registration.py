@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS_FIRST = 0.05
 RETRY_SECONDS_MAX = 2.0
+EAGER_SECONDS = 5.0
 OBSERVE_SECONDS = 10.0
 
 
@@ -52,18 +53,22 @@ class NodeRegistration:
 
     async def register(self) -> ReadOnlyObject:
         """Create the Node, or take over the one that exists. Returns when the API agrees."""
-        delay = RETRY_SECONDS_FIRST
+        delay, began, waited = RETRY_SECONDS_FIRST, self._clock.monotonic(), False
         while True:
             try:
                 self._node = await self._register_once()
                 self._sent_at = self._clock.monotonic()
                 return self._node
             except ServerUnavailableError as error:
-                logger.info("Waiting for the API server error=%s", error)
+                if not waited:
+                    logger.info("Waiting for the API server error=%s", error)
+                waited = True
             except ApiError as error:
                 logger.warning("Cannot register the node error=%s", error)
             await self._clock.sleep(delay)
-            delay = min(delay * 2, RETRY_SECONDS_MAX)
+            # Agent and API server mostly start together: the first seconds are worth asking often.
+            if self._clock.monotonic() - began > EAGER_SECONDS:
+                delay = min(delay * 2, RETRY_SECONDS_MAX)
 
     async def run(self) -> None:
         """Report for ever."""

@@ -58,7 +58,8 @@ def next_attempt(pod: ReadOnlyObject, observed: ObservedPod, container_name: str
     """Number of the next attempt: after the newest that exists, or after the one the API remembers."""
     newest = observed.find(container_name)
     if newest is not None:
-        return newest.attempt + 1
+        # An attempt that was never started does not count; the executor replaces what does not fit.
+        return newest.attempt if newest.is_created else newest.attempt + 1
     remembered = reported_status(pod, container_name) or {}
     # Without an id the count is already that of the attempt to come: the last one was lost.
     return int(remembered.get("restartCount") or 0) + (1 if remembered.get("containerID") else 0)

@@ -26,7 +26,7 @@ from agent.pods.environment import (
 from agent.pods.field_reference import NodeFacts
 from agent.pods.hooks import HookError, HookRunner
 from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest
-from agent.pods.observed import ObservedContainer, ObservedSandbox
+from agent.pods.observed import ObservedContainer
 from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import find_container, is_host_network
@@ -69,13 +69,21 @@ class SandboxGoneError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedContainer:
-    """Everything that is known before the engine is asked."""
+class SandboxReference:
+    """The sandbox that a container joins. It need not run before the container starts."""
 
+    id: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedContainer:
+    """A container that exists and was not started yet. `newest` is the attempt before it, if there is one."""
+
+    id: str
     container: ReadOnlyObject
-    image: ImageRecord
-    request: ContainerRequest
-    sandbox: ObservedSandbox
+    sandbox: SandboxReference
+    newest: ObservedContainer | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +130,10 @@ class ContainerStarter:
         self._clock = clock
         self._settings = settings
 
-    async def prepare(
-        self, pod_record: PodRecord, action: StartContainer, sandbox: ObservedSandbox
-    ) -> PreparedContainer:
-        """Mount, find the image and configure. Raises StartFailure, ImagePendingError."""
+    async def create(
+        self, pod_record: PodRecord, action: StartContainer, sandbox: SandboxReference
+    ) -> CreatedContainer:
+        """Mount, find the image, configure and create. Raises StartFailure, ImagePendingError, ImageNotFoundError."""
         pod = pod_record.pod
         container = find_container(pod, action.container_name)
         assert container is not None
@@ -135,32 +143,32 @@ class ContainerStarter:
             root_error = run_as_root_error(pod, container, str(image.config.get("User") or ""))
             if root_error:
                 raise ConfigurationError(root_error)
-            request = await self._configure(pod_record, container, action.attempt, image, sandbox)
+            request = await self._configure(pod_record, container, action.attempt, sandbox)
         except (ConfigurationError, VolumeError) as error:
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             reason = "CreateContainerConfigError"
             raise StartFailure(reason, str(error), CONFIGURATION_RETRY_SECONDS) from error
-        return PreparedContainer(container=container, image=image, request=request, sandbox=sandbox)
-
-    async def start(self, pod_record: PodRecord, action: StartContainer, prepared: PreparedContainer) -> None:
-        """Create and start. Raises StartFailure, ImageNotFoundError (the image vanished)."""
-        pod, container = pod_record.pod, prepared.container
         newest = pod_record.observe(self._cache).find(action.container_name)
-        container_id = await self._create(pod, action, prepared)
+        container_id = await self._create(pod, container, action, request)
         self._event(pod, container, "Normal", "Created", "Container created")
+        return CreatedContainer(id=container_id, container=container, sandbox=sandbox, newest=newest)
+
+    async def start(self, pod_record: PodRecord, action: StartContainer, created: CreatedContainer) -> None:
+        """Start it; its sandbox must run. Raises StartFailure, SandboxGoneError."""
+        pod, container = pod_record.pod, created.container
         try:
-            await self._runtime.start_container(container_id)
+            await self._runtime.start_container(created.id)
         except RuntimeFailure as error:
-            await self._explain_failure(prepared, container_id, error)
-            self._note_restart(pod_record, action, newest)
+            await self._explain_failure(created, error)
+            self._note_restart(pod_record, action, created.newest)
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("RunContainerError", str(error), 0.0) from error
-        self._note_restart(pod_record, action, newest)
+        self._note_restart(pod_record, action, created.newest)
         self._event(pod, container, "Normal", "Started", "Container started")
-        started = await self._cache.refresh(container_id)
+        started = await self._cache.refresh(created.id)
         if started is not None:
             self._link_log(started)
-        await self._post_start(pod_record, container, container_id)
+        await self._post_start(pod_record, container, created.id)
 
     async def stop_signal(self, container: ReadOnlyObject | None, container_id: str) -> str:
         """The container's own stop signal, the image's, or SIGTERM."""
@@ -242,8 +250,7 @@ class ContainerStarter:
         pod_record: PodRecord,
         container: ReadOnlyObject,
         attempt: int,
-        image: ImageRecord,
-        sandbox: ObservedSandbox,
+        sandbox: SandboxReference,
     ) -> ContainerRequest:
         pod, settings = pod_record.pod, self._settings
         host_ip = settings.host_ip()
@@ -283,18 +290,18 @@ class ContainerStarter:
 
     # --- the engine ---------------------------------------------------------------------------------------------------
 
-    async def _explain_failure(self, prepared: PreparedContainer, container_id: str, error: RuntimeFailure) -> None:
+    async def _explain_failure(self, created: CreatedContainer, error: RuntimeFailure) -> None:
         """Return if the container itself could not be started. Raises what has nothing to do with it."""
         if error.reason not in ("RunContainerError", "StartError"):
-            await self._cache.refresh(container_id)
+            await self._cache.refresh(created.id)
             raise error
-        sandbox = await self._cache.refresh(prepared.sandbox.id)
+        sandbox = await self._cache.refresh(created.sandbox.id)
         if sandbox is None or sandbox.state is not ContainerState.RUNNING:
             # The try does not count: it must not leave an attempt that looks like a failure of the container.
-            await self._runtime.remove_container(container_id)
-            self._cache.forget(container_id)
+            await self._runtime.remove_container(created.id)
+            self._cache.forget(created.id)
             raise SandboxGoneError from error
-        await self._cache.refresh(container_id)
+        await self._cache.refresh(created.id)
 
     def _note_restart(self, pod_record: PodRecord, action: StartContainer, newest: ObservedContainer | None) -> None:
         """Every start after an exit doubles the delay of the next."""
@@ -302,10 +309,12 @@ class ContainerStarter:
             key = restart_key(pod_record.uid, action.container_name)
             self._backoff.record(key, newest.finished_at, self._clock.now())
 
-    async def _create(self, pod: ReadOnlyObject, action: StartContainer, prepared: PreparedContainer) -> str:
+    async def _create(
+        self, pod: ReadOnlyObject, container: ReadOnlyObject, action: StartContainer, request: ContainerRequest
+    ) -> str:
         """Create under the name that is the lock; a container that stands there already is adopted if it fits."""
         name = container_name(pod, action.container_name, action.attempt)
-        body = container_create_body(prepared.request)
+        body = container_create_body(request)
         try:
             return await self._runtime.create_container(name, body)
         except NameConflictError:
@@ -315,20 +324,20 @@ class ContainerStarter:
                 identity is not None
                 and existing.state is ContainerState.CREATED
                 and existing.exit_code == 0
-                and identity.sandbox_id == prepared.sandbox.id
-                and identity.spec_hash == spec_hash(prepared.container)
+                and identity.sandbox_id == request.sandbox_id
+                and identity.spec_hash == spec_hash(container)
             ):
                 return existing.id
             await self._runtime.remove_container(existing.id)
             self._cache.forget(existing.id)
             return await self._runtime.create_container(name, body)
         except ImageNotFoundError:
-            self._images.forget_image(prepared.request.image)
+            self._images.forget_image(request.image)
             raise
         except EngineUnavailableError:
             raise
         except RuntimeFailure as error:
-            self._event(pod, prepared.container, "Warning", "Failed", f"Error: {error}")
+            self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerError", str(error), CONFIGURATION_RETRY_SECONDS) from error
 
     async def _post_start(self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str) -> None:

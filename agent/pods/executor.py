@@ -27,7 +27,7 @@ from agent.pods.actions import (
     WakeAfter,
 )
 from agent.pods.container_cache import ContainerCache
-from agent.pods.container_start import ContainerStarter, SandboxGoneError, StartFailure
+from agent.pods.container_start import ContainerStarter, SandboxGoneError, SandboxReference, StartFailure
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
 from agent.pods.observed import Stopping
@@ -39,6 +39,7 @@ from agent.runtime.images import format_duration
 from agent.runtime.protocol import (
     ContainerNotFoundError,
     ContainerState,
+    CreateBody,
     ImageNotFoundError,
     NameConflictError,
     Runtime,
@@ -94,6 +95,28 @@ class _Slot:
             self.held = False
 
 
+@dataclass(slots=True)
+class _Course:
+    """One execution: its place, and the sandbox it has begun to start."""
+
+    slot: _Slot
+    sandbox: SandboxReference | None = None
+    starting: asyncio.Task[None] | None = None
+
+    async def sandbox_started(self) -> None:
+        """Wait until the sandbox can be joined. Raises what its start raised."""
+        if self.starting is not None:
+            await asyncio.shield(self.starting)
+
+    async def end(self) -> None:
+        """Give the place back. A start under way is seen through: half a sandbox is harder to mend than a whole one."""
+        try:
+            if self.starting is not None:
+                await asyncio.gather(self.starting, return_exceptions=True)
+        finally:
+            self.slot.release()
+
+
 class PodExecutor:
     """Applies actions."""
 
@@ -123,28 +146,29 @@ class PodExecutor:
     async def execute(self, pod_record: PodRecord, actions: Sequence[Action]) -> Outcome:
         """Carry out the actions in order. Raises RuntimeFailure and NetworkError for what a retry may mend."""
         outcome = Outcome()
-        slot = _Slot(self._slots)
+        course = _Course(_Slot(self._slots))
         try:
             for action in _batches(actions):
                 if isinstance(action, list):
-                    await asyncio.gather(*(self._apply(pod_record, one, outcome, slot) for one in action))
+                    await asyncio.gather(*(self._apply(pod_record, one, outcome, course) for one in action))
                 else:
-                    await self._apply(pod_record, action, outcome, slot)
+                    await self._apply(pod_record, action, outcome, course)
+            await course.sandbox_started()
         finally:
-            slot.release()
+            await course.end()
         return outcome
 
-    async def _apply(self, pod_record: PodRecord, action: Action, outcome: Outcome, slot: _Slot) -> None:
+    async def _apply(self, pod_record: PodRecord, action: Action, outcome: Outcome, course: _Course) -> None:
         match action:
             case CreateSandbox():
-                await slot.acquire()
+                await course.slot.acquire()
                 self._starter.begin_mount(pod_record)
-                await self._create_sandbox(pod_record, action)
+                await self._create_sandbox(pod_record, action, course)
             case StartSandbox():
-                await slot.acquire()
+                await course.slot.acquire()
                 await self._start_sandbox(pod_record, action.sandbox_id, action.ip)
             case StartContainer():
-                await self._start_container(pod_record, action, outcome, slot)
+                await self._start_container(pod_record, action, outcome, course)
             case StopContainer():
                 self._stop_container(pod_record, action, outcome)
             case KillContainer():
@@ -163,33 +187,51 @@ class PodExecutor:
 
     # --- sandbox ------------------------------------------------------------------------------------------------------
 
-    async def _create_sandbox(self, pod_record: PodRecord, action: CreateSandbox) -> None:
-        """Create, start and wire. The address is chosen first and travels as a label: the record of its allocation."""
+    async def _create_sandbox(self, pod_record: PodRecord, action: CreateSandbox, course: _Course) -> None:
+        """Create pause and begin to start it; containers are created meanwhile and start once it is wired.
+
+        The address is chosen first and travels as a label: the record of its allocation.
+        """
         pod = pod_record.pod
         name = sandbox_name(pod, action.attempt)
         address = None if is_host_network(pod) else self._reserve_address(name)
+        ip = address.ip if address else ""
         try:
-            labels = sandbox_labels(
-                self._settings.owner, pod, attempt=action.attempt, pod_ip=address.ip if address else ""
-            )
+            labels = sandbox_labels(self._settings.owner, pod, attempt=action.attempt, pod_ip=ip)
             request = SandboxRequest(pod=pod, image=self._settings.pause_image, labels=labels, host=self._settings.host)
             body = sandbox_create_body(request)
             if address is not None:
                 self._network.configure_sandbox(body, address)
-            try:
-                sandbox_id = await self._runtime.create_container(name, body)
-            except NameConflictError:
-                # A former try got this far. Its address may be taken meanwhile, so it is not used.
-                existing = await self._runtime.inspect_container(name)
-                await self._runtime.remove_container(existing.id)
-                sandbox_id = await self._runtime.create_container(name, body)
-            await self._start_sandbox(pod_record, sandbox_id, address.ip if address else "")
+            sandbox_id = await self._create_pause(name, body)
         except (RuntimeFailure, NetworkError) as error:
-            message = f"Failed to create pod sandbox: {error}"
-            self._record(pod, "Warning", "FailedCreatePodSandBox", message)
+            self._reserved.pop(name, None)
+            self._report_sandbox_failure(pod, error)
+            raise
+        course.sandbox = SandboxReference(id=sandbox_id, ip=ip)
+        course.starting = asyncio.ensure_future(self._start_created(pod_record, name, course.sandbox))
+
+    async def _create_pause(self, name: str, body: CreateBody) -> str:
+        try:
+            return await self._runtime.create_container(name, body)
+        except NameConflictError:
+            # A former try got this far. Its address may be taken meanwhile, so it is not used.
+            existing = await self._runtime.inspect_container(name)
+            await self._runtime.remove_container(existing.id)
+            self._cache.forget(existing.id)
+            return await self._runtime.create_container(name, body)
+
+    async def _start_created(self, pod_record: PodRecord, name: str, sandbox: SandboxReference) -> None:
+        try:
+            await self._start_sandbox(pod_record, sandbox.id, sandbox.ip)
+        except (RuntimeFailure, NetworkError) as error:
+            self._report_sandbox_failure(pod_record.pod, error)
+            await self._cache.refresh(sandbox.id)
             raise
         finally:
             self._reserved.pop(name, None)
+
+    def _report_sandbox_failure(self, pod: ReadOnlyObject, error: Exception) -> None:
+        self._record(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
 
     def _reserve_address(self, name: str) -> PodAddress:
         address = self._network.choose_address(self._cache.used_addresses() | frozenset(self._reserved.values()))
@@ -228,19 +270,21 @@ class PodExecutor:
     # --- containers ---------------------------------------------------------------------------------------------------
 
     async def _start_container(
-        self, pod_record: PodRecord, action: StartContainer, outcome: Outcome, slot: _Slot
+        self, pod_record: PodRecord, action: StartContainer, outcome: Outcome, course: _Course
     ) -> None:
         """Start one container; an obstacle concerns this container alone."""
         name = action.container_name
-        sandbox = pod_record.observe(self._cache).sandbox
-        if sandbox is None or not sandbox.is_ready:
+        sandbox = course.sandbox or self._find_sandbox(pod_record)
+        if sandbox is None:
             return
         try:
-            prepared = await self._starter.prepare(pod_record, action, sandbox)
-            await slot.acquire()
-            await self._starter.start(pod_record, action, prepared)
+            created = await self._starter.create(pod_record, action, sandbox)
+            await course.sandbox_started()
+            await course.slot.acquire()
+            await self._starter.start(pod_record, action, created)
         except ImagePendingError:
-            slot.release()
+            await course.sandbox_started()
+            course.slot.release()
             pod_record.waiting.pop(name, None)
         except StartFailure as failure:
             pod_record.waiting[name] = Waiting(reason=failure.reason, message=failure.message)
@@ -251,6 +295,10 @@ class PodExecutor:
             outcome.wake_after(0.0)
         else:
             pod_record.waiting.pop(name, None)
+
+    def _find_sandbox(self, pod_record: PodRecord) -> SandboxReference | None:
+        sandbox = pod_record.observe(self._cache).sandbox
+        return SandboxReference(id=sandbox.id, ip=sandbox.ip) if sandbox is not None and sandbox.is_ready else None
 
     def _stop_container(self, pod_record: PodRecord, action: StopContainer, outcome: Outcome) -> None:
         """Begin to stop: the hook and the signal run on their own, the deadline is remembered."""
