@@ -4,17 +4,19 @@ The event loop hands writes to one writer thread, which commits all that wait as
 acknowledged means on disk) and hands the changes back; subscribers see them on the event loop in commit order before
 the writers resume. Reads run on a small pool of threads with connections of their own and never wait for writes.
 If a commit fails (disk full, read-only file) its writes fail with StorageUnavailableError, reads go on, and the next
-write tries again.
+write tries again. The store forgets old history by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -36,6 +38,7 @@ from control.storage.sqlite_write import (
     compact_log,
     fail_all,
     has_expiring_keys,
+    read_compacted_revision,
     read_expired_keys,
     read_revision,
 )
@@ -44,6 +47,10 @@ from control.storage.subscribers import Subscribers, watch_changes
 FIRST_REVISION = 1
 EXPIRY_INTERVAL_SECONDS = 15.0
 READER_COUNT = 2
+#: History is kept for one to two of these, as kube-apiserver has etcd keep it.
+COMPACTION_INTERVAL_SECONDS = 300.0
+#: Revisions compacted in one transaction, so that writes get their turn in between.
+COMPACTION_STEP = 5000
 
 Result = TypeVar("Result")
 #: Work for the writer thread: a write, or a function that is called alone between groups.
@@ -69,6 +76,7 @@ class SqliteStorage:
         self._writer = threading.Thread(target=self._run_writer, name="sqlite-write", daemon=True)
         self._writer.start()
         self._expiry = asyncio.create_task(self._run_expiry()) if has_expiring_keys(connection) else None
+        self._compaction = asyncio.create_task(self._run_compaction())
 
     @classmethod
     async def open(cls, path: Path | str, *, clock: Clock | None = None) -> SqliteStorage:
@@ -130,7 +138,9 @@ class SqliteStorage:
         """Forget the changes up to and including a revision."""
         if revision > self._revision:
             raise FutureRevisionError(revision, self._revision)
-        await self._on_writer(lambda: compact_log(self._connection, revision))
+        done = await self._read(read_compacted_revision)
+        for end in range(done + COMPACTION_STEP, revision + COMPACTION_STEP, COMPACTION_STEP):
+            await self._on_writer(partial(compact_log, self._connection, min(end, revision)))
 
     async def expire(self) -> None:
         """Delete the keys whose time has come."""
@@ -145,6 +155,7 @@ class SqliteStorage:
         if self._is_closed:
             return
         self._is_closed = True
+        self._compaction.cancel()
         if self._expiry:
             self._expiry.cancel()
         self._tasks.put(None)
@@ -169,7 +180,18 @@ class SqliteStorage:
     async def _run_expiry(self) -> None:
         while True:
             await self._clock.sleep(EXPIRY_INTERVAL_SECONDS)
-            await self.expire()
+            with contextlib.suppress(StorageUnavailableError):  # the next turn tries again
+                await self.expire()
+
+    async def _run_compaction(self) -> None:
+        """Forget, every few minutes, what was already there the turn before."""
+        previous = self._revision
+        while True:
+            await self._clock.sleep(COMPACTION_INTERVAL_SECONDS)
+            current = self._revision
+            with contextlib.suppress(StorageUnavailableError):
+                await self.compact(previous)
+            previous = current
 
     def _write(
         self,
@@ -213,14 +235,21 @@ class SqliteStorage:
     async def _on_writer(self, work: Callable[[], None]) -> None:
         future: asyncio.Future[None] = self._loop.create_future()
 
+        def finish(error: StorageUnavailableError | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(None)
+
         def task() -> None:
+            failure = None
             try:
                 work()
             except sqlite3.Error as error:
                 failure = StorageUnavailableError(f"cannot write {self._path}: {error}")
-                self._loop.call_soon_threadsafe(future.set_exception, failure)
-            else:
-                self._loop.call_soon_threadsafe(future.set_result, None)
+            self._loop.call_soon_threadsafe(finish, failure)
 
         self._tasks.put(task)
         await future

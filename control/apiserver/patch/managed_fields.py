@@ -94,11 +94,6 @@ class ManagedEntry:
 Entries = dict[tuple[str, str, str, str], ManagedEntry]
 
 
-def manager_name(field_manager: str, user_agent: str) -> str:
-    """The manager of a write: the fieldManager parameter, or the first part of the User-Agent."""
-    return field_manager or user_agent.split("/", 1)[0][:128] or "unknown"
-
-
 def reset_fields(*, has_status: bool, subresource: str = "") -> FieldSet:
     """Fields a write through this endpoint cannot set, so that nobody owns them by trying."""
     if subresource == "status":

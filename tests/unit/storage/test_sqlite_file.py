@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from control.storage.protocol import StorageFormatError, StorageUnavailableError
-from control.storage.sqlite import SqliteStorage
+from control.api.clock import FakeClock
+from control.storage import sqlite as sqlite_module
+from control.storage.protocol import CompactedError, StorageFormatError, StorageUnavailableError
+from control.storage.sqlite import COMPACTION_INTERVAL_SECONDS, SqliteStorage
 
 
 async def fill(path: Path, count: int = 50) -> None:
@@ -39,6 +41,41 @@ async def test_the_revision_never_goes_back_even_if_the_newest_change_is_a_compa
     storage = await SqliteStorage.open(tmp_path / "s.db")
     assert storage.revision == deleted
     assert await storage.create("/a", b"") == deleted + 1
+    await storage.close()
+
+
+async def test_history_is_forgotten_after_a_while_and_the_log_stays_small(tmp_path: Path) -> None:
+    clock = FakeClock()
+    storage = await SqliteStorage.open(tmp_path / "s.db", clock=clock)
+    revision = await storage.create("/lease", b"0")
+    for _ in range(50):
+        revision = await storage.update("/lease", b"x", expected_revision=revision)
+    await asyncio.sleep(0)
+    while True:  # the compaction is real work between the turns of the clock
+        await clock.advance(COMPACTION_INTERVAL_SECONDS)
+        try:
+            await storage.list_prefix("/", revision=revision - 1)
+        except CompactedError:
+            break
+    await storage.close()
+    file = sqlite3.connect(tmp_path / "s.db")
+    assert file.execute("SELECT count(*) FROM log").fetchone() == (1,)
+    file.close()
+
+
+async def test_a_long_history_is_compacted_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_module, "COMPACTION_STEP", 7)
+    storage = await SqliteStorage.open(tmp_path / "s.db")
+    for number in range(40):
+        await storage.create(f"/k/{number:02}", b"")
+        if number % 2:
+            await storage.delete(f"/k/{number:02}")
+    then = await storage.list_prefix("/k/")
+    await storage.compact(storage.revision)
+    assert (await storage.list_prefix("/k/", revision=then.revision)).items == then.items
+    with pytest.raises(CompactedError) as error:
+        await storage.list_prefix("/k/", revision=then.revision - 1)
+    assert error.value.compacted_revision == then.revision
     await storage.close()
 
 

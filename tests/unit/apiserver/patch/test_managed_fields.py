@@ -14,7 +14,6 @@ from control.apiserver.patch.field_set import FieldSet, difference, intersection
 from control.apiserver.patch.managed_fields import (
     FieldWriter,
     decode_entries,
-    manager_name,
     record_scale,
     record_update,
     reset_fields,
@@ -226,14 +225,6 @@ def test_scaling_takes_replicas_from_all_others_and_records_no_time() -> None:
         {**live["metadata"]["managedFields"][0], "fieldsV1": {"f:spec": {"f:paused": {}}}},
     ]
     assert record_scale(scaled, manager="scaler", api_version="v1") == scaled
-
-
-@pytest.mark.parametrize(
-    ("field_manager", "user_agent", "expected"),
-    [("m", "kubectl/1.36 (linux)", "m"), ("", "kubectl/1.36 (linux)", "kubectl"), ("", "", "unknown")],
-)
-def test_manager_name(field_manager: str, user_agent: str, expected: str) -> None:
-    assert manager_name(field_manager, user_agent) == expected
 
 
 things = st.builds(
