@@ -96,7 +96,7 @@ def _none() -> None:
 
 def _compile(schema: Schema) -> Decoder:
     if schema.opaque:
-        return _decode_opaque if schema.type == "" else _decode_opaque_object
+        return _decode_opaque
     if schema.format in _FORMAT_DECODERS:
         return _FORMAT_DECODERS[schema.format]
     if schema.format.startswith("schema-or-"):
@@ -115,17 +115,13 @@ def _compile(schema: Schema) -> Decoder:
         case "object" if schema.resolve_additional is not None:
             return _compile_map(schema)
         case "object" if schema.preserve_unknown_fields and not schema.properties:
-            return _decode_opaque_object
+            return _decode_opaque
         case "object":
             return _compile_record(schema)
     return _decode_opaque
 
 
 def _decode_opaque(value: Any, findings: Findings) -> Any:
-    return value
-
-
-def _decode_opaque_object(value: Any, findings: Findings) -> Any:
     return value
 
 
@@ -239,7 +235,7 @@ def _compile_list(schema: Schema) -> Decoder:
 def _compile_map(schema: Schema) -> Decoder:
     value_schema = schema.additional
     if value_schema is None:
-        return _decode_opaque_object
+        return _decode_opaque
     decode_value = _later(value_schema)
     null_value = None if value_schema.presence is Presence.VERBATIM else zero_value(value_schema)
 

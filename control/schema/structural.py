@@ -33,10 +33,10 @@ class Schema:
 
     `type` is object, array, string, integer, number, boolean or "" (anything). Quantity has format `quantity`,
     IntOrString format `int-or-string`, Time `date-time`, MicroTime `micro-time`. Lists: `list_type` is atomic, set or
-    map, `list_map_keys` its keys. Objects: `map_type` is granular or atomic. `merge_key` and `patch_strategy` drive
+    map, `list_map_keys` its keys. Objects: `map_type` is granular or atomic. `merge_key` and `patch_strategies` drive
     strategic merge patch. `resolve_properties` is called once, at the first access. `go_type` is the name clients see
     in decoding errors (`v1.PodSpec`); empty where it follows from the rest. `opaque` marks values that are kept
-    without looking inside.
+    without looking inside. `compiled_decoder` is where decoder.py keeps its work.
     """
 
     type: str = ""
