@@ -25,6 +25,7 @@ from typing import Any
 from control.api.clock import Clock, SystemClock
 from control.api.exchange import ApiEndpoint, User
 from control.apiserver.app import ApiServer, ApiServerConfig
+from control.apiserver.node_proxy import make_node_context
 from control.auth.pki import ClusterKeys, KeyPair, ensure_cluster_keys
 from control.auth.tokens import SigningKey, TokenIssuer
 from control.storage.memory import MemoryStorage
@@ -93,6 +94,11 @@ async def running_api_server(
             config=ApiServerConfig(
                 static_tokens=static_tokens or {},
                 client_ca_pem=keys.authority.certificate_pem.decode(),
+                node_ssl_context=make_node_context(
+                    certificate_file=str(keys.directory / "apiserver-kubelet-client.crt"),
+                    key_file=str(keys.directory / "apiserver-kubelet-client.key"),
+                    ca_pem=keys.authority.certificate_pem.decode(),
+                ),
                 **config,
             ),
             storage=storage,

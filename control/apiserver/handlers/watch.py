@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 import orjson
 
+from control.api.errors import ApiError
 from control.api.exchange import ApiResponse, WatchEvent
 from control.api.objects import Object, ReadOnlyObject
 from control.apiserver.cache.watcher import BOOKMARK, CacheEvent, Watcher
@@ -22,6 +24,8 @@ from control.apiserver.selection import Selection, select
 #: A watch without a timeout of its own ends after this long, times one to two, so that clients do not return at once.
 TIMEOUT_SECONDS_MIN = 1800
 
+T = TypeVar("T")
+
 _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -31,7 +35,10 @@ async def watch(context: RequestContext, store: ResourceStore) -> ApiResponse:
     info = context.info
     name = info.name if info.has_name_in_path else ""
     selection = select(store.served, info.namespace, name, options)
-    watcher = _open(store, options, selection)
+    try:
+        watcher = _open(store, options, selection)
+    except ApiError as error:
+        return _failed(context, error)
     seconds = options.timeout_seconds or TIMEOUT_SECONDS_MIN * (1 + random.random())
     timer = asyncio.get_running_loop().call_later(seconds, watcher.close)
     context.on_done.append(timer.cancel)
@@ -41,6 +48,19 @@ async def watch(context: RequestContext, store: ResourceStore) -> ApiResponse:
         return ApiResponse(headers=headers_of(context), events=presenter.events(watcher))
     headers = [*headers_of(context), ("Content-Type", "application/json")]
     return ApiResponse(headers=headers, stream=presenter.lines(watcher))
+
+
+def _failed(context: RequestContext, error: ApiError) -> ApiResponse:
+    """A watch that is refused after its parameters were understood answers with an ERROR event, as upstream's."""
+    status = error.to_status()
+    if context.request.in_process:
+        return ApiResponse(events=_once([WatchEvent(type="ERROR", object=status)]))
+    line = orjson.dumps({"type": "ERROR", "object": status}, option=orjson.OPT_APPEND_NEWLINE)
+    return ApiResponse(headers=[("Content-Type", "application/json")], stream=_once(line))
+
+
+async def _once(item: T) -> AsyncIterator[T]:
+    yield item
 
 
 def _open(store: ResourceStore, options: ListOptions, selection: Selection) -> Watcher:

@@ -46,7 +46,9 @@ def test_field_selector_of_a_name_is_what_the_authorizer_sees() -> None:
     assert negated.name == ""
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/metrics"]
+)
 def test_other_paths_are_no_resources(path: str) -> None:
     info = parse_request_info("GET", path, ())
     assert (info.is_resource, info.verb, info.path) == (False, "get", path)

@@ -133,7 +133,12 @@ async def test_dry_run_of_a_service_gives_its_address_back(api: ApiCalls) -> Non
         (MAPS, b'{"kind":"Banana"}', 400, 'no kind "Banana" is registered for version "v1"'),
         (MAPS, b'{"metadata":{"name":"Bad_Name"}}', 422, "a lowercase RFC 1123 subdomain must consist of"),
         (MAPS, b'{"metadata":{}}', 422, "metadata.name: Required value: name or generateName is required"),
-        (MAPS, b'{"metadata":{"name":"x","namespace":"other"}}', 400, "does not match the namespace sent on the request"),
+        (
+            MAPS,
+            b'{"metadata":{"name":"x","namespace":"other"}}',
+            400,
+            "does not match the namespace sent on the request",
+        ),
         (MAPS, b'{"metadata":{"name":"x"},"data":{"a":1}}', 400, "cannot unmarshal number into Go struct field"),
         ("/api/v1/namespaces/default/nope", b"{}", 404, "the server could not find the requested resource"),
     ],
@@ -150,7 +155,9 @@ async def test_unknown_field_warns_or_refuses(api: ApiCalls) -> None:
     body = {**config_map("x"), "dta": {}}
     response = await api.send("POST", MAPS, body)
     assert ("Warning", '299 - "unknown field \\"dta\\""') in response.headers
-    status = await api.call("POST", MAPS, {**body, "metadata": {"name": "y"}}, expect=400, query={"fieldValidation": "Strict"})
+    status = await api.call(
+        "POST", MAPS, {**body, "metadata": {"name": "y"}}, expect=400, query={"fieldValidation": "Strict"}
+    )
     assert 'strict decoding error: unknown field "dta"' in status["message"]
 
 
@@ -237,9 +244,7 @@ async def test_token_of_a_service_account_is_accepted(api: ApiCalls, server: Run
     review = {"spec": {"token": answer["status"]["token"]}}
     judged = await api.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review, expect=201)
     assert judged["status"]["user"]["username"] == "system:serviceaccount:default:default"
-    wrong = await api.call(
-        "POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "x"}}, expect=201
-    )
+    wrong = await api.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "x"}}, expect=201)
     assert "authenticated" not in wrong["status"]
 
 
