@@ -280,12 +280,10 @@ def _name_of(write: Write, answer: Object | None) -> str:
 
 
 def _is_done_anyway(write: Write, error: Exception) -> bool:
-    """A deletion of something gone, or a creation in a namespace that is going: nothing is left to do."""
+    """A change to something gone, or a creation in a namespace that is going: nothing is left to do."""
     if not isinstance(error, ApiError):
         return False
-    if isinstance(write, Delete):
-        return error.code == 404
-    if isinstance(write, Patch) and write.ignore_missing:
+    if isinstance(write, Delete | Update) or (isinstance(write, Patch) and write.ignore_missing):
         return error.code == 404
     if isinstance(write, Create):
         causes = (error.details or {}).get("causes") or ()

@@ -256,13 +256,6 @@ class InformerFactory:
                 self._start(name)
         return informer
 
-    def remove(self, kind: Kind) -> None:
-        """Stop and forget the informer of a kind that is no longer served."""
-        name = (kind.group, kind.plural)
-        self._informers.pop(name, None)
-        if task := self._tasks.pop(name, None):
-            task.cancel()
-
     async def wait_synced(self) -> None:
         """Return when every informer asked for so far has its first list."""
         for informer in list(self._informers.values()):

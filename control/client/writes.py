@@ -48,7 +48,10 @@ class Create:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """Replace an object; its resourceVersion makes it safe. `subresource` is `status` for a status write."""
+    """Replace an object; its resourceVersion makes it safe. `subresource` is `status` for a status write.
+
+    An object that is gone counts as done: its deletion is an event of its own.
+    """
 
     kind: Kind
     obj: ReadOnlyObject

@@ -127,11 +127,6 @@ class NamespaceController:
             if kind is not EVENTS:
                 self._informers.informer(kind)
 
-    def add_kind(self, kind: Kind) -> None:
-        """Empty namespaces of a kind that came into being while running, too."""
-        self._kinds.append(kind)
-        self._informers.informer(kind).add_handler(self._on_content)
-
     async def run(self, stop: asyncio.Event) -> None:
         """Empty and finalize terminating namespaces until stopped."""
         await run_until(stop, self._run())

@@ -47,7 +47,7 @@ def collectable_kinds(kinds: Iterable[Kind]) -> list[Kind]:
 
 
 class GarbageCollector:
-    """Collects over the built-in kinds and every kind added later."""
+    """Collects over the built-in kinds."""
 
     def __init__(self, context: ControllerContext) -> None:
         self._client: Client = context.client_for("generic-garbage-collector")
@@ -61,11 +61,6 @@ class GarbageCollector:
         for kind in collectable_kinds(BUILTIN_KINDS):
             self._kinds[(kind.group, kind.kind)] = kind
             self._informers.informer(kind)
-
-    def add_kind(self, kind: Kind) -> None:
-        """Collect a kind that came into being while running (a custom resource)."""
-        self._kinds[(kind.group, kind.kind)] = kind
-        self._watch(kind)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until stopped."""

@@ -118,7 +118,8 @@ class NodeMonitor:
         taints = compute_taints(node, may_evict=may_evict, now=now)
         if taints is not None:
             yield _taints_patch(node, taints)
-        if status != "True" and before != status and status:
+        # A node first seen as Unknown may have been left so by a process that ended before it reached the Pods.
+        if status not in ("", "True") and (before == "True" or (not before and status == "Unknown")):
             self._record(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
             yield from self._mark_pods(name, format_time(now))
         self._ready[name] = status
