@@ -30,7 +30,7 @@ def test_environment_from_every_source_and_expansion_in_arguments(cluster: Clust
     cluster.kubectl("create", "-n", namespace, "configmap", "settings", "--from-literal=COLOUR=red")
     cluster.kubectl("create", "-n", namespace, "secret", "generic", "hidden", "--from-literal=word=mellon")
     container = {
-        "command": ["sh", "-c", "echo $(GREETING) $$(LITERAL); env; sleep 1000"],
+        "command": ["sh", "-c", "echo '$(GREETING) $$(LITERAL)'; env; sleep 1000"],
         "envFrom": [{"configMapRef": {"name": "settings"}, "prefix": "CM_"}],
         "env": [
             {"name": "GREETING", "value": "hello-$(WHO)"},
