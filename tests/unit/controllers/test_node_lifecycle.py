@@ -17,10 +17,12 @@ from control.api.kinds import Kind
 from control.api.objects import Object, copy_object
 from control.client.client import Client
 from control.client.local_transport import LocalTransport
+from control.client.view import View
+from control.client.writes import Delete, Notice, Patch
 from control.controllers import CONTROLLERS
 from control.controllers.context import ControllerOptions, local_context, run_controllers
 from control.controllers.node_lifecycle.node_taints import compute_taints
-from control.controllers.node_lifecycle.taint_eviction import tolerated_seconds
+from control.controllers.node_lifecycle.taint_eviction import TaintEviction, tolerated_seconds
 from tests.fakes.memory_endpoint import MemoryEndpoint
 from tests.unit.controllers.builders import NOW, make_object, make_pod
 
@@ -207,3 +209,26 @@ async def test_pods_of_a_removed_node_are_collected_after_a_while() -> None:
         await cluster.wait(3)
         assert cluster.find(PODS, "pod-one", "default") is None
         assert cluster.find(PODS, "pod-two", "default") is not None
+
+
+class TickingClock(FakeClock):
+    """A clock that, as real ones, never shows the same time twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ticks = 0
+
+    def monotonic(self) -> float:
+        self._ticks += 1
+        return super().monotonic() + self._ticks * 1e-6
+
+
+async def test_untolerated_taint_evicts_in_the_first_turn_and_says_so() -> None:
+    context = local_context(MemoryEndpoint(), clock=TickingClock(), random=Random(1), options=ControllerOptions())
+    node = make_node("n", "True", {"key": "k", "effect": "NoExecute"})
+    view = View.of({NODES: [node], PODS: [make_pod("p", node="n")]})
+    notice, patch, delete = TaintEviction(context).reconcile("default/p", view, NOW).steps
+    assert isinstance(notice, Notice)
+    assert (notice.reason, notice.message) == ("TaintManagerEviction", "Marking for deletion Pod default/p")
+    assert isinstance(patch, Patch)
+    assert isinstance(delete, Delete)
