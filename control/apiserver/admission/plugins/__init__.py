@@ -9,6 +9,7 @@ from control.apiserver.admission.plugins.default_toleration_seconds import Defau
 from control.apiserver.admission.plugins.limit_ranger import LimitRanger
 from control.apiserver.admission.plugins.namespace_lifecycle import NamespaceLifecycle
 from control.apiserver.admission.plugins.node_restriction import NodeRestriction
+from control.apiserver.admission.plugins.pod_security import PodSecurity
 from control.apiserver.admission.plugins.priority import Priority
 from control.apiserver.admission.plugins.runtime_class import RuntimeClass
 from control.apiserver.admission.plugins.service_account import ServiceAccount
@@ -39,6 +40,7 @@ def make_plugins(
         ServiceAccount(reader, random),
         NodeRestriction(reader),
         TaintNodesByCondition(),
+        PodSecurity(reader),
         Priority(reader),
         DefaultTolerationSeconds(toleration_seconds),
         DefaultStorageClass(reader),

@@ -210,3 +210,54 @@ async def test_a_kubelet_is_held_to_its_node(node: Object, old: Object | None, d
     operation = "CREATE" if old is None else "UPDATE"
     error = await refusal_of(node, kind=NODES, user=KUBELET, operation=operation, old=old)
     assert error.message == f'nodes "{node["metadata"]["name"]}" is forbidden: {detail}'
+
+
+def _labelled(**modes: str) -> Object:
+    namespace = make("Namespace", "strict", status={"phase": "Active"})
+    namespace["metadata"]["labels"] = {f"pod-security.kubernetes.io/{mode}": level for mode, level in modes.items()}
+    return namespace
+
+
+STRICT_ACCOUNT = make("ServiceAccount", "default", namespace="strict")
+
+
+@pytest.mark.parametrize(
+    ("spec", "detail"),
+    [
+        pytest.param({"hostPID": True}, "host namespaces (hostPID=true)", id="no host namespaces"),
+        pytest.param(
+            {"containers": [{"name": "c", "securityContext": {"privileged": True}}]},
+            'privileged (container "c" must not set securityContext.privileged=true)',
+            id="no privileged containers",
+        ),
+        pytest.param(
+            {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]},
+            'hostPath volumes (volume "v")',
+            id="no host paths",
+        ),
+        pytest.param(
+            {"containers": [{"name": "c", "securityContext": {"capabilities": {"add": ["NET_RAW"]}}}]},
+            'non-default capabilities (container "c" must not include "NET_RAW" in securityContext.capabilities.add)',
+            id="no further capabilities",
+        ),
+    ],
+)
+async def test_the_baseline_is_enforced_where_a_label_says_so(spec: Object, detail: str) -> None:
+    objects = (_labelled(enforce="baseline"), STRICT_ACCOUNT)
+    error = await refusal_of(make_pod(**spec), *objects, namespace="strict")
+    assert error.message == f'pods "p" is forbidden: violates PodSecurity "baseline:latest": {detail}'
+    await write(make_pod(**spec))
+
+
+async def test_a_level_may_only_warn() -> None:
+    objects = (_labelled(warn="restricted"), STRICT_ACCOUNT)
+    attributes = await write(make_pod(), *objects, namespace="strict")
+    (warning,) = attributes.warnings
+    assert warning.startswith('would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false ')
+
+
+async def test_an_unknown_level_is_invalid() -> None:
+    namespace = _labelled(enforce="bogus")
+    error = await refusal_of(namespace, kind=NAMESPACES, operation="UPDATE", old=_labelled())
+    assert (error.code, error.reason) == (422, "Invalid")
+    assert "must be one of privileged, baseline, restricted" in error.message

@@ -32,7 +32,8 @@ def test_an_address_comes_from_the_upper_part_of_the_range() -> None:
     make_allocator().allocate(service, None)
     spec = service["spec"]
     assert spec["clusterIPs"] == [spec["clusterIP"]]
-    assert spec["clusterIP"].startswith("10.96.") and not spec["clusterIP"].startswith("10.96.0.")
+    assert spec["clusterIP"].startswith("10.96.")
+    assert not spec["clusterIP"].startswith("10.96.0.")
     assert (spec["ipFamilies"], spec["ipFamilyPolicy"]) == (["IPv4"], "SingleStack")
 
 
@@ -41,30 +42,30 @@ def test_an_address_comes_from_the_upper_part_of_the_range() -> None:
     [
         pytest.param(
             {"clusterIP": "10.96.0.10"},
-            'Service "web" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: '
+            'spec.clusterIPs: Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: '
             "provided IP is already allocated",
             id="an address is given once",
         ),
         pytest.param(
             {"clusterIP": "192.0.2.1"},
-            'Service "web" is invalid: spec.clusterIPs: Invalid value: ["192.0.2.1"]: failed to allocate IP 192.0.2.1: '
+            'spec.clusterIPs: Invalid value: ["192.0.2.1"]: failed to allocate IP 192.0.2.1: '
             "the provided network does not match the current range",
             id="an address is of the range",
         ),
         pytest.param(
             {"type": "NodePort", "ports": [{"port": 80, "nodePort": 80}]},
-            'Service "web" is invalid: spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. '
+            "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. "
             "The range of valid ports is 30000-32767",
             id="a node port is of the range",
         ),
         pytest.param(
             {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]},
-            'Service "web" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated',
+            "spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated",
             id="a node port is given once",
         ),
         pytest.param(
             {"ipFamilies": ["IPv6"]},
-            'Service "web" is invalid: spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+            'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
             id="the cluster has one family",
         ),
     ],
@@ -75,7 +76,7 @@ def test_what_cannot_be_given_is_refused(spec: dict[str, Any], message: str) -> 
     allocator.allocate(held, None)
     with pytest.raises(ApiError) as refused:
         allocator.allocate(make_service(**spec), None)
-    assert refused.value.message == message
+    assert refused.value.message == f'Service "web" is invalid: {message}'
 
 
 def test_a_failed_write_gives_everything_back() -> None:

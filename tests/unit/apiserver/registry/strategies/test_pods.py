@@ -67,7 +67,8 @@ CONTAINER = "spec.containers.0"
         pytest.param(
             f"{CONTAINER}.resources",
             {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}},
-            'spec.containers[0].resources.requests: Invalid value: "2Gi": must be less than or equal to memory limit of 1Gi',
+            'spec.containers[0].resources.requests: Invalid value: "2Gi": must be less than or equal to memory limit '
+            "of 1Gi",
             id="a request stays below its limit",
         ),
         pytest.param(

@@ -56,7 +56,8 @@ def test_a_selector_is_fixed(kind: Kind) -> None:
             WORKLOAD,
             "spec.template.metadata.labels",
             {"app": "other"},
-            'spec.template.metadata.labels: Invalid value: {"app":"other"}: `selector` does not match template `labels`',
+            'spec.template.metadata.labels: Invalid value: {"app":"other"}: `selector` does not match template '
+            "`labels`",
             id="a deployment finds its own pods",
         ),
         pytest.param(
