@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS_DEFAULT = 30
 PARALLEL_MAX = 8
 VOLUMES, FILES = "volumes", "pods"
+LOG_DIRECTORIES = (Path("/var/log/containers"), Path("/var/log/pods"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,9 @@ def _remove_log_links(records: list[ContainerRecord]) -> None:
         if identity is not None:
             with suppress(OSError):
                 links.remove_pod(namespace=identity.pod_namespace, name=identity.pod_name, uid=identity.pod_uid)
+    for directory in LOG_DIRECTORIES:
+        with suppress(OSError):
+            directory.rmdir()  # only succeeds when nothing is in it
 
 
 async def _remove_files(leftovers: Leftovers) -> None:

@@ -160,8 +160,13 @@ class _Decision:
 
     def _sync_containers(self, sandbox: ObservedSandbox) -> None:
         for container in self.observed.running_containers():
+            newest = self.observed.find(container.name)
             if container.sandbox_id and container.sandbox_id != sandbox.id:
                 self._stop(container, "Pod sandbox changed, it will be killed and re-created.")
+            elif newest is not None and newest.id != container.id:
+                self._stop(container, f"Container {container.name} was replaced by attempt {newest.attempt}")
+            elif find_container(self.pod, container.name) is None:
+                self._stop(container, f"Container {container.name} is not part of the Pod")
         initialized = self._sync_init_containers()
         if not initialized:
             return
@@ -236,7 +241,7 @@ class _Decision:
     def _start(self, container: ReadOnlyObject, *, sandbox_exists: bool, init: bool = False) -> None:
         name = container["name"]
         newest = self.observed.find(name)
-        if newest is not None and newest.is_running:
+        if any(attempt.is_running for attempt in self.observed.containers.get(name, ())):
             return
         in_sandbox = self.observed.find_in_sandbox(name) if sandbox_exists else None
         if in_sandbox is not None and in_sandbox.is_created and in_sandbox.spec_hash == spec_hash(container):
