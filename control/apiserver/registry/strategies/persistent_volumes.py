@@ -29,7 +29,12 @@ from control.apiserver.registry.strategies.resource_lists import (
 from control.apiserver.registry.strategies.scheduling_validation import node_selector
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.volume_defaults import default_claim_spec, default_volume_source
-from control.apiserver.registry.strategies.volume_source_validation import SIMPLE_SOURCES, csi_driver_name, one_source
+from control.apiserver.registry.strategies.volume_source_validation import (
+    SIMPLE_SOURCES,
+    by_name,
+    csi_driver_name,
+    one_source,
+)
 from control.apiserver.registry.strategy import WriteContext
 
 Source = Mapping[str, Any]
@@ -63,7 +68,7 @@ def _secret_reference(path: str, reference: Source) -> Errors:
 
 
 #: in upstream's order
-PERSISTENT_SOURCES: tuple[tuple[str, str, Callable[[str, Source], Errors]], ...] = (
+_SOURCES: tuple[tuple[str, str, Callable[[str, Source], Errors]], ...] = (
     *SIMPLE_SOURCES[
         "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte",
         "cephfs", "iscsi", "cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk",
@@ -73,7 +78,7 @@ PERSISTENT_SOURCES: tuple[tuple[str, str, Callable[[str, Source], Errors]], ...]
     *SIMPLE_SOURCES["storageos",],
     ("csi", "csi", _csi),
 )  # fmt: skip
-_SOURCE_FIELDS = tuple(name for name, _, _ in PERSISTENT_SOURCES)
+PERSISTENT_SOURCES = by_name(_SOURCES)
 
 
 class PersistentVolumeStrategy(StatusStrategy):
@@ -115,7 +120,7 @@ class PersistentVolumeStrategy(StatusStrategy):
         """Judge a change: the source and the mode are fixed."""
         errors = self.validate(context, obj)
         new_source, old_source = (
-            {name: item["spec"][name] for name in _SOURCE_FIELDS if item["spec"].get(name) is not None}
+            {name: item["spec"][name] for name in PERSISTENT_SOURCES if item["spec"].get(name) is not None}
             for item in (obj, old)
         )
         if new_source != old_source:

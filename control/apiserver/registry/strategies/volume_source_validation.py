@@ -30,19 +30,24 @@ _QUALIFIED_NAMES = (
 _HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 
 
-def one_source(path: str, volume: Source, known: Iterable[NamedRule]) -> Errors:
-    """Exactly one of the known sources is given, and it is valid."""
-    given = 0
-    for name, shown, rule in known:
-        if volume.get(name) is None:
-            continue
-        if given:
+def one_source(path: str, volume: Source, known: Mapping[str, NamedRule]) -> Errors:
+    """Exactly one of the known sources is given, and it is valid. The order of `known` is upstream's."""
+    given = [name for name in volume if name in known and volume[name] is not None]
+    if len(given) > 1:
+        given.sort(key=list(known).index)
+    for index, name in enumerate(given):
+        _, shown, rule = known[name]
+        if index:
             yield FieldError.forbidden(f"{path}.{shown}", "may not specify more than 1 volume type")
         else:
             yield from rule(f"{path}.{_RULE_PATHS.get(name, name)}", volume[name])
-        given += 1
     if not given:
         yield FieldError.required(path, "must specify a volume type")
+
+
+def by_name(rules: Iterable[NamedRule]) -> dict[str, NamedRule]:
+    """Rules by their API field, in the order given."""
+    return {rule[0]: rule for rule in rules}
 
 
 #: where upstream's path of the causes is not the field's name

@@ -17,7 +17,7 @@ from control.apiserver.registry.strategies.projection_validation import (
     projected,
 )
 from control.apiserver.registry.strategies.resource_lists import quantity
-from control.apiserver.registry.strategies.volume_source_validation import SIMPLE_SOURCES, one_source
+from control.apiserver.registry.strategies.volume_source_validation import SIMPLE_SOURCES, by_name, one_source
 
 Source = Mapping[str, Any]
 
@@ -92,7 +92,7 @@ def _image(path: str, source: Source) -> Errors:
 
 
 #: in upstream's order, which decides which of two sources is the one too many
-POD_SOURCES: tuple[tuple[str, str, Callable[[str, Source], Errors]], ...] = (
+_SOURCES: tuple[tuple[str, str, Callable[[str, Source], Errors]], ...] = (
     ("emptyDir", "emptyDir", _empty_dir),
     *SIMPLE_SOURCES["hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore"],
     ("secret", "secret", _secret),
@@ -108,3 +108,4 @@ POD_SOURCES: tuple[tuple[str, str, Callable[[str, Source], Errors]], ...] = (
     ("ephemeral", "ephemeral", _ephemeral),
     ("image", "image", _image),
 )
+POD_SOURCES = by_name(_SOURCES)
