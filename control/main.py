@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import random
@@ -18,18 +19,29 @@ from control.api.exchange import User
 from control.apiserver.app import ApiServer, ApiServerConfig
 from control.apiserver.asgi import AsgiApplication
 from control.apiserver.serving import make_server_context, serve
+from control.apiserver.version import GIT_VERSION
 from control.auth.authenticator import parse_token_file
 from control.auth.pki import NODE_CLIENT_FILE, ClusterKeys, ensure_cluster_keys
 from control.auth.tokens import SigningKey, TokenIssuer
+from control.client.client import Client
+from control.client.informer import InformerFactory
+from control.client.local_transport import LocalTransport
 from control.config import ClusterConfig, ClusterDirectory
+from control.controllers import CONTROLLERS
+from control.controllers.context import (
+    UPSTREAM_MISSING_NODE_SECONDS,
+    UPSTREAM_NODE_TIMINGS,
+    ControllerContext,
+    ControllerOptions,
+    local_context,
+    run_controllers,
+)
 from control.credentials import serving_hosts
 from control.lifeline import on_supervisor_gone
+from control.scheduler.scheduler import Scheduler
 from control.storage.sqlite import SqliteStorage
 
-KUBERNETES_VERSION = "v1.36.2"
-#: Default profile: a dead node is noticed and its Pods are elsewhere within about 10 s. Upstream: 5 s, 40 s, 300 s.
-NODE_MONITOR_SECONDS = {"default": 1.0, "upstream": 5.0}
-NODE_GRACE_SECONDS = {"default": 6.0, "upstream": 40.0}
+KUBERNETES_VERSION = GIT_VERSION
 
 logger = logging.getLogger("podling")
 
@@ -90,11 +102,14 @@ async def _run_parts(
         )
         cleanup.push_async_callback(listener.close)
         logger.info("Serving the API url=%s profile=%s", config.server_url, config.profile)
+        context = make_controller_context(config, keys, server, clock)
         async with asyncio.TaskGroup() as group:
             if config.controllers:
-                group.create_task(run_controllers_in_process(config, keys, server, clock, stop))
+                group.create_task(run_controllers(context, CONTROLLERS, stop))
             if config.scheduler:
-                group.create_task(run_scheduler_in_process(server, clock, stop))
+                # With the controllers beside it the scheduler reads through their informers: one store per kind.
+                informers = context.informers if config.controllers else None
+                group.create_task(make_scheduler(server, clock, informers).run(stop))
             group.create_task(_wait(stop))
     logger.info("Stopped")
 
@@ -125,34 +140,23 @@ def make_node_context(keys: ClusterKeys) -> ssl.SSLContext:
     return context
 
 
-async def run_controllers_in_process(
-    config: ClusterConfig, keys: ClusterKeys, server: ApiServer, clock: Clock, stop: asyncio.Event
-) -> None:
-    """Run all controllers of the catalogue on the API server of this process."""
-    from control.controllers import CONTROLLERS
-    from control.controllers.context import ControllerOptions, NodeTimings, local_context, run_controllers
-
-    options = ControllerOptions(
-        pod_cidr=config.pod_cidr,
-        ca_pem=keys.authority.certificate_pem.decode(),
-        node_timings=NodeTimings(
-            monitor_period_seconds=NODE_MONITOR_SECONDS[config.profile],
-            grace_seconds=NODE_GRACE_SECONDS[config.profile],
-        ),
-    )
-    context = local_context(server.endpoint, clock=clock, random=random.Random(), options=options)
-    await run_controllers(context, CONTROLLERS, stop)
+def make_controller_context(
+    config: ClusterConfig, keys: ClusterKeys, server: ApiServer, clock: Clock
+) -> ControllerContext:
+    """What the controllers get: clients of the API server of this process, facts and timings of the cluster."""
+    options = ControllerOptions(pod_cidr=config.pod_cidr, ca_pem=keys.authority.certificate_pem.decode())
+    if config.profile == "upstream":
+        options = dataclasses.replace(
+            options, node_timings=UPSTREAM_NODE_TIMINGS, missing_node_seconds=UPSTREAM_MISSING_NODE_SECONDS
+        )
+    return local_context(server.endpoint, clock=clock, random=random.Random(), options=options)
 
 
-async def run_scheduler_in_process(server: ApiServer, clock: Clock, stop: asyncio.Event) -> None:
-    """Run the scheduler on the API server of this process, as its own user."""
-    from control.client.client import Client
-    from control.client.local_transport import LocalTransport
-    from control.scheduler.scheduler import Scheduler
-
+def make_scheduler(server: ApiServer, clock: Clock, informers: InformerFactory | None) -> Scheduler:
+    """The scheduler as its own user of the API server of this process."""
     user = User(name="system:kube-scheduler", groups=("system:authenticated",))
-    client = Client(LocalTransport(server.endpoint, user, user_agent="kube-scheduler/v1.36.2"))
-    await Scheduler(client, clock=clock, random=random.Random()).run(stop)
+    client = Client(LocalTransport(server.endpoint, user, user_agent=f"kube-scheduler/{KUBERNETES_VERSION}"))
+    return Scheduler(client, clock=clock, random=random.Random(), informers=informers)
 
 
 async def _wait(stop: asyncio.Event) -> None:

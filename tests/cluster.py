@@ -100,6 +100,14 @@ def oldest_and_newest(minimum: tuple[int, int] = (1, 31)) -> tuple[Kubectl, ...]
     return tuple(dict.fromkeys((fitting[0], fitting[-1]))) if fitting else ()
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def docker(*arguments: str, check: bool = True) -> str:
     """Run the docker command and return what it printed, stripped."""
     return run(["docker", *arguments], check=check).stdout.strip()

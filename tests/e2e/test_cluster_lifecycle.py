@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import MANIFESTS, Cluster, wait_for
+from tests.cluster import MANIFESTS, Cluster, is_alive, wait_for
 from tests.host_snapshot import difference, take_snapshot
 
 pytestmark = pytest.mark.docker
@@ -107,19 +107,11 @@ def test_a_killed_supervisor_leaves_pods_running_and_up_repairs(own_cluster: Clu
     supervisor = int((own_cluster.state / "supervisor.lock").read_text())
     children = processes(own_cluster)
     os.kill(supervisor, signal.SIGKILL)
-    wait_for(lambda: not any(_is_alive(pid) for pid in children.values()), "its processes end by themselves")
+    wait_for(lambda: not any(is_alive(pid) for pid in children.values()), "its processes end by themselves")
     assert running_containers(own_cluster, "nginx") == containers
     own_cluster.up()
     own_cluster.wait("--for=condition=Ready", "pod/nginx")
     assert running_containers(own_cluster, "nginx") == containers
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_two_clusters_live_side_by_side(own_cluster: Cluster, tmp_path: Any) -> None:
@@ -183,7 +175,8 @@ def test_an_unknown_identity_is_unauthorized(own_cluster: Cluster) -> None:
     result = own_cluster.kubectl(
         "get", "pods", "--token", "nonsense", "--kubeconfig", _without_credentials(own_cluster), check=False
     )
-    assert "You must be logged in to the server (Unauthorized)" in result.stderr
+    assert "error: You must be logged in to the server" in result.stderr
+    assert "the server has asked for the client to provide credentials" in result.stderr
 
 
 def _without_credentials(cluster: Cluster) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor
 from control.config import ClusterDirectory
-from tests.cluster import wait_for
+from tests.cluster import is_alive, wait_for
 
 # Ends when its lifeline does, as control and agent do.
 FAITHFUL = "import sys; sys.stdin.read()"
@@ -49,14 +49,6 @@ def state(directory: ClusterDirectory, name: str) -> dict[str, Any]:
     assert answer is not None
     found: dict[str, Any] = next(item for item in answer["processes"] if item["name"] == name)
     return found
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def test_a_killed_process_is_restarted(directory: ClusterDirectory) -> None:
