@@ -23,6 +23,7 @@ from control.api.names import Chooser
 from control.api.objects import Object
 from control.apiserver.admission.chain import AdmissionChain
 from control.apiserver.admission.plugins import make_plugins
+from control.apiserver.admission.rbac_escalation import RbacEscalation
 from control.apiserver.bootstrap import ensure_bootstrap_objects
 from control.apiserver.cache.watch_cache import WatchCache
 from control.apiserver.filters.authentication import AuthenticationFilter
@@ -110,7 +111,8 @@ class ApiServer:
         self.token_issuer = token_issuer
         self.authenticator = self._make_authenticator()
         self.authorizer = make_authorizer(self.registry)
-        self.admission = AdmissionChain(make_plugins(self.registry, profile=config.profile, random=random))
+        plugins = make_plugins(self.registry, profile=config.profile, random=random)
+        self.admission = AdmissionChain([*plugins, RbacEscalation(self.registry, self.authorizer)])
         self._caches: dict[str, WatchCache] = {}
         self._stores: dict[int, ResourceStore] = {}
         self._services = ServiceAllocator(
@@ -240,6 +242,8 @@ class ApiServer:
     async def _dispatch(self, context: RequestContext, served: ServedKind) -> ApiResponse:
         info = context.info
         _check_scope(served.kind, info)
+        if served.deprecation:
+            context.warn(served.deprecation)
         store = self._stores[id(served)]
         if info.subresource:
             return await self._dispatch_subresource(context, store)

@@ -74,8 +74,8 @@ class ServerMetrics:
             "Response latency in seconds of requests that are no streams.",
             labels=["verb", "resource"],
         )
-        for pair, (count, total) in self.request_seconds.items():
-            seconds.add_metric(pair, count_value=count, sum_value=total)
+        for pair, (answered, total) in self.request_seconds.items():
+            seconds.add_metric(pair, count_value=answered, sum_value=total)
         yield seconds
         yield GaugeMetricFamily("podling_event_loop_lag_seconds", "Last lag.", value=self.loop_lag_seconds)
         yield GaugeMetricFamily(

@@ -220,12 +220,3 @@ def node_not_found(node_name: str) -> ApiError:
 def encode_query(query: Sequence[tuple[str, str]]) -> str:
     """Encode a query with its leading `?`, empty if there is none."""
     return "?" + urlencode(query) if query else ""
-
-
-def make_node_context(*, certificate_file: str, key_file: str, ca_pem: str) -> ssl.SSLContext:
-    """TLS of the API server as a client of agents. Their certificates are the CA's; nodes are known by address."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.load_verify_locations(cadata=ca_pem)
-    context.load_cert_chain(certificate_file, key_file)
-    return context

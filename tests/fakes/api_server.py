@@ -25,13 +25,19 @@ from typing import Any
 from control.api.clock import Clock, SystemClock
 from control.api.exchange import ApiEndpoint, User
 from control.apiserver.app import ApiServer, ApiServerConfig
-from control.apiserver.node_proxy import make_node_context
 from control.auth.pki import ClusterKeys, KeyPair, ensure_cluster_keys
 from control.auth.tokens import SigningKey, TokenIssuer
 from control.storage.memory import MemoryStorage
 from control.storage.protocol import Storage
 
 ADMIN = User(name="kubernetes-admin", groups=("system:masters", "system:authenticated"))
+
+
+def _node_context(keys: ClusterKeys) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=keys.authority.certificate_pem.decode())
+    name = keys.directory / "apiserver-kubelet-client"
+    context.load_cert_chain(f"{name}.crt", f"{name}.key")
+    return context
 
 
 class RunningApiServer:
@@ -94,11 +100,7 @@ async def running_api_server(
             config=ApiServerConfig(
                 static_tokens=static_tokens or {},
                 client_ca_pem=keys.authority.certificate_pem.decode(),
-                node_ssl_context=make_node_context(
-                    certificate_file=str(keys.directory / "apiserver-kubelet-client.crt"),
-                    key_file=str(keys.directory / "apiserver-kubelet-client.key"),
-                    ca_pem=keys.authority.certificate_pem.decode(),
-                ),
+                node_ssl_context=_node_context(keys),
                 **config,
             ),
             storage=storage,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from control.api.builtin_kinds import CERTIFICATE_SIGNING_REQUESTS
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
-from control.apiserver.patch.field_set import FieldSet
+from control.apiserver.patch.field_set import FieldSet, from_paths
 from control.apiserver.patch.managed_fields import FieldWriter, record_update, reset_fields
 from control.apiserver.registry.served_kind import ServedKind
 from control.apiserver.registry.write_request import WriteRequest
@@ -24,6 +25,8 @@ def field_writer(served: ServedKind, write: WriteRequest) -> FieldWriter:
 
 def fields_reset_by(served: ServedKind, write: WriteRequest) -> FieldSet:
     """Fields the endpoint of a write does not let it set."""
+    if served.kind is CERTIFICATE_SIGNING_REQUESTS and not write.subresource:
+        return from_paths(("spec",), ("status",))  # a request is never edited, so nobody owns it
     return reset_fields(has_status=served.strategy.has_status, subresource=write.subresource)
 
 

@@ -236,14 +236,17 @@ class ResourceStore:
         return written
 
     def _check_revision(self, obj: Object, cached: CachedObject) -> None:
+        self._require_revision(obj)
         given = obj["metadata"].get("resourceVersion")
         if not given:
-            if not self.strategy.allow_unconditional_update:
-                error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-                raise invalid(self.kind.group, self.kind.plural, obj["metadata"]["name"], [error])
             obj["metadata"]["resourceVersion"] = str(cached.revision)
         elif given != str(cached.revision):
             raise conflict(self.kind.group, self.kind.plural, obj["metadata"]["name"], MODIFIED_DETAIL)
+
+    def _require_revision(self, obj: Object) -> None:
+        if not obj["metadata"].get("resourceVersion") and not self.strategy.allow_unconditional_update:
+            error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid(self.kind.group, self.kind.plural, obj["metadata"]["name"], [error])
 
     def _prepare_update(self, write: WriteRequest, change: Change, obj: Object, old: Object) -> None:
         context = write.for_strategy()

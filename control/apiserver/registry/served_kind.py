@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-from control.api.builtin_kinds import EVENTS
+from control.api.builtin_kinds import COMPONENT_STATUSES, ENDPOINTS, EVENTS
 from control.api.errors import ApiError, not_found
 from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
@@ -25,6 +25,13 @@ from control.schema.validate import Decoded, decode_object, enforce_field_valida
 
 #: Events are forgotten after upstream's default --event-ttl.
 EVENT_TTL_SECONDS = 3600
+
+
+#: What every request for a kind is told.
+_DEPRECATIONS = {
+    ENDPOINTS.storage_prefix: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    COMPONENT_STATUSES.storage_prefix: "v1 ComponentStatus is deprecated in v1.19+",
+}
 
 
 def _nothing() -> None:
@@ -53,6 +60,7 @@ class ServedKind:
         self.body_kind = BodyKind.of(kind, is_custom=is_custom)
         self.ttl_seconds = EVENT_TTL_SECONDS if kind.storage_prefix == EVENTS.storage_prefix else None
         self.indexed_fields = indexed_fields
+        self.deprecation = _DEPRECATIONS.get(kind.storage_prefix, "")
         self._find_schema = find_schema
         self._allocator = allocator
 

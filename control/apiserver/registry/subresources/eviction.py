@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from control.api.builtin_kinds import POD_DISRUPTION_BUDGETS
-from control.api.errors import ApiError, bad_request, forbidden
+from control.api.errors import ApiError, bad_request, forbidden, not_found
 from control.api.exchange import ApiResponse
 from control.api.meta import find_condition, labels_of, set_condition
 from control.api.objects import Object, ReadOnlyObject
@@ -88,7 +88,8 @@ async def _take_from_budget(
     )
 
     def decrement(live: Object | None) -> Object:
-        assert live is not None
+        if live is None:
+            raise not_found("policy", "poddisruptionbudgets", write.name)
         _check_budget(live)
         status = live["status"]
         status["disruptionsAllowed"] -= 1
