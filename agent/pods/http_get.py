@@ -54,8 +54,9 @@ def describe_failure(url: str, error: Exception) -> str:
         return f"read tcp {target}: read: connection reset by peer"
     if isinstance(error, asyncio.IncompleteReadError):
         return "EOF"
-    reason = (getattr(error, "strerror", None) or str(error)).lower()
-    return f"dial tcp {target}: connect: {reason}" if isinstance(error, OSError) else reason
+    if isinstance(error, OSError):
+        return f"dial tcp {target}: connect: {(error.strerror or str(error)).lower()}"
+    return str(error)
 
 
 async def _follow(url: str, headers: Sequence[tuple[str, str]]) -> HttpAnswer:

@@ -1,0 +1,82 @@
+"""Reporting statuses: minimal patches, newest wins, retries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.pods.status_reporter import StatusReporter, status_changes
+from control.api.builtin_kinds import PODS
+from control.api.clock import FakeClock
+from control.api.errors import ApiError
+from control.api.exchange import User
+from control.client.client import Client
+from control.client.local_transport import LocalTransport
+from tests.fakes.agent_node import PodEndpoint, make_pod
+
+READY = {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "patch"),
+    [
+        pytest.param({}, {"phase": "Running"}, {"phase": "Running"}, id="a new field"),
+        pytest.param({"phase": "Running"}, {"phase": "Running"}, {}, id="nothing changed"),
+        pytest.param(
+            {"conditions": [{**READY, "lastProbeTime": "x"}]},
+            {"conditions": [READY]},
+            {},
+            id="probe times are no change",
+        ),
+        pytest.param(
+            {"conditions": [{**READY, "status": "False"}, {"type": "Foreign", "status": "True"}]},
+            {"conditions": [READY]},
+            {"conditions": [READY]},
+            id="only changed conditions are sent",
+        ),
+        pytest.param(
+            {"podIPs": [{"ip": "10.0.0.1"}]},
+            {"podIPs": [{"ip": "10.0.0.2"}]},
+            {"podIPs": [{"$patch": "replace"}, {"ip": "10.0.0.2"}]},
+            id="a new address replaces the old one",
+        ),
+    ],
+)
+def test_status_changes(old: dict[str, Any], new: dict[str, Any], patch: dict[str, Any]) -> None:
+    assert status_changes(old, new) == patch
+
+
+async def make() -> tuple[StatusReporter, PodEndpoint, Client, FakeClock, dict[str, Any]]:
+    api, clock = PodEndpoint(), FakeClock()
+    client = Client(LocalTransport(api, User(name="node")))
+    pod = await client.create(PODS, make_pod())
+    return StatusReporter(client, clock), api, client, clock, pod
+
+
+async def test_the_newest_status_wins_while_the_server_is_away() -> None:
+    reporter, api, client, clock, pod = await make()
+    api.fail_next(ApiError(503, "ServiceUnavailable", "away"), times=2, method="PATCH")
+    for phase in ("Pending", "Running", "Succeeded"):
+        reporter.submit(pod, {"phase": phase})
+    for _ in range(4):
+        await clock.advance(1)
+    await reporter.flush(pod["metadata"]["uid"])
+    assert (await client.get(PODS, "web", namespace="default"))["status"]["phase"] == "Succeeded"
+    assert len([request for request in api.requests if request.method == "PATCH"]) == 3
+
+
+async def test_a_namesake_is_never_touched() -> None:
+    reporter, _, client, _, pod = await make()
+    old = {**pod, "metadata": {**pod["metadata"], "uid": "another"}}
+    reporter.submit(old, {"phase": "Failed"})
+    await reporter.flush("another")
+    await reporter.delete(old)
+    assert "status" not in await client.get(PODS, "web", namespace="default")
+
+
+async def test_deleting_a_pod_that_is_gone_succeeds() -> None:
+    reporter, _, client, _, pod = await make()
+    await reporter.delete(pod)
+    await reporter.delete(pod)
+    assert await client.find(PODS, "web", namespace="default") is None
