@@ -75,7 +75,7 @@ class ServerMetrics:
             labels=["verb", "resource"],
         )
         for pair, (answered, total) in self.request_seconds.items():
-            seconds.add_metric(pair, count_value=answered, sum_value=total)
+            seconds.add_metric(pair, count_value=int(answered), sum_value=total)
         yield seconds
         yield GaugeMetricFamily("podling_event_loop_lag_seconds", "Last lag.", value=self.loop_lag_seconds)
         yield GaugeMetricFamily(

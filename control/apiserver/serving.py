@@ -151,6 +151,7 @@ async def serve(
         access_log=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         interface="asgi3",
     )
