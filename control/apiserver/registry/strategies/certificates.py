@@ -51,11 +51,8 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         return list(_request(obj["spec"]))
 
     def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
-        """Spec and status stay; the approval subresource writes the decision conditions."""
-        if context.subresource == "approval":
-            self._approve(context, obj, old)
-        else:
-            obj["status"] = old.get("status", {})
+        """Spec and status stay."""
+        obj["status"] = old.get("status", {})
         obj["spec"] = old["spec"]
 
     def _approve(self, context: WriteContext, obj: Object, old: Object) -> None:
@@ -65,13 +62,12 @@ class CertificateSigningRequestStrategy(StatusStrategy):
             obj["status"].pop("conditions")
         _date_conditions(context, obj, old)
 
-    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
-        """A decision is never taken back."""
-        return list(_decisions(obj, old))
-
     def prepare_for_status_update(self, context: WriteContext, obj: Object, old: Object) -> None:
-        """The signer writes certificate and conditions, but not the decision."""
+        """The approval subresource writes the decision; the signer writes certificate and other conditions."""
         super().prepare_for_status_update(context, obj, old)
+        if context.subresource == "approval":
+            self._approve(context, obj, old)
+            return
         status, old_status = obj.setdefault("status", {}), old.get("status") or {}
         kept = [item for item in old_status.get("conditions") or () if item.get("type") in _DECISIONS]
         added = [item for item in status.get("conditions") or () if item.get("type") not in _DECISIONS]
@@ -80,11 +76,8 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         _date_conditions(context, obj, old)
 
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
-        """A certificate is issued once."""
-        certificate, previous = ((item.get("status") or {}).get("certificate") for item in (obj, old))
-        if previous and certificate != previous:
-            return [FieldError.forbidden("status.certificate", "updates may not change an existing certificate")]
-        return []
+        """A decision is never taken back, a certificate is issued once."""
+        return [*_decisions(obj, old), *_certificate(obj, old)]
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
@@ -116,10 +109,23 @@ def _decisions(obj: Object, old: Object) -> Errors:
             detail = f'updates may not remove a condition of type "{decision}"'
             yield FieldError.forbidden("status.conditions", detail)
     if set(_DECISIONS) <= new:
-        shown = (obj.get("status") or {}).get("conditions") or []
-        index = next(i for i, item in enumerate(shown) if item.get("type") in _DECISIONS)
-        detail = "Approved and Denied conditions are mutually exclusive"
-        yield FieldError.invalid(f"status.conditions[{index + 1}].type", shown[index + 1].get("type"), detail)
+        yield FieldError.invalid("status.conditions", "Denied", "Approved and Denied conditions are mutually exclusive")
+
+
+def _certificate(obj: Object, old: Object) -> Errors:
+    certificate, previous = ((item.get("status") or {}).get("certificate") for item in (obj, old))
+    if previous and certificate != previous:
+        yield FieldError.forbidden("status.certificate", "updates may not change an existing certificate")
+    elif certificate and not _has_pem_block(certificate):
+        detail = "must contain at least one CERTIFICATE PEM block"
+        yield FieldError.invalid("status.certificate", "<certificate data>", detail)
+
+
+def _has_pem_block(encoded: str) -> bool:
+    try:
+        return b"-----BEGIN CERTIFICATE-----" in base64.b64decode(encoded)
+    except binascii.Error:
+        return False
 
 
 def _request(spec: Mapping[str, Any]) -> Errors:

@@ -111,6 +111,7 @@ class RuntimeClassStrategy(Strategy):
     """Upstream: pkg/apis/node/validation."""
 
     has_generation = False
+    allow_create_on_update = True
     allow_unconditional_update = False
 
     def default(self, obj: Object) -> None:
