@@ -40,6 +40,8 @@ run "${kubectl[@]}" wait --for=condition=Ready pod/shared-localhost --timeout=12
 run "${kubectl[@]}" logs shared-localhost -c sidecar
 
 title "4. Self-healing"
+# From a clean start: a Pod that was killed before waits longer and longer before it is restarted.
+"${kubectl[@]}" delete -f manifests/self-healing.yaml --ignore-not-found >/dev/null
 run "${kubectl[@]}" apply -f manifests/self-healing.yaml
 "${kubectl[@]}" rollout status deployment/healing --timeout=120s
 "${kubectl[@]}" wait --for=condition=Ready pod/steady --timeout=120s

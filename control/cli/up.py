@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,11 +25,15 @@ from control.cli.clusters import (
     exclusive,
     list_clusters,
     load_cluster,
+    ports_of_others,
 )
+from control.cli.down import clean_up
 from control.cli.failure import CommandError
+from control.cli.host_lock import choosing_on_host
+from control.cli.node_choice import NODES_MAX, add_node
 from control.cli.progress import step
 from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor, write_processes
-from control.config import ClusterConfig, ClusterDirectory, ConfigError, NodeConfig, Profile
+from control.config import ClusterConfig, ClusterDirectory, ConfigError, Profile
 
 KERNEL_MINIMUM = (4, 19)
 API_SECONDS_MAX = 30.0
@@ -51,7 +57,9 @@ class UpOptions:
 
 def up(
     name: ClusterName = DEFAULT_NAME,
-    nodes: Annotated[int | None, typer.Option(min=0, max=250, help="Number of nodes (a new cluster has 1).")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=0, max=NODES_MAX, help="Number of nodes (a new cluster has 1).")
+    ] = None,
     profile: Annotated[
         Literal["default", "upstream"] | None,
         typer.Option(help="upstream: shareProcessNamespace and all timings as in upstream Kubernetes."),
@@ -90,9 +98,23 @@ def up(
 def bring_up(directory: ClusterDirectory, options: UpOptions) -> ClusterConfig:
     """Do the whole work of `up`. Raises CommandError with nothing half-started."""
     existing = load_cluster(directory)
+    chooses = existing is None or (options.nodes or 0) > len(existing.nodes)
+    with choosing_on_host() if chooses else nullcontext():
+        try:
+            config = _start(directory, options, existing)
+        except BaseException:
+            if existing is None:
+                _forget_failed(directory)
+            raise
+    merge_kubeconfig(directory, config)
+    return config
+
+
+def _start(directory: ClusterDirectory, options: UpOptions, existing: ClusterConfig | None) -> ClusterConfig:
     answer = ask(directory, "status") if existing else None
     config = plan_config(directory, options, existing, running=answer is not None)
-    engine_check = start_engine_check() if config.nodes else None
+    # Agents that run already have asked the engine themselves.
+    engine_check = start_engine_check() if config.nodes and answer is None else None
     # Meant to run while the engine is being asked: making keys and importing cryptography takes as long.
     from control.credentials import ensure_credentials
 
@@ -101,19 +123,37 @@ def bring_up(directory: ClusterDirectory, options: UpOptions) -> ClusterConfig:
     ensure_credentials(directory, config)
     directory.save(config)
     write_processes(directory, config)
-    if answer is None:
-        start_supervisor(directory)
-    else:
-        ask(directory, "reload")
     try:
+        if answer is None:
+            start_supervisor(directory)
+        else:
+            ask(directory, "reload")
         wait_for_api(directory, config)
         wait_for_nodes(directory, config)
     except (CommandError, KeyboardInterrupt):
         if answer is None:
             stop_supervisor(directory)
         raise
-    merge_kubeconfig(directory, config)
     return config
+
+
+def _forget_failed(directory: ClusterDirectory) -> None:
+    """Undo a first start that failed: containers, links, rules, keys, configuration. The logs stay, they say why."""
+    if not directory.root.exists():
+        return
+    try:
+        stop_supervisor(directory)
+        if directory.config_file.exists():
+            clean_up(directory, directory.root.name, keep_volumes=False)
+    except (CommandError, subprocess.TimeoutExpired) as cause:
+        # The configuration stays: `podling delete` needs it to finish what could not be done now.
+        print(f"podling: cannot undo the failed start: {cause}", file=sys.stderr)
+        return
+    for path in directory.root.iterdir():
+        if path.is_dir() and path != directory.logs:
+            shutil.rmtree(path)
+        elif path.is_file() or path.is_socket():
+            path.unlink()
 
 
 def plan_config(
@@ -121,7 +161,7 @@ def plan_config(
 ) -> ClusterConfig:
     """Choose the configuration: a new one, or the existing one with what may change changed."""
     others = [item for item in list_clusters(options.data_dir) if item.name != options.name]
-    ports = {item.port for item in others} | {node.port for item in others for node in item.nodes}
+    ports = ports_of_others(options.name, options.data_dir)
     if existing is None:
         check_kernel(platform.system(), platform.release())
         return _new_config(options, others, ports)
@@ -146,9 +186,10 @@ def plan_config(
     if wanted < len(config.nodes):
         raise CommandError(
             f"cluster {options.name!r} has {len(config.nodes)} nodes and cannot shrink to {wanted}",
-            f"podling delete --name {options.name} first",
+            "podling node remove takes one away",
         )
-    _add_nodes(config, wanted, ports | {config.port})
+    while len(config.nodes) < wanted:
+        add_node(config, ports)
     return config
 
 
@@ -178,15 +219,9 @@ def _new_config(options: UpOptions, others: list[ClusterConfig], ports: set[int]
         )
     except ConfigError as error:
         raise CommandError(str(error), "choose another") from error
-    _add_nodes(config, 1 if options.nodes is None else options.nodes, ports | {port})
+    for _ in range(1 if options.nodes is None else options.nodes):
+        add_node(config, ports)
     return config
-
-
-def _add_nodes(config: ClusterConfig, count: int, taken: set[int]) -> None:
-    for number in range(len(config.nodes) + 1, count + 1):
-        port = ranges.choose_port(ranges.AGENT_PORT_FIRST, taken, ranges.is_port_free)
-        taken.add(port)
-        config.nodes.append(NodeConfig(name=f"{config.name}-node-{number}", port=port))
 
 
 def _token_file(path: Path) -> str:
