@@ -13,7 +13,7 @@ from control.api.exchange import User
 from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
 from control.apiserver.admission.chain import AdmissionChain, Attributes
-from control.apiserver.admission.plugins import make_plugins
+from control.apiserver.admission.plugins import DEFAULT_TOLERATION_SECONDS, make_plugins
 
 USER = User(name="alice", groups=("system:authenticated",))
 
@@ -110,7 +110,7 @@ async def test_the_default_profile_shares_processes(spec: Object, shared: bool |
     pod = make_pod(**spec)
     await write(pod, profile="default")
     assert pod["spec"].get("shareProcessNamespace") is shared
-    assert pod["spec"]["tolerations"][0]["tolerationSeconds"] == 2
+    assert pod["spec"]["tolerations"][0]["tolerationSeconds"] == DEFAULT_TOLERATION_SECONDS
 
 
 async def test_a_pod_without_its_account_is_refused() -> None:
