@@ -32,10 +32,14 @@ LOG_DIRECTORIES = (Path("/var/log/containers"), Path("/var/log/pods"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftovers:
-    """What to remove. `state_dir` holds a directory per node; without it files are left."""
+    """What to remove. `state_dir` holds a directory per node; without it files are left.
+
+    With `node_name` only what is the node's; its links are those of `pod_cidr`.
+    """
 
     cluster: str
     node_name: str = ""
+    pod_cidr: str = ""
     state_dir: Path | None = None
     keep_volumes: bool = False
 
@@ -59,11 +63,18 @@ async def clean_up(leftovers: Leftovers) -> None:
     finally:
         await runtime.close()
     _remove_log_links(records)
-    if not leftovers.node_name:
-        with suppress(NetworkError):
-            await NativeNetwork(cluster=leftovers.cluster, cluster_cidr="").remove_cluster()
+    await _remove_network(leftovers)
     if not leftovers.keep_volumes:
         await _remove_files(leftovers)
+
+
+async def _remove_network(leftovers: Leftovers) -> None:
+    network = NativeNetwork(cluster=leftovers.cluster, cluster_cidr="")
+    with suppress(NetworkError):
+        if not leftovers.node_name:
+            await network.remove_cluster()
+        elif leftovers.pod_cidr:
+            await network.remove_range(leftovers.pod_cidr)
 
 
 async def halt_node(cluster: str, node_name: str) -> None:

@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     cleanup = commands.add_parser("cleanup", help="stop and remove all that a cluster has on this host")
     cleanup.add_argument("--cluster", required=True)
     cleanup.add_argument("--node-name", default="", help="only of this node")
+    cleanup.add_argument("--pod-cidr", default="", help="the node's Pod range, whose links are removed with it")
     cleanup.add_argument("--state-dir", type=Path, help="directory of the nodes' state directories")
     cleanup.add_argument("--keep-volumes", action="store_true", help="leave the Pods' directories")
     halt = commands.add_parser("halt", help="kill the containers of a node as a power cut would")
@@ -168,6 +169,7 @@ def _cleanup(options: argparse.Namespace) -> int:
     leftovers = Leftovers(
         cluster=options.cluster,
         node_name=options.node_name,
+        pod_cidr=options.pod_cidr,
         state_dir=options.state_dir,
         keep_volumes=options.keep_volumes,
     )

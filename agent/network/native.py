@@ -174,7 +174,11 @@ class NativeNetwork:
 
     async def remove_cluster(self) -> None:
         """Remove all links and rules of the cluster on this host, whatever its ranges were; idempotent."""
-        self._pod_cidr = self._cluster_cidr = "0.0.0.0/0"
+        await self.remove_range("0.0.0.0/0")
+
+    async def remove_range(self, pod_cidr: str) -> None:
+        """Remove the cluster's links in a range, and its rules when no link is left on this host; idempotent."""
+        self._pod_cidr, self._cluster_cidr = pod_cidr, "0.0.0.0/0"
         await self._run(self._remove_node)
 
     def _remove_node(self) -> None:

@@ -26,21 +26,27 @@ class ApiProbe:
 
     def get(self, path: str) -> tuple[int, Any] | None:
         """GET a path; returns status and decoded body, or None if the server does not answer."""
+        return self.send("GET", path)
+
+    def send(self, method: str, path: str, body: Any = None, *, content_type: str = "") -> tuple[int, Any] | None:
+        """Send a request with a JSON body; returns status and decoded body, or None if the server does not answer."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPSConnection(
                     self._config.host, self._config.port, context=self._context, timeout=5
                 )
-            self._connection.request("GET", path, headers={"Accept": "application/json"})
+            self._connection.request(method, path, body=content, headers=headers)
             response = self._connection.getresponse()
-            content = response.read()
+            answer = response.read()
         except (OSError, http.client.HTTPException):
             self.close()
             return None
         try:
-            return response.status, json.loads(content)
+            return response.status, json.loads(answer)
         except ValueError:
-            return response.status, content.decode(errors="replace")
+            return response.status, answer.decode(errors="replace")
 
     def is_ready(self) -> bool:
         """Whether /readyz answers 200."""

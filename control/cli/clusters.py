@@ -72,6 +72,12 @@ def list_clusters(chosen: Path | None) -> list[ClusterConfig]:
     return found
 
 
+def ports_of_others(name: str, chosen: Path | None) -> set[int]:
+    """Ports that the other clusters of the data directory hold, running or not."""
+    others = [item for item in list_clusters(chosen) if item.name != name]
+    return {item.port for item in others} | {node.port for item in others for node in item.nodes}
+
+
 @contextmanager
 def exclusive(directory: ClusterDirectory) -> Iterator[None]:
     """Hold the cluster's lock: `up`, `down`, `delete` and `node` exclude one another. Raises CommandError."""

@@ -57,8 +57,11 @@ def delete(name: ClusterName = DEFAULT_NAME, data_dir: DataDirectory = None) -> 
     print(f"Cluster {name!r} is deleted.")
 
 
-def clean_up(directory: ClusterDirectory, name: str, *, keep_volumes: bool) -> None:
-    """Have the agent stop and remove all that the cluster has on the engine and the host. Raises CommandError."""
+def clean_up(directory: ClusterDirectory, name: str, *, keep_volumes: bool, node: str = "", pod_cidr: str = "") -> None:
+    """Have the agent stop and remove all that the cluster, or one node of it, has on the engine and the host.
+
+    Raises CommandError.
+    """
     command = [
         sys.executable,
         "-m",
@@ -71,10 +74,15 @@ def clean_up(directory: ClusterDirectory, name: str, *, keep_volumes: bool) -> N
     ]
     if keep_volumes:
         command.append("--keep-volumes")
+    if node:
+        command += ["--node-name", node, "--pod-cidr", pod_cidr]
     result = subprocess.run(command, capture_output=True, timeout=CLEANUP_SECONDS_MAX, check=False)
     if result.returncode != 0:
         lines = result.stderr.decode(errors="replace").strip().splitlines()
-        raise CommandError("cannot remove the cluster's containers", lines[-1] if lines else "the clean-up failed")
+        raise CommandError(
+            f"cannot remove the containers of {node or f'cluster {name!r}'}",
+            lines[-1] if lines else "the clean-up failed",
+        )
 
 
 def forget_kubeconfig(name: str) -> None:

@@ -24,7 +24,7 @@ from control.apiserver.admission.plugins.taint_nodes_by_condition import TaintNo
 UPSTREAM_PROFILE = "upstream"
 UPSTREAM_TOLERATION_SECONDS = 300
 #: Podling's default profile reschedules the Pods of a dead node within seconds
-DEFAULT_TOLERATION_SECONDS = 2
+DEFAULT_TOLERATION_SECONDS = 1
 
 
 def make_plugins(
