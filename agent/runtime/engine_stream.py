@@ -103,11 +103,17 @@ class HijackedStream:
         """Exit code once the stream has ended."""
         return await self._exit_code()
 
-    async def close(self) -> None:
-        """Abandon the stream; a command that still runs is killed by pid."""
+    async def detach(self) -> None:
+        """Leave the stream: its input ends, a command that still runs goes on; the engine drops its output."""
         if self._closed:
             return
         self._closed = self._ended = True
         self._stopped.cancel()
         self._writer.close()
+
+    async def close(self) -> None:
+        """Abandon the stream; a command that still runs is killed by pid."""
+        if self._closed:
+            return
+        await self.detach()
         await self._abandon()

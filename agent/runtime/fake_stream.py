@@ -11,7 +11,7 @@ class FakeStream:
     def __init__(self, *, output: bytes, exit_code: int, stays_open: bool = False, echoes: bool = False) -> None:
         """With `stays_open` the stream ends only by `end`, `close` or, where it echoes, the end of its input."""
         self.size: tuple[int, int] | None = None
-        self.closed = False
+        self.closed = self.detached = False
         self._code = exit_code
         self._echoes = echoes
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -52,6 +52,10 @@ class FakeStream:
     async def exit_code(self) -> int:
         """As decided by the first end."""
         return self._code
+
+    async def detach(self) -> None:
+        """Remembered in `detached`; the command goes on."""
+        self.detached = True
 
     async def close(self) -> None:
         """Abandon: what still ran was killed."""

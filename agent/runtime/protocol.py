@@ -152,6 +152,10 @@ class ExecStream(Protocol):
         """Exit code once the stream has ended."""
         ...
 
+    async def detach(self) -> None:
+        """Leave the stream: its input ends, a command that still runs goes on."""
+        ...
+
     async def close(self) -> None:
         """Abandon the stream; a command that still runs is killed by pid."""
         ...

@@ -126,7 +126,7 @@ class NodeServer:
         try:
             return await handler(request)
         except LookupFailure as failure:
-            return web.Response(status=failure.status, text=failure.message)
+            return web.Response(status=failure.status, text=failure.message, headers=list(failure.headers))
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.pods.container_cache import ContainerCache
@@ -12,12 +12,13 @@ from control.api.objects import ReadOnlyObject
 
 
 class LookupFailure(Exception):  # noqa: N818 - an answer, not a defect
-    """The request names nothing that can serve it: HTTP status and text."""
+    """The request names nothing that can serve it: HTTP status, text and headers."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = headers
 
 
 class PodLookup:
@@ -48,6 +49,14 @@ class PodLookup:
             if container is not None and container.is_running:
                 return pod, container.record
         raise LookupFailure(500, f'container not found ("{container_name}")')
+
+    def find_sandbox(self, namespace: str, name: str) -> tuple[ReadOnlyObject, ContainerRecord]:
+        """The Pod and its running sandbox. Raises LookupFailure."""
+        pod = self.find_pod(namespace, name)
+        sandbox = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=()).sandbox
+        if sandbox is None or not sandbox.is_running:
+            raise LookupFailure(500, f"failed to find sandboxes for pod {name}")
+        return pod, sandbox.record
 
     def find_logged(self, namespace: str, name: str, container_name: str, *, previous: bool) -> ContainerRecord:
         """The container whose log is meant: the newest that ran, or the one before it. Raises LookupFailure."""

@@ -1,51 +1,33 @@
-"""Exec and attach over WebSocket: v4.channel.k8s.io and v5.channel.k8s.io.
+"""Exec and attach: a client on one side, a process on the other, bytes at the pace of the slower one.
 
-Each message begins with its channel: 0 stdin, 1 stdout, 2 stderr, 3 the outcome as a Status, 4 terminal sizes; in v5
-also 255, which closes a channel. Upstream: k8s.io/apimachinery/pkg/util/remotecommand, kubelet's cri/streaming.
+A client that leaves ends the command's input, and leaves the command running, as the kubelet does; a command or
+container that ends takes the client with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
+from agent.pods.pod_spec import find_container
 from agent.runtime.protocol import ExecStream, Runtime, RuntimeFailure
+from agent.server.command_client import STDERR, SUCCESS, CommandClient, exit_status, failure_status
 from agent.server.pod_lookup import LookupFailure, PodLookup
-
-STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
-PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
-MESSAGE_BYTES_MAX = 32 << 20
-PING_SECONDS = 30.0
+from agent.server.stream_options import StreamOptions, parse_stream_options
+from agent.server.websocket_upgrade import is_websocket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamOptions:
-    """Which streams the client wants. The API server's names and the kubelet's own are both read."""
+class _Work:
+    """What a client is to be connected to."""
 
-    stdin: bool
-    stdout: bool
-    stderr: bool
-    tty: bool
-
-
-def parse_stream_options(query: Mapping[str, str]) -> StreamOptions:
-    """Read the query. Raises LookupFailure if no stream is asked for."""
-
-    def flag(*names: str) -> bool:
-        return any(query.get(name, "").lower() in ("1", "true") for name in names)
-
-    options = StreamOptions(
-        stdin=flag("input", "stdin"), stdout=flag("output", "stdout"), stderr=flag("error", "stderr"), tty=flag("tty")
-    )
-    if not (options.stdin or options.stdout or options.stderr):
-        raise LookupFailure(400, "you must specify at least 1 of stdin, stdout, stderr")
-    return options
+    open: Callable[[], Awaitable[ExecStream]]
+    failure: str
+    reports_exit: bool
 
 
 class RemoteCommand:
@@ -58,144 +40,80 @@ class RemoteCommand:
     async def exec(self, request: web.Request) -> web.StreamResponse:
         """Run a command in a container."""
         names = request.match_info
-        _refuse_spdy(request)
         options = parse_stream_options(request.query)
         command = request.query.getall("command", [])
         if not command:
             raise LookupFailure(400, "you must specify a command")
         _, record = self._lookup.find_running(names["namespace"], names["pod"], names["container"])
-        socket = await _accept(request, options)
-        try:
-            stream = await self._runtime.open_exec(record.id, command, stdin=options.stdin, tty=options.tty)
-        except RuntimeFailure as error:
-            await _end(socket, _failure(f"error executing command in container: {error}"))
-            return socket
-        await _splice(socket, stream, options)
-        return socket
+
+        def open_stream() -> Awaitable[ExecStream]:
+            return self._runtime.open_exec(record.id, command, stdin=options.stdin, tty=options.tty)
+
+        work = _Work(open=open_stream, failure="error executing command in container", reports_exit=True)
+        return await _serve(request, options, work)
 
     async def attach(self, request: web.Request) -> web.StreamResponse:
         """Join the streams of a container's first process."""
         names = request.match_info
-        _refuse_spdy(request)
         options = parse_stream_options(request.query)
-        _, record = self._lookup.find_running(names["namespace"], names["pod"], names["container"])
-        socket = await _accept(request, options)
-        try:
-            stream = await self._runtime.open_attach(record.id, stdin=options.stdin, tty=options.tty)
-        except RuntimeFailure as error:
-            await _end(socket, _failure(f"error attaching to container: {error}"))
-            return socket
-        await _splice(socket, stream, options, reports_exit=False)
-        return socket
+        pod, record = self._lookup.find_running(names["namespace"], names["pod"], names["container"])
+        # Whether the engine's stream has frames depends on the container, not on what the client thinks of it.
+        tty = bool((find_container(pod, names["container"]) or {}).get("tty"))
+
+        def open_stream() -> Awaitable[ExecStream]:
+            return self._runtime.open_attach(record.id, stdin=options.stdin, tty=tty)
+
+        work = _Work(open=open_stream, failure="error attaching to container", reports_exit=False)
+        return await _serve(request, options, work)
 
 
-def _refuse_spdy(request: web.Request) -> None:
-    """What cannot be upgraded gets a reason that the client shows."""
-    upgrade = request.headers.get("Upgrade", "").lower()
-    if upgrade.startswith("spdy/"):
-        raise LookupFailure(
-            400, "this node does not speak SPDY/3.1 yet; use a client that speaks WebSocket (kubectl 1.31 or newer)"
-        )
-    if upgrade != "websocket":
-        raise LookupFailure(400, "unable to upgrade: expected a WebSocket request")
-
-
-async def _accept(request: web.Request, options: StreamOptions) -> web.WebSocketResponse:
-    """Upgrade; an empty message on a writable channel tells the client that the stream stands."""
-    socket = web.WebSocketResponse(
-        protocols=PROTOCOLS, max_msg_size=MESSAGE_BYTES_MAX, heartbeat=PING_SECONDS, compress=False
-    )
-    if not socket.can_prepare(request).ok:
-        raise LookupFailure(400, "unable to upgrade: malformed WebSocket request")
-    await socket.prepare(request)
-    channel = STDOUT if options.stdout else STDERR if options.stderr else ERROR
-    await socket.send_bytes(bytes([channel]))
-    return socket
-
-
-async def _splice(
-    socket: web.WebSocketResponse, stream: ExecStream, options: StreamOptions, *, reports_exit: bool = True
-) -> None:
-    """Copy both ways until the process or the client ends, then report."""
-    copying_in = asyncio.ensure_future(_copy_in(socket, stream))
-    copying_out = asyncio.ensure_future(_copy_out(socket, stream, options))
+async def _serve(request: web.Request, options: StreamOptions, work: _Work) -> web.StreamResponse:
+    client, response = await _accept(request, options)
     try:
-        await asyncio.wait({copying_in, copying_out}, return_when=asyncio.FIRST_COMPLETED)
-        if not copying_out.done():
-            return  # The client went away: close() below ends the command.
-        with contextlib.suppress(ConnectionError):
-            status = _success() if not reports_exit else await _outcome(stream)
-            await _end(socket, status)
+        await _connect(client, options, work)
+    except ConnectionError:
+        pass  # The client has gone: there is nobody to tell.
     finally:
-        for task in (copying_in, copying_out):
+        await client.close()
+    return response
+
+
+async def _accept(request: web.Request, options: StreamOptions) -> tuple[CommandClient, web.StreamResponse]:
+    if is_websocket(request):
+        from agent.server.websocket_command import WebSocketCommandClient
+
+        return await WebSocketCommandClient.accept(request, options)
+    from agent.server.spdy.command import SpdyCommandClient
+
+    return await SpdyCommandClient.accept(request, options)
+
+
+async def _connect(client: CommandClient, options: StreamOptions, work: _Work) -> None:
+    try:
+        command = await work.open()
+    except RuntimeFailure as error:
+        await client.finish(failure_status(f"{work.failure}: {error}"))
+        return
+    feeding = asyncio.ensure_future(client.feed(command))
+    copying = asyncio.ensure_future(_copy_out(command, client, options))
+    try:
+        await asyncio.wait({feeding, copying}, return_when=asyncio.FIRST_COMPLETED)
+        if not copying.done():
+            return
+        copying.result()
+        await client.finish(exit_status(await command.exit_code()) if work.reports_exit else SUCCESS)
+    finally:
+        for task in (feeding, copying):
             task.cancel()
-        await asyncio.gather(copying_in, copying_out, return_exceptions=True)
+        await asyncio.gather(feeding, copying, return_exceptions=True)
         with contextlib.suppress(RuntimeFailure):
-            await stream.close()
+            await command.detach()
 
 
-async def _copy_in(socket: web.WebSocketResponse, stream: ExecStream) -> None:
-    """Client to process. Returns when the client has closed the connection."""
-    async for message in socket:
-        if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
-            continue
-        data = message.data.encode() if isinstance(message.data, str) else message.data
-        if not data:
-            continue
-        channel, payload = data[0], data[1:]
-        if channel == STDIN and payload:
-            await stream.write(payload)
-        elif channel == RESIZE:
-            await _resize(stream, payload)
-        elif channel == CLOSE and payload[:1] == bytes([STDIN]):
-            await stream.close_stdin()
-
-
-async def _resize(stream: ExecStream, payload: bytes) -> None:
-    with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError, ValueError, RuntimeFailure):
-        size = orjson.loads(payload)
-        width, height = int(size["Width"]), int(size["Height"])
-        if width > 0 and height > 0:
-            await stream.resize(width, height)
-
-
-async def _copy_out(socket: web.WebSocketResponse, stream: ExecStream, options: StreamOptions) -> None:
+async def _copy_out(command: ExecStream, client: CommandClient, options: StreamOptions) -> None:
     """Process to client. Returns at the end of the process's output."""
-    while (chunk := await stream.read()) is not None:
-        channel, data = chunk
+    while (chunk := await command.read()) is not None:
+        channel, content = chunk
         wanted = options.stderr if channel == STDERR else options.stdout
-        if wanted and data:
-            await socket.send_bytes(bytes([channel]) + data)
-
-
-async def _outcome(stream: ExecStream) -> dict[str, Any]:
-    code = await stream.exit_code()
-    if code == 0:
-        return _success()
-    return {
-        "metadata": {},
-        "status": "Failure",
-        "message": f"command terminated with non-zero exit code: exit status {code}",
-        "reason": "NonZeroExitCode",
-        "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
-    }
-
-
-def _success() -> dict[str, Any]:
-    return {"metadata": {}, "status": "Success"}
-
-
-def _failure(message: str) -> dict[str, Any]:
-    return {
-        "metadata": {},
-        "status": "Failure",
-        "message": f"Internal error occurred: {message}",
-        "reason": "InternalError",
-        "details": {"causes": [{"message": message}]},
-        "code": 500,
-    }
-
-
-async def _end(socket: web.WebSocketResponse, status: dict[str, Any]) -> None:
-    await socket.send_bytes(bytes([ERROR]) + orjson.dumps(status))
-    await socket.close()
+        if wanted and content:
+            await client.send(channel, content)

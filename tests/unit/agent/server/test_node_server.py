@@ -180,7 +180,7 @@ async def test_stdin_reaches_the_command_and_its_close_ends_it(node: ServedNode)
         assert (await channel.receive()).data[0] == 3
 
 
-async def test_a_client_that_leaves_ends_its_command(node: ServedNode) -> None:
+async def test_a_client_that_leaves_leaves_its_command_running(node: ServedNode) -> None:
     streams = []
     original = node.runtime.open_exec
 
@@ -195,7 +195,8 @@ async def test_a_client_that_leaves_ends_its_command(node: ServedNode) -> None:
         await channel.receive()
         await channel.send_bytes(b'\x04{"Width":120,"Height":40}')
         await until(lambda: bool(streams) and streams[0].size == (120, 40))
-    await until(lambda: streams[0].closed)
+    await until(lambda: streams[0].detached)
+    assert not streams[0].closed
 
 
 async def test_the_stream_ends_with_its_container(node: ServedNode) -> None:
@@ -225,8 +226,20 @@ async def test_the_stream_ends_with_its_container(node: ServedNode) -> None:
         ),
         pytest.param(
             "/exec/default/web/web?command=x&output=1", {"Upgrade": "SPDY/3.1"}, 400,
-            "this node does not speak SPDY/3.1 yet; use a client that speaks WebSocket (kubectl 1.31 or newer)",
-            id="an old client",
+            "unable to upgrade: X-Stream-Protocol-Version is required", id="SPDY without a protocol",
+        ),
+        pytest.param(
+            "/exec/default/web/web?command=x&output=1",
+            {"Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": "v9.channel.k8s.io, v8.channel.k8s.io"}, 403,
+            "unable to upgrade: unable to negotiate protocol: client supports [v9.channel.k8s.io v8.channel.k8s.io], "
+            "server accepts [v5.channel.k8s.io v4.channel.k8s.io v3.channel.k8s.io v2.channel.k8s.io channel.k8s.io]",
+            id="SPDY with an unknown protocol",
+        ),
+        pytest.param(
+            "/exec/default/web/web?command=x&output=1",
+            {"Upgrade": "websocket", "Sec-WebSocket-Protocol": "v9.channel.k8s.io"}, 403,
+            "requested protocol(s) are not supported: [v9.channel.k8s.io]; "
+            "supports [v5.channel.k8s.io v4.channel.k8s.io channel.k8s.io]", id="WebSocket with an unknown protocol",
         ),
         pytest.param(
             "/containerLogs/default/web/none", {}, 400, "container none is not valid for pod web",
