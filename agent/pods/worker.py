@@ -33,9 +33,11 @@ from agent.pods.termination_message import TerminationMessages
 from agent.runtime.protocol import RuntimeFailure
 from agent.volumes.protocol import VolumeError, VolumeManager
 from control.api.clock import Clock
+from control.api.errors import ApiError
 from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import parse_time
+from control.client.transport import ServerUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +145,7 @@ class PodWorker:
             self._object_changed.clear()
             try:
                 delay = await self.step()
-            except (RuntimeFailure, NetworkError, VolumeError) as error:
+            except (RuntimeFailure, NetworkError, VolumeError, ApiError, ServerUnavailableError) as error:
                 failures += 1
                 logger.warning("Cannot sync a Pod pod=%s failures=%d error=%s", self._name, failures, error)
             except Exception:
