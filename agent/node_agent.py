@@ -182,6 +182,7 @@ class NodeAgent:
         if config.tls_cert is None or config.tls_key is None:
             logger.warning("Serving no node API: no certificate was given")
             return
+        from agent.network.pod_dial import NamespaceDialer
         from agent.server.node_server import NodeServer, NodeServerSettings
 
         server = NodeServer(
@@ -197,6 +198,7 @@ class NodeAgent:
                 node_name=config.node_name,
             ),
             clock=self._clock,
+            dialer=NamespaceDialer(),
         )
         await server.run(self._stop)
 

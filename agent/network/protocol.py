@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.runtime.protocol import CreateBody
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class NetworkError(Exception):
@@ -49,4 +52,14 @@ class PodNetwork(Protocol):
 
     async def remove_node(self) -> None:
         """Remove everything that `prepare_node` made; idempotent."""
+        ...
+
+
+class PodDialer(Protocol):
+    """A way to the ports of a Pod's own loopback."""
+
+    async def dial(
+        self, sandbox_id: str, sandbox_pid: int, port: int, *, host_network: bool
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to localhost:port as seen by the Pod. Raises NetworkError."""
         ...

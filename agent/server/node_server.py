@@ -15,11 +15,13 @@ from pathlib import Path
 import orjson
 from aiohttp import web
 
+from agent.network.protocol import PodDialer
 from agent.pods.container_cache import ContainerCache
 from agent.runtime.protocol import Runtime
 from agent.server.client_identity import is_allowed
 from agent.server.container_logs import ContainerLogs
 from agent.server.pod_lookup import LookupFailure, PodLookup
+from agent.server.port_forward import PortForward
 from agent.server.remote_command import RemoteCommand
 from agent.server.usage import UsageReports
 from control.api.clock import Clock
@@ -56,12 +58,14 @@ class NodeServer:
         pods: Callable[[], Iterable[ReadOnlyObject]],
         settings: NodeServerSettings,
         clock: Clock,
+        dialer: PodDialer,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._lookup = PodLookup(pods, cache)
         logs = ContainerLogs(self._lookup, clock)
         remote = RemoteCommand(self._lookup, runtime)
+        ports = PortForward(self._lookup, dialer)
         usage = UsageReports(self._lookup, cache, runtime, settings.node_name, clock)
         self.app = web.Application(middlewares=[self._guard])
         self.app.add_routes(
@@ -73,7 +77,8 @@ class NodeServer:
                 *_upgrades("/exec/{namespace}/{pod}/{uid}/{container}", remote.exec),
                 *_upgrades("/attach/{namespace}/{pod}/{container}", remote.attach),
                 *_upgrades("/attach/{namespace}/{pod}/{uid}/{container}", remote.attach),
-                *_upgrades("/portForward/{namespace}/{pod}", self._port_forward),
+                *_upgrades("/portForward/{namespace}/{pod}", ports.handle),
+                *_upgrades("/portForward/{namespace}/{pod}/{uid}", ports.handle),
                 web.get("/stats/summary", usage.summary),
                 web.get("/metrics", usage.metrics),
                 web.get("/metrics/resource", usage.metrics),
@@ -135,9 +140,6 @@ class NodeServer:
         items = [{key: pod[key] for key in ("metadata", "spec", "status") if key in pod} for pod in self._lookup.pods()]
         body = orjson.dumps({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
         return web.Response(body=body, content_type="application/json")
-
-    async def _port_forward(self, request: web.Request) -> web.Response:
-        raise LookupFailure(501, "port-forward is not implemented yet on this node")
 
 
 def _upgrades(path: str, handler: Handler) -> list[web.RouteDef]:
