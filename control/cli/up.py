@@ -143,7 +143,8 @@ def _forget_failed(directory: ClusterDirectory) -> None:
         return
     try:
         stop_supervisor(directory)
-        if directory.config_file.exists():
+        config = directory.load()
+        if config is not None and config.nodes:
             clean_up(directory, directory.root.name, keep_volumes=False)
     except (CommandError, subprocess.TimeoutExpired) as cause:
         # The configuration stays: `podling delete` needs it to finish what could not be done now.
@@ -267,13 +268,16 @@ def wait_for_nodes(directory: ClusterDirectory, config: ClusterConfig) -> None:
         return
     probe = ApiProbe(directory, config)
 
+    missing: list[str] = []
+
     def are_ready() -> bool:
         conditions = probe.node_conditions()
-        return all(conditions.get(name) == "True" for name in wanted)
+        missing[:] = sorted(name for name in wanted if conditions.get(name) != "True")
+        return not missing
 
     with step(f"{len(wanted)} node{'s' * (len(wanted) > 1)} Ready"):
         if not wait_until(are_ready, seconds_max=NODES_SECONDS_MAX, give_up=lambda: _has_failed(directory)):
-            name = sorted(wanted)[0]
+            name = missing[0]
             raise CommandError(f"node {name} did not become Ready", _last_line(directory, f"agent-{name}"))
     probe.close()
 

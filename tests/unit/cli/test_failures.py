@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,31 @@ def test_a_damaged_configuration_is_told(tmp_path: Path) -> None:
     directory.mkdir(parents=True)
     (directory / "cluster.json").write_text("{")
     assert "cannot read" in refused(podling(tmp_path, "up"))
+
+
+def test_a_first_up_that_fails_leaves_its_logs_alone(tmp_path: Path) -> None:
+    """The token file is read by the control plane only, after everything was chosen, written and started."""
+    tokens = tmp_path / "tokens.csv"
+    tokens.write_text("no-comma-here\n")
+    result = podling(tmp_path, "up", "--nodes", "0", "--token-auth-file", str(tokens))
+    assert result.returncode == 1
+    [cluster] = clusters(tmp_path)
+    assert sorted(path.name for path in cluster.iterdir()) == ["logs"]
+    assert not (tmp_path / "kubeconfig").exists()
+    assert podling(tmp_path, "up", "--nodes", "0").returncode == 0
+    assert podling(tmp_path, "delete").returncode == 0
+    assert clusters(tmp_path) == []
+
+
+def test_clusters_started_at_the_same_time_choose_different_ports_and_ranges(tmp_path: Path) -> None:
+    """Of different data directories, which know nothing of each other."""
+    directories = [tmp_path / "one", tmp_path / "two"]
+    with ThreadPoolExecutor() as threads:
+        results = list(threads.map(lambda path: podling(path, "up", "--nodes", "0"), directories))
+    try:
+        assert [result.returncode for result in results] == [0, 0], [result.stderr for result in results]
+        chosen = [json.loads((clusters(path)[0] / "cluster.json").read_text())["port"] for path in directories]
+        assert chosen[0] != chosen[1]
+    finally:
+        for path in directories:
+            podling(path, "delete")

@@ -1,0 +1,268 @@
+"""Several nodes on one engine: addresses, spreading, cordon, taints, drain, a node's death, nodes that come and go."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import Cluster, docker, wait_for
+
+pytestmark = pytest.mark.docker
+
+NODES = 3
+#: What the default profile promises: a node's death is made good elsewhere within this time.
+FAILOVER_SECONDS_MAX = 10.0
+
+
+@pytest.fixture(scope="module")
+def nodes_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of three nodes."""
+    made = Cluster(tmp_path_factory.mktemp("nodes"))
+    try:
+        made.up("--nodes", str(NODES))
+        yield made
+    finally:
+        made.delete()
+
+
+@pytest.fixture
+def space(nodes_cluster: Cluster) -> Iterator[str]:
+    """A namespace of the test's own; afterwards every node takes Pods again."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    nodes_cluster.kubectl("create", "namespace", name)
+    yield name
+    nodes_cluster.kubectl("delete", "namespace", name, "--wait=true")
+    nodes_cluster.kubectl("uncordon", *node_names(nodes_cluster))
+    for node in nodes_cluster.get("nodes")["items"]:
+        for taint in node["spec"].get("taints", []):
+            nodes_cluster.kubectl("taint", "node", node["metadata"]["name"], f"{taint['key']}:{taint['effect']}-")
+
+
+def node_names(cluster: Cluster) -> list[str]:
+    return [node["metadata"]["name"] for node in cluster.get("nodes")["items"]]
+
+
+def deployment(replicas: int, **pod_spec: Any) -> str:
+    container = {
+        "name": "web",
+        "image": "busybox",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", "echo $HOSTNAME > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"],
+    }
+    template = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1, **pod_spec},
+    }
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    return json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec})
+
+
+def sleeper(name: str, node: str, **pod_spec: Any) -> str:
+    """A Pod that sleeps, bound to the node by its creator."""
+    container = {
+        "name": "sleep",
+        "image": "busybox",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "3600"],
+    }
+    spec = {"nodeName": node, "containers": [container], "terminationGracePeriodSeconds": 0, **pod_spec}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+
+
+def run_web(cluster: Cluster, space: str, replicas: int, **pod_spec: Any) -> list[dict[str, Any]]:
+    cluster.kubectl("apply", "-n", space, "-f", "-", stdin=deployment(replicas, **pod_spec))
+    cluster.kubectl("rollout", "status", "-n", space, "deployment/web", "--timeout=60s")
+    return live_pods(cluster, space)
+
+
+def live_pods(cluster: Cluster, space: str) -> list[dict[str, Any]]:
+    pods = cluster.get("-n", space, "pods")["items"]
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def ready_elsewhere(cluster: Cluster, space: str, node: str) -> list[dict[str, Any]]:
+    return [pod for pod in live_pods(cluster, space) if pod["spec"].get("nodeName") != node and is_ready(pod)]
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in pod["status"].get("conditions", []))
+
+
+def pod_node(pod: dict[str, Any]) -> str:
+    return str(pod["spec"]["nodeName"])
+
+
+def kill_node(cluster: Cluster, node: str) -> float:
+    """`podling node kill`; returns when (monotonic) the node's agent was dead."""
+    status = cluster.podling("status").stdout.splitlines()
+    [pid] = [line.split("pid ")[1].split(",")[0] for line in status if line.split()[0] == f"agent-{node}"]
+    with ThreadPoolExecutor(1) as threads:
+        killing = threads.submit(cluster.podling, "node", "kill", node)
+        wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the agent is dead")
+        dead_since = time.monotonic()
+        killing.result()
+    return dead_since
+
+
+def own_containers(cluster: Cluster, *, node: str, everything: bool = True) -> list[str]:
+    """Names of the containers of a node."""
+    labels = ("--filter", f"label=io.podling.cluster={cluster.name}", "--filter", f"label=io.podling.node={node}")
+    return docker("ps", *(["-a"] if everything else []), *labels, "--format", "{{.Names}}").split()
+
+
+def test_every_node_has_an_address_a_range_and_a_port_of_its_own(nodes_cluster: Cluster, space: str) -> None:
+    nodes = {node["metadata"]["name"]: node for node in nodes_cluster.get("nodes")["items"]}
+    assert sorted(nodes) == [f"{nodes_cluster.name}-node-{number}" for number in (1, 2, 3)]
+    ranges = {name: ipaddress.IPv4Network(node["spec"]["podCIDR"]) for name, node in nodes.items()}
+    addresses = {name: node["status"]["addresses"][0] for name, node in nodes.items()}
+    assert {item["type"] for item in addresses.values()} == {"InternalIP"}
+    assert {name: item["address"] for name, item in addresses.items()} == {
+        name: str(network[1]) for name, network in ranges.items()
+    }
+    assert len(set(ranges.values())) == NODES
+    assert len({node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] for node in nodes.values()}) == NODES
+    for pod in run_web(nodes_cluster, space, 3):
+        assert ipaddress.IPv4Address(pod["status"]["podIP"]) in ranges[pod_node(pod)]
+        assert pod["status"]["hostIP"] == addresses[pod_node(pod)]["address"]
+
+
+def test_pods_spread_and_every_node_serves_their_logs_and_commands(nodes_cluster: Cluster, space: str) -> None:
+    pods = run_web(nodes_cluster, space, 6)
+    assert Counter(map(pod_node, pods)) == dict.fromkeys(node_names(nodes_cluster), 2)
+    by_node = {pod_node(pod): pod for pod in pods}
+    first, *others = by_node.values()
+    for other in others:
+        url = f"http://{other['status']['podIP']}:8080/"
+        name = first["metadata"]["name"]
+        answer = nodes_cluster.kubectl("exec", "-n", space, name, "--", "wget", "-qO-", url).stdout.strip()
+        assert answer == other["metadata"]["name"]
+        assert nodes_cluster.kubectl("logs", "-n", space, other["metadata"]["name"]).returncode == 0
+
+
+def test_a_cordoned_node_takes_no_new_pods_until_uncordoned(nodes_cluster: Cluster, space: str) -> None:
+    closed, *others = node_names(nodes_cluster)
+    nodes_cluster.kubectl("cordon", closed)
+    assert "SchedulingDisabled" in nodes_cluster.kubectl("get", "node", closed).stdout
+    assert {pod_node(pod) for pod in run_web(nodes_cluster, space, 4)} == set(others)
+    nodes_cluster.kubectl("uncordon", closed)
+    nodes_cluster.kubectl("scale", "-n", space, "deployment", "web", "--replicas=6")
+    nodes_cluster.kubectl("rollout", "status", "-n", space, "deployment/web", "--timeout=60s")
+    assert Counter(map(pod_node, live_pods(nodes_cluster, space)))[closed] == 2
+
+
+def test_a_pod_waits_for_a_taint_it_does_not_tolerate(nodes_cluster: Cluster, space: str) -> None:
+    names = node_names(nodes_cluster)
+    nodes_cluster.kubectl("taint", "node", *names, "room=full:NoSchedule")
+    nodes_cluster.kubectl("apply", "-n", space, "-f", "-", stdin=deployment(1))
+    nodes_cluster.wait("-n", space, "--for=condition=PodScheduled=False", "pod", "-l", "app=web")
+    [pod] = live_pods(nodes_cluster, space)
+    [condition] = [item for item in pod["status"]["conditions"] if item["type"] == "PodScheduled"]
+    assert condition["message"].startswith("0/3 nodes are available: 3 node(s) had untolerated taint(s).")
+    nodes_cluster.kubectl("taint", "node", names[1], "room-")
+    nodes_cluster.kubectl("rollout", "status", "-n", space, "deployment/web", "--timeout=60s")
+    assert [pod_node(pod) for pod in live_pods(nodes_cluster, space)] == [names[1]]
+
+
+def test_a_no_execute_taint_evicts_what_does_not_tolerate_it_or_no_longer(nodes_cluster: Cluster, space: str) -> None:
+    node = node_names(nodes_cluster)[2]
+    tolerations = {
+        "intolerant": [],
+        "patient": [{"key": "fire", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 3}],
+        "immune": [{"key": "fire", "operator": "Exists"}],
+    }
+    for name, items in tolerations.items():
+        nodes_cluster.kubectl("apply", "-n", space, "-f", "-", stdin=sleeper(name, node, tolerations=items))
+    nodes_cluster.wait("-n", space, "--for=condition=Ready", *(f"pod/{name}" for name in tolerations))
+    began = time.monotonic()
+    nodes_cluster.kubectl("taint", "node", node, "fire=here:NoExecute")
+    nodes_cluster.wait("-n", space, "--for=delete", "pod/intolerant")
+    assert {pod["metadata"]["name"] for pod in live_pods(nodes_cluster, space)} == {"patient", "immune"}
+    nodes_cluster.wait("-n", space, "--for=delete", "pod/patient")
+    assert time.monotonic() - began >= 3
+    assert is_ready(nodes_cluster.get("-n", space, "pod", "immune"))
+    events = nodes_cluster.get("-n", space, "events", "--field-selector", "reason=TaintManagerEviction")["items"]
+    assert {item["involvedObject"]["name"] for item in events} == {"intolerant", "patient"}
+
+
+def test_a_drained_node_is_empty_and_its_pods_run_elsewhere(nodes_cluster: Cluster, space: str) -> None:
+    run_web(nodes_cluster, space, 6)
+    node = node_names(nodes_cluster)[0]
+    nodes_cluster.kubectl("apply", "-n", space, "-f", "-", stdin=sleeper("bare", node))
+    nodes_cluster.wait("-n", space, "--for=condition=Ready", "pod/bare")
+    refused = nodes_cluster.kubectl("drain", node, "--ignore-daemonsets", check=False)
+    assert refused.returncode != 0
+    assert "cannot delete" in refused.stderr
+    nodes_cluster.kubectl("drain", node, "--ignore-daemonsets", "--force", "--timeout=60s")
+    assert [pod for pod in nodes_cluster.get("-n", space, "pods")["items"] if pod_node(pod) == node] == []
+    nodes_cluster.kubectl("rollout", "status", "-n", space, "deployment/web", "--timeout=60s")
+    assert len(ready_elsewhere(nodes_cluster, space, node)) == 6
+    assert own_containers(nodes_cluster, node=node) == []
+
+
+def test_a_dead_node_is_made_good_within_seconds_and_runs_nothing_twice(nodes_cluster: Cluster, space: str) -> None:
+    lost = node_names(nodes_cluster)[1]
+    before = run_web(nodes_cluster, space, 6)
+    left = {pod["metadata"]["uid"] for pod in before if pod_node(pod) == lost}
+    kept = {pod["metadata"]["uid"]: pod["status"] for pod in before if pod_node(pod) != lost}
+    assert left
+    began = kill_node(nodes_cluster, lost)
+    assert own_containers(nodes_cluster, node=lost, everything=False) == []
+    wait_for(lambda: len(ready_elsewhere(nodes_cluster, space, lost)) == 6, "the lost Pods are Ready elsewhere")
+    seconds = time.monotonic() - began
+    print(f"node killed -> replacements Ready: {seconds:.1f} s")
+    assert seconds <= FAILOVER_SECONDS_MAX
+    nodes_cluster.wait("--for=condition=Ready=Unknown", f"node/{lost}", seconds=1)
+    assert "NotReady" in nodes_cluster.kubectl("get", "node", lost).stdout
+
+    nodes_cluster.podling("node", "start", lost)
+    nodes_cluster.wait("--for=condition=Ready", f"node/{lost}")
+    wait_for(lambda: not own_containers(nodes_cluster, node=lost), "the returned node removed what it no longer owns")
+    pods = {pod["metadata"]["uid"]: pod for pod in nodes_cluster.get("-n", space, "pods")["items"]}
+    assert not left & pods.keys()
+    assert len(pods) == 6
+    # Nobody else's containers were touched.
+    for uid, status in kept.items():
+        assert pods[uid]["status"]["containerStatuses"] == status["containerStatuses"]
+    node = nodes_cluster.get("node", lost)
+    wait_for(lambda: not nodes_cluster.get("node", lost)["spec"].get("taints"), "its taints are gone")
+    assert not node["spec"].get("unschedulable")
+
+
+def test_nodes_come_and_go_without_a_trace(nodes_cluster: Cluster, space: str) -> None:
+    nodes_cluster.podling("node", "add", "guest")
+    nodes_cluster.kubectl("cordon", *(name for name in node_names(nodes_cluster) if name != "guest"))
+    [pod] = run_web(nodes_cluster, space, 1)
+    assert pod_node(pod) == "guest"
+    nodes_cluster.kubectl("uncordon", *node_names(nodes_cluster))
+    nodes_cluster.podling("node", "remove", "guest")
+    assert nodes_cluster.kubectl("get", "node", "guest", check=False).returncode != 0
+    nodes_cluster.kubectl("rollout", "status", "-n", space, "deployment/web", "--timeout=60s")
+    assert [pod_node(pod) != "guest" for pod in live_pods(nodes_cluster, space)] == [True]
+    assert own_containers(nodes_cluster, node="guest") == []
+    assert not (nodes_cluster.state / "nodes" / "guest").exists()
+    assert "guest" not in nodes_cluster.podling("node", "list").stdout
+    leases = nodes_cluster.get("leases", "-n", "kube-node-lease")["items"]
+    assert "guest" not in {item["metadata"]["name"] for item in leases}
+
+
+def test_the_upstream_profile_keeps_kubernetes_timings(tmp_path: Any) -> None:
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.up("--profile", "upstream")
+        cluster.kubectl("run", "pod", "--image=busybox", "--restart=Never")
+        pod = cluster.get("pod", "pod")
+        assert {item["tolerationSeconds"] for item in pod["spec"]["tolerations"]} == {300}
+        assert "shareProcessNamespace" not in pod["spec"]
+        [lease] = cluster.get("leases", "-n", "kube-node-lease")["items"]
+        assert lease["spec"]["leaseDurationSeconds"] == 40
+    finally:
+        cluster.delete()
