@@ -36,6 +36,7 @@ from agent.pods.pod_spec import (
     needs_restart,
     pod_restart_policy,
     regular_containers,
+    restarts_after,
 )
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from agent.runtime.identity import spec_hash
@@ -82,10 +83,7 @@ def is_finished(pod: ReadOnlyObject, observed: ObservedPod, container: ReadOnlyO
         return newest.is_exited and not needs_restart(pod, container, newest)
     reported = reported_status(pod, container["name"]) or {}
     terminated = (reported.get("state") or {}).get("terminated")
-    if terminated is None:
-        return False
-    policy = container.get("restartPolicy") or pod_restart_policy(pod)
-    return policy == "Never" or (policy == "OnFailure" and terminated.get("exitCode") == 0)
+    return terminated is not None and not restarts_after(pod, container, int(terminated.get("exitCode") or 0))
 
 
 class _Decision:

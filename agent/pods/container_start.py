@@ -140,10 +140,11 @@ class ContainerStarter:
         await self._mount_volumes(pod_record)
         image = await self._ensure_image(pod_record, container, action)
         try:
-            root_error = run_as_root_error(pod, container, str(image.config.get("User") or ""))
+            image_user = str(image.config.get("User") or "")
+            root_error = run_as_root_error(pod, container, image_user)
             if root_error:
                 raise ConfigurationError(root_error)
-            request = await self._configure(pod_record, container, action.attempt, sandbox)
+            request = await self._configure(pod_record, container, action.attempt, sandbox, image_user)
         except (ConfigurationError, VolumeError) as error:
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             reason = "CreateContainerConfigError"
@@ -251,6 +252,7 @@ class ContainerStarter:
         container: ReadOnlyObject,
         attempt: int,
         sandbox: SandboxReference,
+        image_user: str,
     ) -> ContainerRequest:
         pod, settings = pod_record.pod, self._settings
         host_ip = settings.host_ip()
@@ -272,6 +274,7 @@ class ContainerStarter:
             sandbox_id=sandbox.id,
             labels=container_labels(settings.owner, pod, container, attempt=attempt, sandbox_id=sandbox.id),
             host=settings.host,
+            image_user=image_user,
             environment=list(environment.items()),
             command=expand_all(container.get("command") or (), environment),
             args=expand_all(container.get("args") or (), environment),

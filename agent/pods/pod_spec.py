@@ -41,8 +41,12 @@ def pod_restart_policy(pod: ReadOnlyObject) -> str:
 
 
 def needs_restart(pod: ReadOnlyObject, container: ReadOnlyObject, exited: ObservedContainer) -> bool:
+    """True when a container that exited is wanted back."""
+    return restarts_after(pod, container, exited.record.exit_code)
+
+
+def restarts_after(pod: ReadOnlyObject, container: ReadOnlyObject, exit_code: int) -> bool:
     """True when the restart policy (the container's own, its rules, or the Pod's) wants a container back."""
-    exit_code = exited.record.exit_code
     for rule in container.get("restartPolicyRules") or ():
         if rule.get("action") == "Restart" and _matches(rule.get("exitCodes") or {}, exit_code):
             return True

@@ -12,7 +12,14 @@ from typing import Any
 
 from agent.pods.container_status import StatusInputs, Waiting, compute_container_status
 from agent.pods.observed import ObservedPod
-from agent.pods.pod_spec import init_containers, is_host_network, is_sidecar, pod_restart_policy, regular_containers
+from agent.pods.pod_spec import (
+    init_containers,
+    is_host_network,
+    is_sidecar,
+    needs_restart,
+    pod_restart_policy,
+    regular_containers,
+)
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import qos_class
@@ -34,7 +41,7 @@ def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: Statu
     ]
     statuses.sort(key=lambda item: str(item["name"]))
     status: Object = {
-        "phase": _phase(pod, init_statuses, statuses, inputs),
+        "phase": _phase(pod, observed, init_statuses, statuses, inputs),
         "startTime": old.get("startTime") or format_time(inputs.now),
         "qosClass": old.get("qosClass") or qos_class(pod),
     }
@@ -69,7 +76,11 @@ def compute_rejected_status(pod: ReadOnlyObject, inputs: StatusInputs) -> Object
 
 
 def _phase(
-    pod: ReadOnlyObject, init_statuses: Sequence[Object], statuses: Sequence[Object], inputs: StatusInputs
+    pod: ReadOnlyObject,
+    observed: ObservedPod,
+    init_statuses: Sequence[Object],
+    statuses: Sequence[Object],
+    inputs: StatusInputs,
 ) -> str:
     old_phase = (pod.get("status") or {}).get("phase")
     if old_phase in ("Succeeded", "Failed"):
@@ -87,11 +98,20 @@ def _phase(
         return "Running"
     if not stopped:
         return "Pending"
-    if policy == "Always" and not inputs.is_terminated:
+    if not inputs.is_terminated and (policy == "Always" or _has_restart_due(pod, observed)):
         return "Running"
     if stopped == succeeded:
         return "Succeeded"
     return "Failed" if policy == "Never" or inputs.is_terminated else "Running"
+
+
+def _has_restart_due(pod: ReadOnlyObject, observed: ObservedPod) -> bool:
+    """True when a container's own policy or rules want it back, whatever the Pod's policy is."""
+    for container in regular_containers(pod):
+        newest = observed.find(container["name"])
+        if newest is not None and newest.is_exited and needs_restart(pod, container, newest):
+            return True
+    return False
 
 
 def _initialization(pod: ReadOnlyObject, init_statuses: Sequence[Object]) -> tuple[bool, bool]:

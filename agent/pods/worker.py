@@ -98,6 +98,7 @@ class PodWorker:
         self._rejection: Rejection | None = None
         self._status: Object = {}
         self._released = False
+        self._reported_fields: Sequence[str] = ()
 
     @property
     def pod(self) -> ReadOnlyObject:
@@ -183,9 +184,11 @@ class PodWorker:
         if self._rejection is not None or (pod.get("status") or {}).get("phase") in TERMINAL_PHASES:
             return await self._stop_for_good(pod, observed)
         unsupported = services.unsupported(pod)
-        if unsupported and observed.is_empty:
-            self._refuse_fields(pod, unsupported)
-            return None
+        if unsupported:
+            self._report_fields(pod, unsupported)
+            if observed.is_empty:
+                self._refuse(unsupported)
+                return None
         outcome = Outcome()
         services.probes.sync(self._record, observed)
         actions = compute_actions(pod, observed, services.backoff, services.probes.verdicts, services.clock.now())
@@ -210,15 +213,17 @@ class PodWorker:
             if self._rejection is not None:
                 self._services.record(pod, "Warning", self._rejection.reason, self._rejection.message)
 
-    def _refuse_fields(self, pod: ReadOnlyObject, fields: Sequence[str]) -> None:
-        """Say what cannot be done instead of running something else than what was asked for."""
-        message = f"this node does not support: {', '.join(fields)}"
-        waiting = Waiting(reason="CreateContainerConfigError", message=message)
-        if not self._record.waiting:
-            self._services.record(pod, "Warning", "UnsupportedField", message)
-        self._record.waiting = {container["name"]: waiting for container in all_containers(pod)}
-        inputs = self._inputs({}, {})
-        self._submit(compute_pod_status(pod, ObservedPod(), inputs))
+    def _report_fields(self, pod: ReadOnlyObject, fields: Sequence[str]) -> None:
+        """Name what is not carried out, once: also what was added to a Pod that runs (an ephemeral container)."""
+        if fields != self._reported_fields:
+            self._reported_fields = fields
+            self._services.record(pod, "Warning", "UnsupportedField", _unsupported_message(fields))
+
+    def _refuse(self, fields: Sequence[str]) -> None:
+        """Run nothing rather than something else than what was asked for."""
+        waiting = Waiting(reason="CreateContainerConfigError", message=_unsupported_message(fields))
+        self._record.waiting = {container["name"]: waiting for container in all_containers(self.pod)}
+        self._submit(compute_pod_status(self._with_status(), ObservedPod(), self._inputs({}, {})))
 
     async def _stop_for_good(self, pod: ReadOnlyObject, observed: ObservedPod) -> float | None:
         """A Pod that has failed or is complete keeps its dead containers and nothing else."""
@@ -382,6 +387,10 @@ class PodWorker:
     def _name(self) -> str:
         metadata = self.pod["metadata"]
         return f"{metadata.get('namespace', '')}/{metadata['name']}"
+
+
+def _unsupported_message(fields: Sequence[str]) -> str:
+    return f"this node does not support: {', '.join(fields)}"
 
 
 def _is_echo(old: ReadOnlyObject, new: ReadOnlyObject) -> bool:

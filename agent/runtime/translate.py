@@ -36,6 +36,7 @@ HOSTNAME_LENGTH_MAX = 63
 # Sysctls that live in the IPC namespace: Docker sets them on pause. Those of the network namespace are the agent's,
 # because Docker refuses them on a container that starts in the host's network.
 IPC_SYSCTL_PREFIXES = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+NETWORK_SYSCTL_PREFIX = "net."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,10 @@ class SandboxRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerRequest:
-    """Everything that determines a container. `command`, `args` and `environment` have their `$(VAR)`s expanded."""
+    """Everything that determines a container. `command`, `args` and `environment` have their `$(VAR)`s expanded.
+
+    `image_user` is the image's Config.User: it runs the container where the Pod names a group and no user.
+    """
 
     pod: ReadOnlyObject
     container: ReadOnlyObject
@@ -67,6 +71,7 @@ class ContainerRequest:
     sandbox_id: str
     labels: Mapping[str, str]
     host: HostLimits
+    image_user: str = ""
     environment: Sequence[tuple[str, str]] = ()
     command: Sequence[str] = ()
     args: Sequence[str] = ()
@@ -227,6 +232,8 @@ def _set_oom(request: ContainerRequest, body: CreateBody) -> None:
 def _set_user(request: ContainerRequest, body: CreateBody) -> None:
     user = _security(request, "runAsUser")
     group = _security(request, "runAsGroup")
+    if user is None and group is not None:
+        user = request.image_user.partition(":")[0] or 0
     if user is not None:
         body["User"] = f"{user}:{group}" if group is not None else str(user)
     pod_context = request.pod["spec"].get("securityContext") or {}
@@ -315,7 +322,7 @@ def pod_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
 
 def network_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
     """Those of the Pod's sysctls that belong to its network namespace: the Pod network sets them."""
-    return {name: value for name, value in pod_sysctls(pod).items() if name.startswith("net.")}
+    return {name: value for name, value in pod_sysctls(pod).items() if name.startswith(NETWORK_SYSCTL_PREFIX)}
 
 
 def oom_score(pod: ReadOnlyObject, container: ReadOnlyObject, node_memory_bytes: int) -> int:

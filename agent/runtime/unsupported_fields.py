@@ -6,9 +6,10 @@ translate.py, the agent's workers, its network or its volumes honour it, or when
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from agent.runtime.translate import IPC_SYSCTL_PREFIXES, NETWORK_SYSCTL_PREFIX, pod_sysctls
 from control.api.objects import ReadOnlyObject
 
 Tree = Mapping[str, "Tree | None"]  # None: the whole subtree is handled
@@ -19,12 +20,19 @@ def _leaves(names: str) -> dict[str, Tree | None]:
 
 
 _SECCOMP: Final[Tree] = _leaves("type")
+_PROBE: Final[Tree] = _leaves(
+    "exec failureThreshold httpGet initialDelaySeconds periodSeconds successThreshold tcpSocket"
+    " terminationGracePeriodSeconds timeoutSeconds"
+)
 _CONTAINER: Final[Tree] = {
     **_leaves(
-        "name image command args workingDir ports envFrom env resources livenessProbe readinessProbe"
-        " startupProbe terminationMessagePath terminationMessagePolicy imagePullPolicy stdin stdinOnce tty"
-        " restartPolicy lifecycle"
+        "name image command args workingDir ports envFrom env resources terminationMessagePath"
+        " terminationMessagePolicy imagePullPolicy stdin stdinOnce tty restartPolicy lifecycle"
     ),
+    "livenessProbe": _PROBE,
+    "readinessProbe": _PROBE,
+    "startupProbe": _PROBE,
+    "restartPolicyRules": _leaves("action exitCodes"),
     "volumeMounts": _leaves("name mountPath readOnly subPath subPathExpr mountPropagation"),
     "securityContext": {
         **_leaves(
@@ -55,22 +63,28 @@ HANDLED: Final[Tree] = {
         "seccompProfile": _SECCOMP,
     },
 }
-# Values that ask for what happens anyway: a field that only restates the default is no wish unheard.
-_DEFAULT_VALUES: Final[Mapping[str, Any]] = {
-    "hostUsers": True,
-    "setHostnameAsFQDN": False,
-    "fsGroupChangePolicy": "Always",
-    "supplementalGroupsPolicy": "Merge",
+# Values that ask for what happens anyway: such a field is no wish unheard. The group of a volume is set once, when the
+# agent makes it, so both change policies mean the same.
+_MET_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
+    "hostUsers": (True,),
+    "setHostnameAsFQDN": (False,),
+    "fsGroupChangePolicy": ("Always", "OnRootMismatch"),
+    "supplementalGroupsPolicy": ("Merge",),
+    "seLinuxChangePolicy": ("Recursive",),
+    "recursiveReadOnly": ("Disabled", "IfPossible"),
 }
 
 
 def unsupported_fields(pod: ReadOnlyObject) -> list[str]:
     """Paths (`spec.volumes[0].nfs`) that are set in the Pod and not carried out, in the order of the spec."""
     found: list[str] = []
-    _collect(pod.get("spec") or {}, HANDLED, "spec", found)
+    spec = pod.get("spec") or {}
+    _collect(spec, HANDLED, "spec", found)
+    if spec.get("securityContext"):
+        found += _sysctls_of_the_host(pod)
     for list_name in ("containers", "initContainers"):
-        for index, container in enumerate((pod.get("spec") or {}).get(list_name) or ()):
-            _collect_huge_pages(container, f"spec.{list_name}[{index}]", found)
+        for index, container in enumerate(spec.get(list_name) or ()):
+            found += _unmet_values(container, f"spec.{list_name}[{index}]", is_on_host=bool(spec.get("hostNetwork")))
     return found
 
 
@@ -95,10 +109,24 @@ def _is_a_wish(name: str, item: Any, parent: Mapping[str, Any]) -> bool:
         return False
     if name == "localhostProfile" and parent.get("type") != "Localhost":
         return False
-    return not (name in _DEFAULT_VALUES and _DEFAULT_VALUES[name] == item)
+    return item not in _MET_VALUES.get(name, ())
 
 
-def _collect_huge_pages(container: Mapping[str, Any], path: str, found: list[str]) -> None:
+def _sysctls_of_the_host(pod: ReadOnlyObject) -> Iterator[str]:
+    """Sysctls that belong to no namespace of the Pod: setting them would change the node."""
+    for index, name in enumerate(pod_sysctls(pod)):
+        if not name.startswith((*IPC_SYSCTL_PREFIXES, NETWORK_SYSCTL_PREFIX)):
+            yield f"spec.securityContext.sysctls[{index}]"
+
+
+def _unmet_values(container: Mapping[str, Any], path: str, *, is_on_host: bool) -> Iterator[str]:
+    """What of a container is not carried out although its field is. On the host's network a port is on it anyway."""
     for name in (container.get("resources") or {}).get("limits") or {}:
         if name.startswith("hugepages-"):
-            found.append(f"{path}.resources.limits.{name}")
+            yield f"{path}.resources.limits.{name}"
+    for index, port in enumerate(container.get("ports") or ()):
+        if port.get("hostPort") and not is_on_host:
+            yield f"{path}.ports[{index}].hostPort"
+    for index, rule in enumerate(container.get("restartPolicyRules") or ()):
+        if rule.get("action") != "Restart":
+            yield f"{path}.restartPolicyRules[{index}].action"

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from control.api.affinity import matches_node
+from control.api.meta import labels_of
 from control.api.objects import ReadOnlyObject
 from control.api.pods import containers_of, init_containers_of, is_sidecar, node_name_of, pod_requests, resource_amounts
 from control.api.taints import NO_EXECUTE, find_untolerated_taint, taints_of, tolerations_of
@@ -18,6 +19,8 @@ NODE_AFFINITY_REASON = "node(s) didn't match Pod's node affinity/selector"
 NODE_PORTS_REASON = "node(s) didn't have free ports for the requested pod ports"
 UNSCHEDULABLE_REASON = "node(s) were unschedulable"
 TAINTS_REASON = "node(s) had untolerated taint(s)"
+
+OS_LABEL = "kubernetes.io/os"
 
 _ANY_ADDRESS = "0.0.0.0"
 
@@ -120,6 +123,9 @@ def node_admission_failure(
 ) -> AdmissionFailure | None:
     """Judge a Pod as the kubelet does before it starts it, given the Pods that already hold resources of the node."""
     others = list(running_pods)
+    node_os = labels_of(node).get(OS_LABEL, "linux")
+    if (pod["spec"].get("os") or {}).get("name", node_os) != node_os:
+        return AdmissionFailure("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     if (failure := _resource_failure(pod, node, others)) is not None:
         return failure
     checks = (

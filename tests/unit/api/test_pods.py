@@ -279,6 +279,12 @@ def test_insufficient_resources_are_in_upstreams_order_and_words() -> None:
             "NodeName",
             "Predicate NodeName failed: node(s) didn't match the requested node name",
         ),
+        (make_pod(os={"name": "linux"}), None, None),
+        (
+            make_pod(os={"name": "windows"}),
+            "PodOSNotSupported",
+            "Failed to admit pod as the OS field doesn't match node OS",
+        ),
     ],
 )
 def test_node_admission(pod: dict[str, Any], reason: str | None, message: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -358,6 +359,42 @@ async def test_unsupported_fields_are_named_and_nothing_runs(node: HollowNode) -
     assert waiting["message"] == "this node does not support: spec.volumes[0].nfs"
     assert node.event_messages("UnsupportedField") == [waiting["message"]]
     assert await node.containers() == []
+
+
+async def test_an_unsupported_field_added_to_a_running_pod_is_named_and_the_pod_runs_on(node: HollowNode) -> None:
+    await node.create()
+    await node.crash()
+    node.unsupported = lambda pod: ["spec.ephemeralContainers"]
+    await node.start()
+    assert node.event_messages("UnsupportedField") == ["this node does not support: spec.ephemeralContainers"]
+    assert len(await node.running("web")) == 1
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param({"restartPolicy": "Always"}, id="its own policy"),
+        pytest.param(
+            {
+                "restartPolicy": "Never",
+                "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}],
+            },
+            id="its own rules",
+        ),
+    ],
+)
+async def test_a_container_with_a_policy_of_its_own_keeps_the_pod_running(
+    node: HollowNode, policy: dict[str, Any]
+) -> None:
+    node.runtime.programs["web:1"] = Program()
+    await node.create(restartPolicy="Never", containers=[{"name": "web", "image": "web:1", **policy}])
+    for _ in range(2):
+        (running,) = await node.running("web")
+        node.runtime.exit_container(running.id, exit_code=1)
+        await node.settle()
+        assert (await node.status())["phase"] == "Running"
+        await node.settle(30)
+    assert (await node.status())["containerStatuses"][0]["restartCount"] == 2
 
 
 async def test_an_active_deadline_fails_the_pod(node: HollowNode) -> None:

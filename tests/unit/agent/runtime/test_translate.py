@@ -38,6 +38,7 @@ def container_body(container: dict[str, Any] | None = None, host: HostLimits = H
         sandbox_id="pause1",
         labels={"l": "v"},
         host=host,
+        image_user="www:www",
     )
     return container_create_body(request)
 
@@ -208,6 +209,7 @@ def test_scores_below_zero_are_left_out_where_the_host_cannot_lower_them() -> No
     [
         pytest.param({"runAsUser": 0}, {"runAsUser": 5}, {"User": "0"}, id="the container's user wins"),
         pytest.param({}, {"runAsUser": 5, "runAsGroup": 6}, {"User": "5:6"}, id="user and group of the Pod"),
+        pytest.param({}, {"runAsGroup": 6}, {"User": "www:6"}, id="the image's user with a group of the Pod"),
         pytest.param({}, {"supplementalGroups": [1, 2], "fsGroup": 0}, {"GroupAdd": ["1", "2", "0"]}, id="groups"),
         pytest.param({"privileged": True}, {}, {"Privileged": True}, id="privileged"),
         pytest.param(

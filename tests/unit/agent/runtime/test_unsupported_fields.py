@@ -44,6 +44,56 @@ def make_pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, 
             ["spec.containers[0].resources.limits.hugepages-2Mi"],
             id="huge pages",
         ),
+        pytest.param(
+            make_pod({"ports": [{"containerPort": 80, "hostPort": 80}]}),
+            ["spec.containers[0].ports[0].hostPort"],
+            id="a port of the node",
+        ),
+        pytest.param(
+            make_pod({"ports": [{"containerPort": 80, "hostPort": 80}]}, hostNetwork=True),
+            [],
+            id="a port of the node in the node's network",
+        ),
+        pytest.param(
+            make_pod({"livenessProbe": {"grpc": {"port": 80}, "periodSeconds": 1}}),
+            ["spec.containers[0].livenessProbe.grpc"],
+            id="a kind of probe",
+        ),
+        pytest.param(
+            make_pod(
+                securityContext={
+                    "sysctls": [
+                        {"name": "net.core.somaxconn", "value": "1"},
+                        {"name": "vm.swappiness", "value": "1"},
+                        {"name": "kernel.shm_rmid_forced", "value": "1"},
+                    ]
+                }
+            ),
+            ["spec.securityContext.sysctls[1]"],
+            id="a sysctl of the whole node",
+        ),
+        pytest.param(
+            make_pod({"volumeMounts": [{"name": "v", "mountPath": "/v", "recursiveReadOnly": "IfPossible"}]}),
+            [],
+            id="a mount that need not be read-only all the way",
+        ),
+        pytest.param(
+            make_pod(securityContext={"fsGroup": 5, "fsGroupChangePolicy": "OnRootMismatch"}),
+            [],
+            id="when the group of a volume changes",
+        ),
+        pytest.param(
+            make_pod(
+                {
+                    "restartPolicyRules": [
+                        {"action": "Restart", "exitCodes": {"operator": "In", "values": [7]}},
+                        {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [8]}},
+                    ]
+                }
+            ),
+            ["spec.containers[0].restartPolicyRules[1].action"],
+            id="a rule that restarts the whole Pod",
+        ),
         pytest.param(make_pod(aFieldOfTomorrow=1), ["spec.aFieldOfTomorrow"], id="a field nobody knows yet"),
         pytest.param(make_pod(resourceClaims=[]), [], id="an empty wish"),
     ],
