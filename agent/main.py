@@ -12,10 +12,15 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from agent.config import PROFILES, AgentConfig
+
+PREDECESSOR_SECONDS_MAX = 5.0
+PREDECESSOR_POLL_SECONDS = 0.02
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,11 +99,23 @@ def _run(options: argparse.Namespace) -> int:
     )
     config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (config.state_dir / "agent.lock").open("w") as lock:
+        if not _locked(lock):
+            return _fail(f"another agent runs node {config.node_name} (it holds {lock.name})")
+        return _run_loop(config)
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Whether the lock is this process's now. A predecessor that is just ending, its supervisor dead, is waited for."""
+    deadline = time.monotonic() + PREDECESSOR_SECONDS_MAX
+    while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _fail(f"another agent runs node {config.node_name} (it holds {lock.name})")
-        return _run_loop(config)
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(PREDECESSOR_POLL_SECONDS)
+        else:
+            return True
 
 
 def _run_loop(config: AgentConfig) -> int:

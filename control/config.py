@@ -104,6 +104,7 @@ class ClusterDirectory:
         self.admin_kubeconfig = root / "admin.kubeconfig"
         self.processes_file = root / "processes.json"
         self.supervisor_socket = root / "supervisor.sock"
+        self.control_lock = root / "control.lock"
         self.logs = root / "logs"
 
     def node(self, name: str) -> Path:

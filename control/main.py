@@ -38,6 +38,7 @@ from control.controllers.context import (
 )
 from control.credentials import serving_hosts
 from control.lifeline import on_supervisor_gone
+from control.process_lock import LockHeldError, only_process
 from control.scheduler.scheduler import Scheduler
 from control.storage.sqlite import SqliteStorage
 
@@ -59,7 +60,11 @@ def run_process(root: Path, *, lifeline: bool) -> int:
     try:
         import uvloop
 
-        uvloop.run(run_control_plane(directory, config, lifeline=lifeline))
+        with only_process(directory.control_lock):
+            uvloop.run(run_control_plane(directory, config, lifeline=lifeline))
+    except LockHeldError as error:
+        print(f"podling: another control plane runs this cluster: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"podling: cannot serve at {config.server_url}: {error}", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,6 +37,7 @@ from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor
 from control.config import ClusterConfig, ClusterDirectory, ConfigError, Profile
 
 KERNEL_MINIMUM = (4, 19)
+PORT_SECONDS_MAX = 5.0
 API_SECONDS_MAX = 30.0
 NODES_SECONDS_MAX = 60.0
 
@@ -177,7 +179,8 @@ def plan_config(
             )
     if not running:
         for port in [existing.port, *(node.port for node in existing.nodes)]:
-            if not ranges.is_port_free(port):
+            # A control plane whose supervisor was killed ends by itself, a moment later.
+            if not wait_until(partial(ranges.is_port_free, port), seconds_max=PORT_SECONDS_MAX, give_up=lambda: False):
                 raise CommandError(f"port {port} of cluster {options.name!r} is in use", "end what listens there")
     config = existing.copy()
     config.controllers, config.scheduler = options.controllers, options.scheduler

@@ -25,6 +25,7 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
     "control.cli": ("control.api", "control.client", "control.main", "control.config", "control.credentials"),
     "control.config": (),
     "control.lifeline": (),
+    "control.process_lock": (),
     "control.credentials": ("control.auth", "control.client", "control.config"),
     "control.main": ("control",),
     "control.__main__": ("control",),
