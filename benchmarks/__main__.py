@@ -1,6 +1,6 @@
 """`python -m benchmarks` (make bench): measure and print the table.
 
-python -m benchmarks [--samples N] [--burst N] [--idle SECONDS] [--json FILE]
+python -m benchmarks [--starts N] [--samples N] [--burst N] [--idle SECONDS] [--json FILE]
 """
 
 from __future__ import annotations
@@ -16,25 +16,23 @@ from pathlib import Path
 from benchmarks.cluster_start import BenchmarkCluster, cluster_place, measure_idle, measure_start
 from benchmarks.figures import Figure, format_table, limit_row, ratio_row, summarize
 from benchmarks.pods import PodFigures, measure_pods
-from benchmarks.raw_docker import Floor, measure_floor
+from benchmarks.raw_docker import raw_docker
 from control.client.client import Client
 from control.client.kubeconfig import transport_from_kubeconfig
 
 CLUSTER = "bench"
-STARTS = 3
 
 
 def main() -> int:
     """Run all measurements."""
     parser = argparse.ArgumentParser(description="Measure Podling beside raw Docker.")
+    parser.add_argument("--starts", type=int, default=3, help="starts from nothing")
     parser.add_argument("--samples", type=int, default=15, help="Pods measured one by one")
     parser.add_argument("--burst", type=int, default=50, help="Pods of the burst")
     parser.add_argument("--idle", type=float, default=30.0, help="seconds of the idle window")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     arguments = parser.parse_args()
-    print("Measuring raw Docker ...", file=sys.stderr)
-    floor = measure_floor(samples=arguments.samples, burst=arguments.burst)
-    figures = measure_starts()
+    figures = measure_starts(arguments.starts)
     with cluster_place(CLUSTER) as cluster:
         cluster.podling("up")
         print("Measuring the idle cluster ...", file=sys.stderr)
@@ -43,20 +41,20 @@ def main() -> int:
             limit_row("idle, all processes: memory", "MB RSS", idle.rss_mb, 130),
             limit_row("idle: CPU", "s/minute", idle.cpu_seconds_per_minute, 0.5),
         ]
-        print("Measuring Pods ...", file=sys.stderr)
+        print("Measuring Pods beside raw Docker ...", file=sys.stderr)
         pods = asyncio.run(_measure_pods(cluster, samples=arguments.samples, burst=arguments.burst))
-    figures += pod_rows(pods, floor, burst=arguments.burst)
+    figures += pod_rows(*pods, burst=arguments.burst)
     print(format_table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps([dataclasses.asdict(figure) for figure in figures], indent=2))
     return 0
 
 
-def measure_starts() -> list[Figure]:
+def measure_starts(count: int) -> list[Figure]:
     """Median of several starts from nothing."""
     starts = []
-    for number in range(STARTS):
-        print(f"Measuring start {number + 1} of {STARTS} ...", file=sys.stderr)
+    for number in range(count):
+        print(f"Measuring start {number + 1} of {count} ...", file=sys.stderr)
         with cluster_place(CLUSTER) as cluster:
             starts.append(measure_start(cluster))
     return [
@@ -75,26 +73,29 @@ def measure_starts() -> list[Figure]:
     ]
 
 
-async def _measure_pods(cluster: BenchmarkCluster, *, samples: int, burst: int) -> PodFigures:
+async def _measure_pods(cluster: BenchmarkCluster, *, samples: int, burst: int) -> tuple[PodFigures, PodFigures]:
     transport = transport_from_kubeconfig(cluster.directory.admin_kubeconfig)
     try:
-        return await measure_pods(Client(transport), samples=samples, burst=burst, cluster=cluster.name)
+        with raw_docker() as engine:
+            return await measure_pods(Client(transport), engine, samples=samples, burst=burst, cluster=cluster.name)
     finally:
         await transport.close()
 
 
-def pod_rows(pods: PodFigures, floor: Floor, *, burst: int) -> list[Figure]:
-    """Rows of the Pod measurements beside the floor."""
+def pod_rows(ours: PodFigures, raw: PodFigures, *, burst: int) -> list[Figure]:
+    """Rows of the Pod measurements beside raw Docker."""
     rows = []
-    for name, ours, raw, ratio_max in (
-        ("Pod create → Running", pods.create_ms, floor.create_ms, 0.65),
-        ("Pod delete → gone", pods.delete_ms, floor.delete_ms, 1.5),
-        ("kill -9 → new process", pods.replace_ms, floor.replace_ms, 1.2),
+    for name, samples, raw_samples, ratio_max in (
+        ("Pod create → Running", ours.create_ms, raw.create_ms, 0.65),
+        ("Pod delete → gone", ours.delete_ms, raw.delete_ms, 1.5),
+        ("kill -9 → new process", ours.replace_ms, raw.replace_ms, 1.2),
     ):
-        (median, tail), (raw_median, raw_tail) = summarize(ours), summarize(raw)
+        (median, tail), (raw_median, raw_tail) = summarize(samples), summarize(raw_samples)
         rows.append(ratio_row(f"{name}, p50", "ms", median, raw_median, ratio_max))
         rows.append(Figure(name=f"{name}, p95", unit="ms", ours=tail, floor=raw_tail))
-    rows.append(ratio_row(f"Deployment of {burst} Pods, all Ready", "s", pods.burst_s, floor.burst_s, 0.65))
+    if burst:
+        name = f"Deployment of {burst} Pods, all Ready"
+        rows.append(ratio_row(name, "s", statistics.median(ours.burst_s), statistics.median(raw.burst_s), 0.65))
     return rows
 
 

@@ -1,21 +1,30 @@
-"""Pods through the Kubernetes API: create → Running, delete → gone, kill → new process, a burst."""
+"""Pods through the Kubernetes API beside raw Docker: create → Running, delete → gone, kill → new process, a burst.
+
+Each sample of ours is taken right after one of raw Docker, so that whatever else the machine does meets both.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
+import os
+import queue
+import signal
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from control.api.builtin_kinds import DEPLOYMENTS, NAMESPACES, PODS
+import docker
+
+from benchmarks.raw_docker import RawDocker
+from control.api.builtin_kinds import DEPLOYMENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS
+from control.api.exchange import WatchEvent
 from control.client.client import Client
 
 WAIT_SECONDS_MAX = 120.0
-Predicate = Callable[[dict[str, Any] | None], bool]
+BURSTS = 2
 
 
 @dataclass(slots=True)
@@ -31,11 +40,10 @@ class PodWatch:
         version = listed["metadata"]["resourceVersion"]
         async for batch in client.watch(PODS, namespace=namespace, resource_version=version):
             for event in batch:
-                name = event.object["metadata"]["name"]
                 if event.type == "DELETED":
-                    self.pods.pop(name, None)
+                    self.pods.pop(event.object["metadata"]["name"], None)
                 elif event.type in ("ADDED", "MODIFIED"):
-                    self.pods[name] = event.object
+                    self.pods[event.object["metadata"]["name"]] = event.object
             self.changed.set()
 
     async def until(self, condition: Callable[[dict[str, dict[str, Any]]], bool]) -> None:
@@ -46,10 +54,10 @@ class PodWatch:
                 await self.changed.wait()
 
 
-def is_running(pod: dict[str, Any] | None) -> bool:
-    """Whether every container of the Pod runs."""
+def is_running(pod: dict[str, Any] | None, *, restarts: int = 0) -> bool:
+    """Whether every container of the Pod runs, restarted that often."""
     statuses = (pod or {}).get("status", {}).get("containerStatuses", [])
-    return bool(statuses) and all("running" in item["state"] for item in statuses)
+    return bool(statuses) and all("running" in item["state"] and item["restartCount"] == restarts for item in statuses)
 
 
 def is_ready(pod: dict[str, Any] | None) -> bool:
@@ -68,107 +76,128 @@ def _pod_spec() -> dict[str, Any]:
     return {"containers": [container], "automountServiceAccountToken": False}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PodFigures:
-    """Samples in milliseconds, the burst in seconds."""
+    """Samples in milliseconds, the bursts in seconds."""
 
-    create_ms: list[float]
-    delete_ms: list[float]
-    replace_ms: list[float]
-    burst_s: float
+    create_ms: list[float] = field(default_factory=list)
+    delete_ms: list[float] = field(default_factory=list)
+    replace_ms: list[float] = field(default_factory=list)
+    burst_s: list[float] = field(default_factory=list)
 
 
-async def measure_pods(client: Client, *, samples: int, burst: int, cluster: str) -> PodFigures:
-    """Measure everything in a namespace of its own."""
+async def measure_pods(
+    client: Client, engine: RawDocker, *, samples: int, burst: int, cluster: str
+) -> tuple[PodFigures, PodFigures]:
+    """Measure everything in a namespace of its own: ours and raw Docker's."""
+    ours, raw = PodFigures(), PodFigures()
     async with _namespace(client, "benchmark-pods") as namespace:
         watch = PodWatch()
         following = asyncio.create_task(watch.follow(client, namespace))
         try:
-            await _one(client, watch, namespace, "warm-up", cluster)
-            rows = [await _one(client, watch, namespace, f"pod-{number}", cluster) for number in range(samples)]
-            burst_seconds = await _burst(client, watch, namespace, burst)
+            await asyncio.to_thread(_measure_raw, engine, PodFigures())
+            await _measure_ours(client, watch, f"{cluster}/{namespace}/warm-up", PodFigures())
+            for number in range(samples):
+                await asyncio.to_thread(_measure_raw, engine, raw)
+                await _measure_ours(client, watch, f"{cluster}/{namespace}/pod-{number}", ours)
+            for number in range(BURSTS if burst else 0):
+                raw.burst_s.append(await asyncio.to_thread(engine.burst, burst))
+                ours.burst_s.append(await _burst(client, watch, namespace, f"burst-{number}", burst))
         finally:
             following.cancel()
-    return PodFigures([row[0] for row in rows], [row[2] for row in rows], [row[1] for row in rows], burst_seconds)
+    return ours, raw
 
 
-async def _one(client: Client, watch: PodWatch, namespace: str, name: str, cluster: str) -> tuple[float, float, float]:
+def _measure_raw(engine: RawDocker, figures: PodFigures) -> None:
+    begin = time.perf_counter()
+    pod = engine.create()
+    figures.create_ms.append((time.perf_counter() - begin) * 1000)
+    pod, seconds = engine.replace_main(pod)
+    figures.replace_ms.append(seconds * 1000)
+    begin = time.perf_counter()
+    engine.delete(pod)
+    figures.delete_ms.append((time.perf_counter() - begin) * 1000)
+
+
+async def _measure_ours(client: Client, watch: PodWatch, path: str, figures: PodFigures) -> None:
+    cluster, namespace, name = path.split("/")
     begin = time.perf_counter()
     await client.create(PODS, pod_manifest(name), namespace=namespace)
     await watch.until(lambda pods: is_running(pods.get(name)))
-    created = time.perf_counter() - begin
-    replaced = await asyncio.to_thread(_kill_and_wait, cluster, namespace, name)
-    await watch.until(
-        lambda pods: is_running(pods.get(name)) and pods[name]["status"]["containerStatuses"][0]["restartCount"] == 1
-    )
+    figures.create_ms.append((time.perf_counter() - begin) * 1000)
+    container = watch.pods[name]["status"]["containerStatuses"][0]["containerID"].removeprefix("docker://")
+    seconds = await asyncio.to_thread(_kill_and_wait, cluster, watch.pods[name]["metadata"]["uid"], container)
+    figures.replace_ms.append(seconds * 1000)
+    await watch.until(lambda pods: is_running(pods.get(name), restarts=1))
     begin = time.perf_counter()
     await client.delete(PODS, name, namespace=namespace)
     await watch.until(lambda pods: name not in pods)
-    return created * 1000, replaced * 1000, (time.perf_counter() - begin) * 1000
+    figures.delete_ms.append((time.perf_counter() - begin) * 1000)
 
 
-def _kill_and_wait(cluster: str, namespace: str, pod: str) -> float:
-    """SIGKILL the Pod's nginx; seconds until the engine reports the start of the next attempt."""
-    filters = ("type=container", "event=start", f"label=io.kubernetes.pod.name={pod}",
-               f"label=io.kubernetes.pod.namespace={namespace}", f"label=io.podling.cluster={cluster}")  # fmt: skip
-    options = [option for item in filters for option in ("--filter", item)]
-    record = json.loads(_output("docker", "inspect", _container_id(cluster, namespace, pod)))[0]
-    events = subprocess.Popen(
-        ["docker", "events", "--since", "1s", *options, "--format", "{{.ID}}"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert events.stdout
-        # The stream replays the last second: whatever it shows before the kill is not the new attempt.
+def _kill_and_wait(cluster: str, pod_uid: str, container: str) -> float:
+    """SIGKILL the container's process; seconds until the engine reports the start of the next attempt."""
+    client = docker.APIClient()
+    pid = client.inspect_container(container)["State"]["Pid"]
+    labels = {"io.podling.cluster": cluster, "io.kubernetes.pod.uid": pod_uid, "io.kubernetes.container.name": "nginx"}
+    with _starts(client, [f"{name}={value}" for name, value in labels.items()]) as starts:
         begin = time.perf_counter()
-        subprocess.run(["kill", "-9", str(record["State"]["Pid"])], check=True)
-        for line in events.stdout:
-            if line.strip() not in ("", record["Id"]):
-                return time.perf_counter() - begin
+        os.kill(pid, signal.SIGKILL)
+        while starts.get(timeout=WAIT_SECONDS_MAX) == container:
+            """The stream replays the last second: this start was before the kill."""
+        return time.perf_counter() - begin
+
+
+@contextmanager
+def _starts(client: docker.APIClient, labels: list[str]) -> Iterator[queue.Queue[str]]:
+    """Ids of the containers with these labels as they start, from a stream that is open by now."""
+    filters = {"type": "container", "event": "start", "label": labels}
+    stream = client.events(since=int(time.time()) - 1, filters=filters, decode=True)
+    started: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        for event in stream:
+            started.put(event["id"])
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        yield started
     finally:
-        events.kill()
-        events.wait()
-    raise AssertionError("the engine's events ended")
+        stream.close()
+        thread.join(timeout=5)
 
 
-def _container_id(cluster: str, namespace: str, pod: str) -> str:
-    labels = {
-        "io.podling.cluster": cluster,
-        "io.kubernetes.pod.name": pod,
-        "io.kubernetes.pod.namespace": namespace,
-        "io.kubernetes.container.name": "nginx",
-    }
-    filters = [f"label={key}={value}" for key, value in labels.items()]
-    return _output("docker", "ps", "-q", *(option for item in filters for option in ("--filter", item)))
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-async def _burst(client: Client, watch: PodWatch, namespace: str, count: int) -> float:
-    labels = {"app": "burst"}
+async def _burst(client: Client, watch: PodWatch, namespace: str, name: str, count: int) -> float:
+    """Seconds until all Pods of a new Deployment are Ready; deletes it and waits until they are gone."""
+    labels = {"app": name}
     spec = {"replicas": count, "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": _pod_spec()}}  # fmt: skip
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
     begin = time.perf_counter()
-    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "burst"}, "spec": spec}
     await client.create(DEPLOYMENTS, deployment, namespace=namespace)
     await watch.until(lambda pods: sum(is_ready(pod) for pod in pods.values()) == count)
-    return time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
+    await client.delete(DEPLOYMENTS, name, namespace=namespace)
+    await watch.until(lambda pods: not pods)
+    return seconds
 
 
 @asynccontextmanager
 async def _namespace(client: Client, name: str) -> AsyncIterator[str]:
+    """A namespace that takes Pods: it has its default ServiceAccount."""
     await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     try:
+        await _until_event(client.watch(SERVICE_ACCOUNTS, namespace=name, resource_version="0"), "ADDED", "default")
         yield name
     finally:
         version = (await client.list(NAMESPACES))["metadata"]["resourceVersion"]
         await client.delete(NAMESPACES, name)
-        async with asyncio.timeout(WAIT_SECONDS_MAX):
-            await _until_deleted(client, name, version)
+        await _until_event(client.watch(NAMESPACES, resource_version=version), "DELETED", name)
 
 
-async def _until_deleted(client: Client, namespace: str, version: str) -> None:
-    async for batch in client.watch(NAMESPACES, field_selector=f"metadata.name={namespace}", resource_version=version):
-        if any(event.type == "DELETED" for event in batch):
-            return
+async def _until_event(watch: AsyncIterator[list[WatchEvent]], type: str, name: str) -> None:
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        async for batch in watch:
+            if any(event.type == type and event.object["metadata"]["name"] == name for event in batch):
+                return

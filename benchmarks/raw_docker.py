@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -50,11 +52,16 @@ class RawDocker:
         client.start(pause)
         return RawPod(pause, self._start_main(client, pause, labels))
 
-    def replace_main(self, pod: RawPod) -> RawPod:
-        """Kill the main container's process and start another container in its place."""
-        self._client.kill(pod.main, "SIGKILL")
+    def replace_main(self, pod: RawPod) -> tuple[RawPod, float]:
+        """Kill the main container's process and start another container in its place; returns the seconds it took."""
+        pid = self._client.inspect_container(pod.main)["State"]["Pid"]
+        begin = time.perf_counter()
+        os.kill(pid, signal.SIGKILL)
         self._client.wait(pod.main)
-        return RawPod(pod.pause, self._start_main(self._client, pod.pause, {LABEL: self._run}))
+        replaced = RawPod(pod.pause, self._start_main(self._client, pod.pause, {LABEL: self._run}))
+        seconds = time.perf_counter() - begin
+        self._client.remove_container(pod.main, v=True)
+        return replaced, seconds
 
     def delete(self, pod: RawPod, client: docker.APIClient | None = None) -> None:
         """Stop both containers gracefully and remove them."""
@@ -101,32 +108,3 @@ def raw_docker() -> Iterator[RawDocker]:
         yield engine
     finally:
         engine.clean_up()
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """Samples of the floor: milliseconds each, the burst in seconds."""
-
-    create_ms: list[float]
-    delete_ms: list[float]
-    replace_ms: list[float]
-    burst_s: float
-
-
-def measure_floor(*, samples: int, burst: int) -> Floor:
-    """Measure the floor."""
-    creates, deletes, replaces = [], [], []
-    with raw_docker() as engine:
-        engine.delete(engine.create())
-        for _ in range(samples):
-            begin = time.perf_counter()
-            pod = engine.create()
-            creates.append((time.perf_counter() - begin) * 1000)
-            begin = time.perf_counter()
-            pod_after = engine.replace_main(pod)
-            replaces.append((time.perf_counter() - begin) * 1000)
-            begin = time.perf_counter()
-            engine.delete(pod_after)
-            deletes.append((time.perf_counter() - begin) * 1000)
-        burst_seconds = engine.burst(burst)
-    return Floor(creates, deletes, replaces, burst_seconds)
