@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from agent.runtime.engine_socket import EngineResponse
 from agent.runtime.protocol import RuntimeFailure
+from agent.runtime.socket_close import close_socket
 
 READ_BYTES_MAX = 64 * 1024
 STDOUT, STDERR = 1, 2
@@ -109,7 +110,7 @@ class HijackedStream:
             return
         self._closed = self._ended = True
         self._stopped.cancel()
-        self._writer.close()
+        close_socket(self._writer)
 
     async def close(self) -> None:
         """Abandon the stream; a command that still runs is killed by pid."""

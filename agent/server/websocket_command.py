@@ -6,6 +6,8 @@ which closes a channel. Upstream: k8s.io/apimachinery/pkg/util/remotecommand, ku
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import WSMsgType, web
 
 from agent.runtime.protocol import ExecStream
@@ -14,6 +16,7 @@ from agent.server.stream_options import StreamOptions
 from agent.server.websocket_upgrade import accept_websocket
 
 CLOSE = 255
+HELD_PING_SECONDS = 15.0
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")
 
 
@@ -44,11 +47,20 @@ class WebSocketCommandClient:
                 continue
             channel, payload = content[0], content[1:]
             if channel == STDIN and payload:
-                await command.write(payload)
+                await self._write(command, payload)
             elif channel == RESIZE:
                 await resize(command, payload)
             elif channel == CLOSE and payload[:1] == bytes([STDIN]):
                 await command.close_stdin()
+
+    async def _write(self, command: ExecStream, payload: bytes) -> None:
+        """Give the command input. A client that is not read meanwhile is pinged, or its end would go unnoticed."""
+        writing = asyncio.ensure_future(command.write(payload))
+        try:
+            while not (await asyncio.wait({writing}, timeout=HELD_PING_SECONDS))[0]:
+                await self._socket.ping()
+        finally:
+            writing.cancel()
 
     async def send(self, channel: int, content: bytes) -> None:
         """Send output at the client's pace. Raises ConnectionError."""

@@ -20,6 +20,7 @@ from control.api.exchange import ApiResponse, RawConnection
 from control.api.objects import ReadOnlyObject
 
 CONNECT_SECONDS = 10.0
+FLUSH_SECONDS = 5.0
 DEFAULT_NODE_PORT = 10250
 _CHUNK_BYTES = 64 * 1024
 _ADDRESS_TYPES = ("InternalIP", "Hostname", "ExternalIP")
@@ -172,12 +173,18 @@ class _Exchange:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self.close()
-            client.writer.close()
+            for writer in (self._writer, client.writer):
+                _close(writer)
 
     def close(self) -> None:
         """Close the connection to the agent."""
         self._writer.close()
+
+
+def _close(writer: asyncio.StreamWriter) -> None:
+    """Close once all is sent; a peer that reads no more would keep the connection for ever."""
+    writer.close()
+    asyncio.get_running_loop().call_later(FLUSH_SECONDS, writer.transport.abort)
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from agent.runtime.socket_close import close_socket
 from agent.server.pod_lookup import LookupFailure
 
 SPDY = "SPDY/3.1"
@@ -72,8 +73,8 @@ class UpgradedSocket:
         await self._writer.drain()
 
     async def close(self) -> None:
-        """End both directions."""
-        self._writer.close()
+        """End both directions; what was written is still sent, if the client takes it."""
+        close_socket(self._writer)
 
 
 class _Feeder:
