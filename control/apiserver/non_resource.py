@@ -34,6 +34,12 @@ from control.auth.tokens import JWKS_PATH, TokenIssuer, discovery_document, key_
 
 _AGGREGATED = f"{JSON};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _TEXT = "text/plain; charset=utf-8"
+_OPENAPI_V2_VARY = "Accept-Encoding, Accept"
+#: The name in use, and the one that clients ask by, which is no valid media type.
+_OPENAPI_V2_PROTOBUFS = (
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+)
 _OPENID_PATH = "/.well-known/openid-configuration"
 
 
@@ -152,13 +158,21 @@ class NonResourcePaths:
 
     async def _openapi_v2(self, context: RequestContext, path: str) -> ApiResponse:
         from control.schema.openapi import openapi_v2_document  # only clients that validate or explain ask
+        from control.schema.openapi_protobuf import encode_openapi_v2
 
-        accept = context.request.headers.get("accept", "") or JSON
-        if not any(clause.media_type in (JSON, "*/*", "application/*") for clause in parse_accept(accept)):
-            raise only_media_types_accepted()
         kinds = tuple(self._kinds())
-        document = await self._slow_document(path, lambda: openapi_v2_document(kinds))
-        return _tagged(context, document, content_type=JSON, vary="Accept-Encoding, Accept")
+        content_type = _choose_openapi_v2_media(context.request.headers.get("accept", ""))
+        if content_type is None:
+            return ApiResponse(status=406, headers=[("Vary", _OPENAPI_V2_VARY)], body=b"")
+
+        def build() -> _Document:
+            body = openapi_v2_document(kinds)
+            # Both forms have the tag of the JSON form, as upstream's; Vary keeps them apart.
+            tag = discovery.entity_tag(body)
+            return _Document(body if content_type == JSON else encode_openapi_v2(body), tag)
+
+        document = await self._slow_document(f"{path} {content_type}", build)
+        return _tagged(context, document, content_type=content_type, vary=_OPENAPI_V2_VARY)
 
     async def _openapi_index(self, context: RequestContext, path: str) -> ApiResponse:
         from control.schema.openapi import openapi_v3_index
@@ -171,27 +185,31 @@ class NonResourcePaths:
 
         key = path.removeprefix("/openapi/v3/")
         kinds = tuple(self._kinds())
-        document = await self._slow_document(path, lambda: openapi_v3_document_at(key, kinds) or b"")
+        document = await self._slow_document(path, lambda: _hashed(openapi_v3_document_at(key, kinds) or b""))
         if not document.body:
             return ApiResponse(status=404, body=b"")
         return _tagged(context, document, content_type=JSON, vary="Accept")
 
     def _document(self, key: str, build: Callable[[], bytes]) -> _Document:
+        return self._find_document(key) or self._keep_document(key, _hashed(build()))
+
+    async def _slow_document(self, key: str, build: Callable[[], _Document]) -> _Document:
+        """Build a large document beside the event loop; one of kinds that have changed meanwhile is not kept."""
+        if found := self._find_document(key):
+            return found
+        generation = self._registry.generation
+        document = await asyncio.to_thread(build)
+        return self._keep_document(key, document) if generation == self._registry.generation else document
+
+    def _find_document(self, key: str) -> _Document | None:
         if self._documents_generation != self._registry.generation:
             self._documents.clear()
             self._documents_generation = self._registry.generation
-        document = self._documents.get(key)
-        if document is None:
-            body = build()
-            document = self._documents[key] = _Document(body, discovery.entity_tag(body))
-        return document
+        return self._documents.get(key)
 
-    async def _slow_document(self, key: str, build: Callable[[], bytes]) -> _Document:
-        """Build a large document beside the event loop."""
-        if self._documents_generation == self._registry.generation and key in self._documents:
-            return self._documents[key]
-        body = await asyncio.to_thread(build)
-        return self._document(key, lambda: body)
+    def _keep_document(self, key: str, document: _Document) -> _Document:
+        self._documents[key] = document
+        return document
 
     # ---- the rest ---------------------------------------------------------------------------------------------
 
@@ -234,6 +252,20 @@ class NonResourcePaths:
         document = discovery_document(self._token_issuer.issuer, keys, jwks_uri=address)
         headers = [("Content-Type", JSON), ("Cache-Control", "public, max-age=3600")]
         return ApiResponse(headers=headers, body=encode_object(document, MediaChoice()))
+
+
+def _hashed(body: bytes) -> _Document:
+    return _Document(body, discovery.entity_tag(body))
+
+
+def _choose_openapi_v2_media(accept: str) -> str | None:
+    """Return the content type of the form asked for, which differs from what old clients ask for; None for neither."""
+    for clause in parse_accept(accept or "*/*"):
+        if clause.media_type in (JSON, "*/*", "application/*"):
+            return JSON
+        if clause.media_type in _OPENAPI_V2_PROTOBUFS:
+            return _OPENAPI_V2_PROTOBUFS[0]
+    return None
 
 
 def _tagged(context: RequestContext, document: _Document, *, content_type: str, vary: str) -> ApiResponse:

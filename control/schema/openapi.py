@@ -244,7 +244,6 @@ def _v3_parameter(parameter: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=2)
 def openapi_v2_document(kinds: tuple[Kind, ...]) -> bytes:
     """Encode the answer of /openapi/v2 as JSON."""
     keys = sorted(_document_keys(kinds))
