@@ -24,6 +24,8 @@ from control.api.exchange import WatchEvent
 from control.client.client import Client
 
 WAIT_SECONDS_MAX = 120.0
+# nginx loses a signal that arrives while it starts.
+SETTLE_SECONDS = 0.2
 BURSTS = 2
 
 
@@ -114,6 +116,7 @@ def _measure_raw(engine: RawDocker, figures: PodFigures) -> None:
     figures.create_ms.append((time.perf_counter() - begin) * 1000)
     pod, seconds = engine.replace_main(pod)
     figures.replace_ms.append(seconds * 1000)
+    time.sleep(SETTLE_SECONDS)
     begin = time.perf_counter()
     engine.delete(pod)
     figures.delete_ms.append((time.perf_counter() - begin) * 1000)
@@ -129,6 +132,7 @@ async def _measure_ours(client: Client, watch: PodWatch, path: str, figures: Pod
     seconds = await asyncio.to_thread(_kill_and_wait, cluster, watch.pods[name]["metadata"]["uid"], container)
     figures.replace_ms.append(seconds * 1000)
     await watch.until(lambda pods: is_running(pods.get(name), restarts=1))
+    await asyncio.sleep(SETTLE_SECONDS)
     begin = time.perf_counter()
     await client.delete(PODS, name, namespace=namespace)
     await watch.until(lambda pods: name not in pods)
