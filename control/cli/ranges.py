@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from control.cli.failure import CommandError
@@ -58,10 +59,24 @@ def parse_routes(table: str) -> list[str]:
     return ranges
 
 
+def parse_local_addresses(tree: str) -> list[str]:
+    """Parse /proc/net/fib_trie into the host's own IPv4 addresses, as /32 ranges; each once."""
+    addresses = []
+    lines = tree.splitlines()
+    for line, following in pairwise(lines):
+        if "/32 host LOCAL" in following and line.lstrip().startswith("|--"):
+            addresses.append(f"{line.split()[-1]}/32")
+    return list(dict.fromkeys(addresses))
+
+
 def observe_routes() -> list[str]:
-    """IPv4 ranges this host has routes for; empty where /proc is not Linux's."""
+    """IPv4 ranges this host routes or has an address in; empty where /proc is not Linux's.
+
+    A node's own address has no route in the main table: the cluster of another data directory shows by it alone.
+    """
     try:
-        return parse_routes(Path("/proc/net/route").read_text())
+        routes = parse_routes(Path("/proc/net/route").read_text())
+        return routes + parse_local_addresses(Path("/proc/net/fib_trie").read_text())
     except FileNotFoundError:
         return []
 

@@ -164,8 +164,9 @@ def test_termination_is_graceful_and_bounded(cluster: Cluster, namespace: str) -
     cluster.kubectl("delete", "pod", "-n", namespace, "polite")
     assert time.monotonic() - begin < 30
     cluster.kubectl("delete", "pod", "-n", namespace, "stubborn")
-    assert cluster.containers("stubborn", everything=True) == []
-    assert cluster.containers("polite", everything=True) == []
+    for name in ("stubborn", "polite"):
+        assert cluster.containers(name, "main") == []
+        wait_for(lambda name=name: cluster.containers(name, everything=True) == [], f"{name} leaves no container")
 
 
 def test_init_containers_run_in_order_before_the_rest(cluster: Cluster, namespace: str) -> None:

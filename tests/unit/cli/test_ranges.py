@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.cli.failure import CommandError
-from control.cli.ranges import choose_port, choose_range, find_overlap, parse_routes
+from control.cli.ranges import choose_port, choose_range, find_overlap, parse_local_addresses, parse_routes
 
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
@@ -29,6 +29,25 @@ def test_no_free_port_is_told() -> None:
 
 def test_routes_are_read_without_the_default_route() -> None:
     assert parse_routes(ROUTES) == ["172.17.0.0/16", "192.0.2.0/24"]
+
+
+TREE = """Local:
+  +-- 0.0.0.0/0 3 0 5
+     +-- 10.244.0.0/16 2 0 2
+        |-- 10.244.0.1
+           /32 host LOCAL
+        |-- 10.244.0.2
+           /32 link UNICAST
+     |-- 127.0.0.1
+        /32 host LOCAL
+Main:
+        |-- 10.244.0.1
+           /32 host LOCAL
+"""
+
+
+def test_the_hosts_own_addresses_are_read_once_each() -> None:
+    assert parse_local_addresses(TREE) == ["10.244.0.1/32", "127.0.0.1/32"]
 
 
 networks = st.builds(
