@@ -40,7 +40,9 @@ def ask(directory: ClusterDirectory, command: str, **arguments: str) -> dict[str
 
 def write_processes(directory: ClusterDirectory, config: ClusterConfig) -> None:
     """Write the list of processes that the supervisor keeps running."""
-    entries = [_process(directory, "control", ["-m", "control", "run", "--state-dir", str(directory.root)])]
+    entries = [
+        _process(directory, "control", ["-m", "control", "run", "--state-dir", str(directory.root), "--lifeline"])
+    ]
     for node in config.nodes:
         arguments = ["-m", "agent", "run", *agent_arguments(directory, config, node.name, node.port), "--lifeline"]
         entries.append(_process(directory, f"agent-{node.name}", arguments, wanted=not node.halted))
