@@ -58,17 +58,17 @@ HANDLED: Final[Tree] = {
     "volumes": _VOLUME,
     "securityContext": {
         **_leaves(
-            "appArmorProfile fsGroup runAsGroup runAsNonRoot runAsUser seLinuxOptions supplementalGroups sysctls"
+            # fsGroupChangePolicy: the agent sets a volume's group once, when it makes it, so both policies mean that
+            "appArmorProfile fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot runAsUser seLinuxOptions"
+            " supplementalGroups sysctls"
         ),
         "seccompProfile": _SECCOMP,
     },
 }
-# Values that ask for what happens anyway: such a field is no wish unheard. The group of a volume is set once, when the
-# agent makes it, so both change policies mean the same.
+# Values that ask for what happens anyway: such a field is no wish unheard.
 _MET_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "hostUsers": (True,),
     "setHostnameAsFQDN": (False,),
-    "fsGroupChangePolicy": ("Always", "OnRootMismatch"),
     "supplementalGroupsPolicy": ("Merge",),
     "seLinuxChangePolicy": ("Recursive",),
     "recursiveReadOnly": ("Disabled", "IfPossible"),

@@ -39,13 +39,13 @@ class Runnable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeTimings:
-    """When a silent node counts as lost. Upstream's: 5 s, 40 s."""
+    """When a silent node counts as lost. Upstream's: 5 s, 50 s."""
 
     monitor_period_seconds: float = 1.0
     grace_seconds: float = 6.0
 
 
-UPSTREAM_NODE_TIMINGS = NodeTimings(monitor_period_seconds=5.0, grace_seconds=40.0)
+UPSTREAM_NODE_TIMINGS = NodeTimings(monitor_period_seconds=5.0, grace_seconds=50.0)
 UPSTREAM_MISSING_NODE_SECONDS = 40.0
 
 
