@@ -129,6 +129,7 @@ class ApiServer:
             token_issuer=token_issuer,
             health=self.health,
             metrics=self.metrics.to_text,
+            own_pages=OwnPages(self._describe),
         )
         self._parts = ServerParts(
             registry=self.registry,
@@ -180,6 +181,15 @@ class ApiServer:
     def store_of(self, kind: Kind) -> ResourceStore:
         """The store of a kind that is served."""
         return self._stores[id(self.registry.of(kind))]
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "profile": self.config.profile,
+            "version": GIT_VERSION,
+            "revision": self.storage.revision,
+            "objects": sum(cache.count() for cache in self._caches.values()),
+            "loop_lag_seconds": self.metrics.loop_lag_seconds,
+        }
 
     async def start(self) -> None:
         """Load the caches and make the objects every cluster has."""

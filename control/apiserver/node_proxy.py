@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,20 @@ class Target:
     path: str
     uses_tls: bool = True
 
+    @property
+    def url(self) -> str:
+        """The whole address."""
+        return f"{'https' if self.uses_tls else 'http'}://{self.host}:{self.port}{self.path}"
+
+
+class NodeUnreachableError(ApiError):
+    """No answer from a target. `cause` is worded as Go's network errors are; clients and people look for them."""
+
+    def __init__(self, target: Target, cause: str) -> None:
+        super().__init__(500, "", f"error dialing backend: {cause}")
+        self.target = target
+        self.cause = cause
+
 
 @dataclass(slots=True)
 class _Head:
@@ -56,14 +71,17 @@ class NodeProxy:
     async def forward(
         self, target: Target, *, method: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
     ) -> ApiResponse:
-        """Send a request and return the answer: a stream, or the taking over of the client's connection."""
+        """Send a request and return the answer: a stream, or the taking over of the client's connection.
+
+        Raises NodeUnreachableError.
+        """
         exchange = _Exchange(*await self._connect(target))
         try:
             await exchange.send(target, method, headers, body)
             head = await exchange.read_head()
         except (OSError, asyncio.IncompleteReadError, httptools.HttpParserError) as error:
             exchange.close()
-            raise _unreachable(target, error) from error
+            raise NodeUnreachableError(target, _read_failure(error)) from error
         except BaseException:
             exchange.close()
             raise
@@ -78,7 +96,8 @@ class NodeProxy:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await asyncio.open_connection(target.host, target.port, ssl=context)
         except (OSError, TimeoutError) as error:
-            raise _unreachable(target, error) from error
+            cause = f"dial tcp {target.host}:{target.port}: {_dial_failure(error)}"
+            raise NodeUnreachableError(target, cause) from error
 
 
 class _Exchange:
@@ -195,10 +214,17 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
             await target.drain()
 
 
-def _unreachable(target: Target, error: BaseException) -> ApiError:
-    reason = str(error) or type(error).__name__
-    text = f"error dialing backend: dial tcp {target.host}:{target.port}: {reason}"
-    return ApiError(500, "", text)
+def _dial_failure(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "i/o timeout"
+    if isinstance(error, ssl.SSLError) or not error.errno:
+        return str(error)
+    # asyncio's text names the call and the address; Go's is the system's alone.
+    return f"connect: {os.strerror(error.errno).lower()}"
+
+
+def _read_failure(error: Exception) -> str:
+    return "EOF" if isinstance(error, asyncio.IncompleteReadError) else str(error) or type(error).__name__
 
 
 def node_address(node: ReadOnlyObject) -> tuple[str, int]:

@@ -26,6 +26,7 @@ from control.apiserver.negotiation import (
     only_media_types_accepted,
     parse_accept,
 )
+from control.apiserver.own_pages import PREFIX, OwnPages
 from control.apiserver.registry.served_kind import KindRegistry
 from control.apiserver.representation import headers_of, value_response
 from control.apiserver.request_context import RequestContext
@@ -63,12 +64,14 @@ class NonResourcePaths:
         token_issuer: TokenIssuer | None,
         health: HealthChecks,
         metrics: Callable[[], bytes],
+        own_pages: OwnPages,
     ) -> None:
         self._registry = registry
         self._server_address = server_address
         self._token_issuer = token_issuer
         self._health = health
         self._metrics = metrics
+        self._own_pages = own_pages
         self._documents: dict[str, _Document] = {}
         self._documents_generation = registry.generation
 
@@ -95,6 +98,8 @@ class NonResourcePaths:
             return self._openapi_v3
         if path.partition("/")[2].partition("/")[0] in ("livez", "readyz", "healthz"):
             return self._health_check
+        if path.startswith(PREFIX):
+            return self._own_page
         return {
             "": self._root,
             "/version": self._version,
@@ -102,6 +107,9 @@ class NonResourcePaths:
             _OPENID_PATH: self._openid,
             JWKS_PATH: self._openid,
         }.get(path)
+
+    async def _own_page(self, context: RequestContext, path: str) -> ApiResponse:
+        return await self._own_pages.answer(context.request)
 
     # ---- discovery --------------------------------------------------------------------------------------------
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from control.api.builtin_kinds import EVENTS, HORIZONTAL_POD_AUTOSCALERS
 from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
 from control.apiserver.registry.autoscaler_conversion import autoscaler_from_v2, autoscaler_to_v2
+from control.schema.builtin import schema_of
+from control.schema.structural import Schema
 
 _EVENT_FIELDS = (
     ("involvedObject", "regarding"),
@@ -30,6 +33,11 @@ class Conversion:
 
     to_stored: Callable[[ReadOnlyObject], Object]
     from_stored: Callable[[ReadOnlyObject], Object]
+    stored_kind: Kind
+
+    def stored_schema(self) -> Schema:
+        """The schema of the stored version."""
+        return schema_of(self.stored_kind)
 
 
 def _rename(obj: ReadOnlyObject, names: dict[str, str], api_version: str) -> Object:
@@ -47,8 +55,10 @@ def _event_from_core(obj: ReadOnlyObject) -> Object:
 
 
 _CONVERSIONS = {
-    ("events.k8s.io", "v1", "events"): Conversion(_event_to_core, _event_from_core),
-    ("autoscaling", "v1", "horizontalpodautoscalers"): Conversion(autoscaler_to_v2, autoscaler_from_v2),
+    ("events.k8s.io", "v1", "events"): Conversion(_event_to_core, _event_from_core, EVENTS),
+    ("autoscaling", "v1", "horizontalpodautoscalers"): Conversion(
+        autoscaler_to_v2, autoscaler_from_v2, HORIZONTAL_POD_AUTOSCALERS
+    ),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from control.api.objects import Object, ReadOnlyObject
-from control.apiserver.cache.encoding import CachedObject, encode_for_storage
+from control.apiserver.cache.encoding import CachedObject
 from control.apiserver.options import DeleteOptions
 from control.apiserver.registry.deletion import check_preconditions, plan_deletion
 from control.apiserver.registry.resource_store import ResourceStore
@@ -40,10 +40,8 @@ async def _delete_once(
     check_preconditions(store.kind, cached.object, options)
     attributes = store.attributes(write, "DELETE", None, served.object_of(cached))
     attributes.options = options.to_object()
-    await store.admission.admit(attributes)
-    await store.admission.validate(attributes)
-    for text in attributes.warnings:
-        write.warn(text)
+    await store.admit(write, attributes)
+    await store.judge(write, attributes)
     plan = plan_deletion(store.kind, store.strategy, write.for_strategy(), cached.decode_copy(), options)
     if plan.marked is None and not plan.removes:
         return Deleted(served.object_of(cached), is_gone=False)
@@ -61,6 +59,6 @@ async def _delete_once(
 
 
 async def _write_marked(store: ResourceStore, marked: Object, cached: CachedObject) -> CachedObject:
-    encoded = encode_for_storage(marked)
+    encoded = store.served.encode(marked)
     revision = await store.storage.update(cached.key, encoded, expected_revision=cached.revision)
     return CachedObject(cached.key, encoded, revision)

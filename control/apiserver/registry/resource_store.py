@@ -24,7 +24,7 @@ from control.api.errors import (
 from control.api.names import Chooser, generate_name
 from control.api.objects import Object, ReadOnlyObject
 from control.apiserver.admission.chain import AdmissionChain, Attributes
-from control.apiserver.cache.encoding import CachedObject, encode_for_storage
+from control.apiserver.cache.encoding import CachedObject
 from control.apiserver.registry import metadata as rules
 from control.apiserver.registry.deletion import is_deleted_by_update
 from control.apiserver.registry.field_managers import record_change, record_create, restore_times_of_no_change
@@ -108,7 +108,7 @@ class ResourceStore:
 
     async def _create_prepared(self, write: WriteRequest, obj: Object) -> Written:
         attributes = self.attributes(write, "CREATE", obj, None)
-        await self._admit(write, attributes)
+        await self.admit(write, attributes)
         if obj["metadata"].get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         rules.fill_server_fields(obj, uid=str(uuid.uuid4()), now=write.now)
@@ -130,7 +130,7 @@ class ResourceStore:
             self._prepare_create(write, stored)
             attributes.object = self._as_served(stored, obj)
             attributes.name = obj["metadata"]["name"]
-            await self.admission.validate(attributes)
+            await self.judge(write, attributes)
             written = await self._store_new(write, stored)
         except BaseException:
             undo()
@@ -159,17 +159,18 @@ class ResourceStore:
 
     async def _store_new(self, write: WriteRequest, obj: Object) -> Written:
         key = self.served.key(write.namespace, obj["metadata"]["name"])
+        encoded = self.served.encode(obj)
         if write.options.dry_run:
             if self.served.cache.get(key) is not None:
                 raise KeyExistsError(key)
             return Written(self.served.from_stored(obj), is_created=True)
-        revision = await self.storage.create(key, encode_for_storage(obj), ttl_seconds=self.served.ttl_seconds)
-        return self._written(key, revision, obj, is_created=True)
+        revision = await self.storage.create(key, encoded, ttl_seconds=self.served.ttl_seconds)
+        return self._written(key, revision, encoded, is_created=True)
 
-    def _written(self, key: str, revision: int, obj: Object, *, is_created: bool = False) -> Written:
+    def _written(self, key: str, revision: int, encoded: bytes, *, is_created: bool = False) -> Written:
         cached = self.served.cache.get(key)
         if cached is None or cached.revision != revision:  # someone wrote again before this task went on
-            cached = CachedObject(key, encode_for_storage(obj), revision)
+            cached = CachedObject(key, encoded, revision)
         return Written(self.served.object_of(cached), cached, is_created)
 
     def _exists(self, write: WriteRequest, name: str, *, generated: bool) -> ApiError:
@@ -218,7 +219,7 @@ class ResourceStore:
         if change.records_fields:
             record_change(self.served, write, live, obj)
         attributes = self.attributes(write, "UPDATE", obj, live)
-        await self._admit(write, attributes)
+        await self.admit(write, attributes)
         self._check_revision(obj, cached)
         old = cached.object
         stored = self.served.to_stored(obj)
@@ -226,7 +227,7 @@ class ResourceStore:
         try:
             self._prepare_update(write, change, stored, old)
             attributes.object = self._as_served(stored, obj)
-            await self.admission.validate(attributes)
+            await self.judge(write, attributes)
             written = await self._store_changed(write, stored, old, cached)
         except BaseException:
             undo()
@@ -272,7 +273,8 @@ class ResourceStore:
     async def _store_changed(
         self, write: WriteRequest, obj: Object, old: ReadOnlyObject, cached: CachedObject
     ) -> Written:
-        restore_times_of_no_change(obj, old)
+        encoded = self.served.encode(obj)
+        restore_times_of_no_change(obj, old)  # then it equals the old one, and what was encoded is not needed
         if is_deleted_by_update(self.kind, obj):
             return await self._delete_by_update(write, obj, cached)
         if obj == old:
@@ -281,11 +283,11 @@ class ResourceStore:
             return Written(self.served.from_stored(obj))
         revision = await self.storage.update(
             cached.key,
-            encode_for_storage(obj),
+            encoded,
             expected_revision=cached.revision,
             ttl_seconds=self.served.ttl_seconds,
         )
-        return self._written(cached.key, revision, obj)
+        return self._written(cached.key, revision, encoded)
 
     async def _delete_by_update(self, write: WriteRequest, obj: Object, cached: CachedObject) -> Written:
         """The last finalizer is gone: the update is the deletion. The answer keeps the last revision, as upstream's."""
@@ -305,7 +307,7 @@ class ResourceStore:
             change(obj)
             if obj == cached.object:
                 return cached
-            encoded = encode_for_storage(obj)
+            encoded = self.served.encode(obj)
             try:
                 revision = await self.storage.update(cached.key, encoded, expected_revision=cached.revision)
             except (RevisionConflictError, KeyNotFoundError):
@@ -333,18 +335,32 @@ class ResourceStore:
             dry_run=write.options.dry_run,
         )
 
-    async def _admit(self, write: WriteRequest, attributes: Attributes) -> None:
-        await self.admission.admit(attributes)
+    async def admit(self, write: WriteRequest, attributes: Attributes) -> None:
+        """Run mutating admission, then defaults again."""
+        try:
+            await self.admission.admit(attributes)
+        finally:
+            _pass_on_warnings(write, attributes)
         obj = attributes.object
         if obj is not None:
             self.strategy.default(obj)
-        for text in attributes.warnings:
-            write.warn(text)
-        attributes.warnings.clear()
+
+    async def judge(self, write: WriteRequest, attributes: Attributes) -> None:
+        """Run validating admission. What plugins warn of reaches the client even if one refuses."""
+        try:
+            await self.admission.validate(attributes)
+        finally:
+            _pass_on_warnings(write, attributes)
 
     def _refuse_invalid(self, obj: ReadOnlyObject, errors: list[FieldError]) -> None:
         if errors:
             raise invalid(self.kind.group, self.kind.kind, obj["metadata"].get("name") or "", errors)
+
+
+def _pass_on_warnings(write: WriteRequest, attributes: Attributes) -> None:
+    for text in attributes.warnings:
+        write.warn(text)
+    attributes.warnings.clear()
 
 
 _NOT_SPEC = frozenset({"kind", "apiVersion", "metadata", "status"})

@@ -12,7 +12,7 @@ from control.api.builtin_kinds import COMPONENT_STATUSES, ENDPOINTS, EVENTS
 from control.api.errors import ApiError, not_found
 from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
-from control.apiserver.cache.encoding import CachedObject
+from control.apiserver.cache.encoding import CachedObject, encode_for_storage
 from control.apiserver.cache.watch_cache import WatchCache
 from control.apiserver.cache.watcher import WatchScope
 from control.apiserver.registry.allocators.protocol import Allocator
@@ -20,6 +20,7 @@ from control.apiserver.registry.conversion import Conversion, conversion_of
 from control.apiserver.registry.strategy import Strategy
 from control.apiserver.request_body import BodyKind, ParsedBody
 from control.schema.decoder import zero_object
+from control.schema.stored_form import GROUPS_STORED_AS_JSON, forget_empty_lists
 from control.schema.structural import Schema
 from control.schema.validate import Decoded, decode_object, enforce_field_validation
 
@@ -70,6 +71,11 @@ class ServedKind:
         return self._find_schema()
 
     @cached_property
+    def stored_schema(self) -> Schema:
+        """The schema of the version the kind is stored in."""
+        return self.conversion.stored_schema() if self.conversion else self.schema
+
+    @cached_property
     def empty_object(self) -> Object:
         """An object in which nothing is set, as upstream prints it (the object of a bookmark)."""
         return {"kind": self.kind.kind, "apiVersion": self.kind.api_version, **zero_object(self.schema)}
@@ -100,6 +106,14 @@ class ServedKind:
     def object_of(self, cached: CachedObject) -> ReadOnlyObject:
         """The object in this version. Read-only."""
         return cached.object if self.conversion is None else self.conversion.from_stored(cached.object)
+
+    def encode(self, obj: Object) -> bytes:
+        """Encode an object (of the stored version) for the store, which also gives it its stored form."""
+        encoded = encode_for_storage(obj)
+        if b"[]" in encoded and not self.is_custom and self.kind.group not in GROUPS_STORED_AS_JSON:
+            forget_empty_lists(obj, self.stored_schema)
+            encoded = encode_for_storage(obj)
+        return encoded
 
     def copy_of(self, cached: CachedObject) -> Object:
         """A private copy of the object in this version."""

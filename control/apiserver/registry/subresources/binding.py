@@ -42,7 +42,7 @@ async def _bind(context: RequestContext, pods: ResourceStore, name: str) -> ApiR
     attributes = pods.attributes(write, "CREATE", body, None)
     attributes.subresource = "binding"
     await pods.admission.admit(attributes)
-    await pods.admission.validate(attributes)
+    await pods.judge(write, attributes)
 
     def assign(pod: Object) -> None:
         _check_pod(pod, metadata)

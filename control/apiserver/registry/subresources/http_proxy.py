@@ -8,8 +8,9 @@ from control.api.builtin_kinds import ENDPOINTS
 from control.api.errors import ApiError, bad_request
 from control.api.exchange import ApiResponse
 from control.api.objects import ReadOnlyObject
-from control.apiserver.node_proxy import Target, encode_query, node_address, upgrade_headers
+from control.apiserver.node_proxy import NodeUnreachableError, Target, encode_query, node_address, upgrade_headers
 from control.apiserver.registry.resource_store import ResourceStore
+from control.apiserver.registry.subresources.node_failure import unreachable_service
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.request_context import RequestContext
 
@@ -33,7 +34,10 @@ async def proxy(context: RequestContext, store: ResourceStore, parts: ServerPart
     target = Target(host=host, port=number, path=path, uses_tls=uses_tls)
     body = request.body if isinstance(request.body, bytes) else b""
     headers = upgrade_headers((name, value) for name, value in request.headers.items())
-    return await parts.node_proxy.forward(target, method=request.method, headers=headers, body=body)
+    try:
+        return await parts.node_proxy.forward(target, method=request.method, headers=headers, body=body)
+    except NodeUnreachableError as error:
+        raise unreachable_service(error) from error
 
 
 def _split_name(name: str) -> tuple[str, str, str]:

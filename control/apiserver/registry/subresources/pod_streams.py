@@ -8,8 +8,16 @@ from control.api.builtin_kinds import NODES
 from control.api.errors import FieldError, bad_request, invalid
 from control.api.exchange import ApiResponse
 from control.api.objects import ReadOnlyObject
-from control.apiserver.node_proxy import Target, encode_query, node_address, node_not_found, upgrade_headers
+from control.apiserver.node_proxy import (
+    NodeUnreachableError,
+    Target,
+    encode_query,
+    node_address,
+    node_not_found,
+    upgrade_headers,
+)
 from control.apiserver.registry.resource_store import ResourceStore
+from control.apiserver.registry.subresources.node_failure import require_success, unreachable_log
 from control.apiserver.registry.subresources.pod_container import choose_container
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.request_context import RequestContext
@@ -30,8 +38,12 @@ async def log(context: RequestContext, store: ResourceStore, parts: ServerParts)
     if not pod["spec"].get("nodeName"):
         return ApiResponse(status=204, body=b"")
     target = _agent(parts, pod, f"containerLogs/{_pod_path(pod)}/{quote(container)}", query)
-    response = await parts.node_proxy.forward(target, method="GET")
-    if response.status == 200 and not any(name.lower() == "content-type" for name, _ in response.headers):
+    try:
+        answer = await parts.node_proxy.forward(target, method="GET")
+    except NodeUnreachableError as error:
+        raise unreachable_log(error) from error
+    response = await require_success(answer, "pods/log", context.info.name)
+    if not any(name.lower() == "content-type" for name, _ in response.headers):
         response.headers.append(("Content-Type", "text/plain"))
     return response
 
