@@ -37,6 +37,7 @@ from control.apiserver.metrics import ServerMetrics
 from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, not_acceptable
 from control.apiserver.node_proxy import NodeProxy
 from control.apiserver.non_resource import NonResourcePaths
+from control.apiserver.own_pages import OwnPages
 from control.apiserver.registry.allocators.cluster_ip import RandomRange
 from control.apiserver.registry.allocators.node_port import NodePortRange
 from control.apiserver.registry.allocators.services import ServiceAllocator
@@ -49,6 +50,7 @@ from control.apiserver.representation import compress, error_response
 from control.apiserver.request_body import BODY_BYTES_MAX
 from control.apiserver.request_context import RequestContext
 from control.apiserver.request_info import RequestInfo, parse_request_info
+from control.apiserver.version import GIT_VERSION
 from control.auth.authenticator import Authenticator
 from control.auth.authorizer import make_authorizer
 from control.auth.tokens import TokenIssuer, TokenVerifier

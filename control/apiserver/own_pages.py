@@ -31,31 +31,10 @@ class OwnPages:
     async def answer(self, request: ApiRequest) -> ApiResponse:
         """Answer a request for a page."""
         if self._application is None:
+            from control.apiserver.own_pages_application import make_application
+
             self._application = make_application(self._read_cluster)
         return await _call(self._application, request)
-
-
-def make_application(read_cluster: ReadCluster) -> FastAPI:
-    """Build the application."""
-    from fastapi import FastAPI
-    from pydantic import BaseModel, Field
-
-    class ClusterPage(BaseModel):
-        """The state of the control plane."""
-
-        profile: str = Field(description="default or upstream")
-        version: str = Field(description="the Kubernetes version that is served")
-        revision: int = Field(description="newest revision of the store")
-        objects: int = Field(description="objects in the store's caches")
-        loop_lag_seconds: float = Field(description="how late the event loop ran what was due, at the last look")
-
-    application = FastAPI(title="Podling", openapi_url=f"{PREFIX}openapi.json", docs_url=None, redoc_url=None)
-
-    @application.get(f"{PREFIX}v1/cluster")
-    async def cluster() -> ClusterPage:
-        return ClusterPage(**read_cluster())
-
-    return application
 
 
 async def _call(application: FastAPI, request: ApiRequest) -> ApiResponse:

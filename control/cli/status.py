@@ -35,6 +35,9 @@ def status(
     probe = ApiProbe(directory, config)
     ready = probe.is_ready()
     print(f"  API server {config.server_url} is {'ready' if ready else 'not ready'}")
+    page = probe.get("/podling/v1/cluster") if ready else None
+    if page is not None and page[0] == 200:
+        print(f"  store at revision {page[1]['revision']}, {page[1]['objects']} objects")
     conditions = probe.node_conditions()
     for node in config.nodes:
         node_ready = conditions.get(node.name) == "True"
