@@ -1,4 +1,4 @@
-"""The FastAPI application of Podling's own pages. Imported by `own_pages.py` with the first request for one: FastAPI and
+"""The FastAPI application of Podling's own pages, imported by `own_pages.py` with the first request for one: FastAPI and
 pydantic take a fifth of a second and 20 MB, which a cluster that nobody looks at does not pay.
 """
 
