@@ -2,129 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from agent.pods.container_cache import ContainerCache
-from agent.runtime.fake_runtime import ExecOutcome, FakeRuntime
-from agent.runtime.identity import container_labels, container_name
+from agent.runtime.fake_runtime import ExecOutcome
 from agent.server.client_identity import is_allowed
-from agent.server.node_server import NodeServer, NodeServerSettings
-from control.api.clock import FakeClock, SystemClock
-from control.auth.pki import CertificateAuthority, make_ca
-from tests.fakes.agent_node import OWNER, make_pod
-
-V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
-
-
-@dataclass
-class ServedNode:
-    """A running server, its engine and a client session per identity."""
-
-    url: str
-    runtime: FakeRuntime
-    container_id: str
-    pod: dict[str, Any]
-    directory: Path
-    authority: CertificateAuthority
-
-    def session(
-        self, name: str = "kube-apiserver-kubelet-client", groups: tuple[str, ...] = ()
-    ) -> aiohttp.ClientSession:
-        pair = self.authority.issue_client(name, groups, now=datetime.now(UTC))
-        certificate, key = self.directory / "client.crt", self.directory / "client.key"
-        certificate.write_bytes(pair.certificate_pem)
-        key.write_bytes(pair.key_pem)
-        context = ssl.create_default_context(cadata=self.authority.certificate_pem.decode())
-        context.load_cert_chain(certificate, key)
-        return aiohttp.ClientSession(self.url, connector=aiohttp.TCPConnector(ssl=context))
-
-    async def exec(self, query: str, *protocols: str) -> list[tuple[int, bytes]]:
-        """Run an exec to its end; all messages."""
-        async with (
-            self.session() as session,
-            session.ws_connect(f"/exec/default/web/web?{query}", protocols=protocols or (V5,)) as channel,
-        ):
-            return [(message.data[0], message.data[1:]) async for message in channel]
-
-
-class LoopbackDialer:
-    """Reaches this process' own loopback in place of a Pod's."""
-
-    async def dial(self, sandbox_id: str, sandbox_pid: int, port: int, *, host_network: bool) -> Any:
-        return await asyncio.open_connection("127.0.0.1", port)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop run until the condition holds; the test's own time-out bounds it."""
-    while True:
-        if condition():
-            return
-        await asyncio.sleep(0)
-
-
-@pytest_asyncio.fixture
-async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
-    authority = CertificateAuthority(make_ca("test", now=datetime.now(UTC)))
-    serving = authority.issue_serving("node", ["127.0.0.1"], now=datetime.now(UTC))
-    for name, content in (
-        ("ca.crt", authority.certificate_pem),
-        ("serving.crt", serving.certificate_pem),
-        ("serving.key", serving.key_pem),
-    ):
-        (tmp_path / name).write_bytes(content)
-    runtime = FakeRuntime(FakeClock())
-    runtime.add_image("web:1")
-    pod = make_pod()
-    labels = container_labels(OWNER, pod, pod["spec"]["containers"][0], attempt=0, sandbox_id="sandbox")
-    container_id = await runtime.create_container(
-        container_name(pod, "web", 0), {"Image": "web:1", "Labels": labels, "HostConfig": {}}
-    )
-    await runtime.start_container(container_id)
-    cache = ContainerCache(runtime, OWNER)
-    await cache.relist()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = NodeServer(
-        runtime=runtime,
-        cache=cache,
-        pods=lambda: [pod],
-        settings=NodeServerSettings(
-            addresses=("127.0.0.1",),
-            port=port,
-            tls_cert=tmp_path / "serving.crt",
-            tls_key=tmp_path / "serving.key",
-            client_ca=tmp_path / "ca.crt",
-            node_name="node-1",
-        ),
-        clock=SystemClock(),
-        dialer=LoopbackDialer(),
-    )
-    stop = asyncio.Event()
-    running = asyncio.ensure_future(server.run(stop))
-    while not running.done():
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except ConnectionRefusedError:
-            await asyncio.sleep(0)
-        else:
-            writer.close()
-            break
-    yield ServedNode(f"https://127.0.0.1:{port}", runtime, container_id, pod, tmp_path, authority)
-    stop.set()
-    await running
+from tests.unit.agent.server.served_node import V4, V5, ServedNode, until
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""One served node for each test that asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest_asyncio
+
+from agent.pods.container_cache import ContainerCache
+from agent.runtime.fake_runtime import FakeRuntime
+from agent.runtime.identity import container_labels, container_name, sandbox_labels, sandbox_name
+from agent.server.node_server import NodeServer, NodeServerSettings
+from control.api.clock import FakeClock, SystemClock
+from control.auth.pki import CertificateAuthority, make_ca
+from tests.fakes.agent_node import OWNER, make_pod
+from tests.unit.agent.server.served_node import LoopbackDialer, ServedNode
+
+
+@pytest_asyncio.fixture
+async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
+    authority = CertificateAuthority(make_ca("test", now=datetime.now(UTC)))
+    serving = authority.issue_serving("node", ["127.0.0.1"], now=datetime.now(UTC))
+    for name, content in (
+        ("ca.crt", authority.certificate_pem),
+        ("serving.crt", serving.certificate_pem),
+        ("serving.key", serving.key_pem),
+    ):
+        (tmp_path / name).write_bytes(content)
+    runtime = FakeRuntime(FakeClock())
+    runtime.add_image("web:1")
+    pod = make_pod()
+    labels = container_labels(OWNER, pod, pod["spec"]["containers"][0], attempt=0, sandbox_id="sandbox")
+    container_id = await runtime.create_container(
+        container_name(pod, "web", 0), {"Image": "web:1", "Labels": labels, "HostConfig": {}}
+    )
+    sandbox_id = await runtime.create_container(
+        sandbox_name(pod, 0), {"Image": "web:1", "Labels": sandbox_labels(OWNER, pod, attempt=0), "HostConfig": {}}
+    )
+    for created in (sandbox_id, container_id):
+        await runtime.start_container(created)
+    cache = ContainerCache(runtime, OWNER)
+    await cache.relist()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    dialer = LoopbackDialer()
+    server = NodeServer(
+        runtime=runtime,
+        cache=cache,
+        pods=lambda: [pod],
+        settings=NodeServerSettings(
+            addresses=("127.0.0.1",),
+            port=port,
+            tls_cert=tmp_path / "serving.crt",
+            tls_key=tmp_path / "serving.key",
+            client_ca=tmp_path / "ca.crt",
+            node_name="node-1",
+        ),
+        clock=SystemClock(),
+        dialer=dialer,
+    )
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(server.run(stop))
+    while not running.done():
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0)
+        else:
+            writer.close()
+            break
+    url = f"https://127.0.0.1:{port}"
+    yield ServedNode(url, runtime, container_id, pod, tmp_path, authority, sandbox_id, dialer, cache)
+    stop.set()
+    await running
