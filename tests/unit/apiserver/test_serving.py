@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -168,7 +169,67 @@ async def test_unreachable_agent_is_a_clear_error(https: RunningApiServer) -> No
         pass
     calls = ApiCalls(https.endpoint)
     status = await calls.call("GET", "/api/v1/namespaces/default/pods/p/log", expect=500)
-    assert status["message"].startswith("error dialing backend: dial tcp 127.0.0.1:")
+    refused = r"dial tcp 127\.0\.0\.1:(\d+): connect: connection refused"
+    found = re.fullmatch(rf'Get "https://127\.0\.0\.1:(\d+)/containerLogs/default/p/c": {refused}', status["message"])
+    assert found
+    assert found[1] == found[2]
+    assert "reason" not in status
+    status = await calls.call("GET", "/api/v1/nodes/n1/proxy/pods", expect=503)
+    assert re.fullmatch(f"error trying to reach service: {refused}", status["message"])
+    assert status["reason"] == "ServiceUnavailable"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [
+        (
+            400,
+            'previous terminated container "c" in pod "p" not found',
+            {"message": 'previous terminated container "c" in pod "p" not found', "reason": "BadRequest"},
+        ),
+        (
+            404,
+            'pod "p" not found',
+            {
+                "message": "the server could not find the requested resource ( pods/log p)",
+                "reason": "NotFound",
+                "details": {"name": "p", "kind": "pods/log"},
+            },
+        ),
+        (
+            500,
+            "the disk is gone",
+            {
+                "message": "Internal error occurred: the disk is gone",
+                "reason": "InternalError",
+                "details": {"causes": [{"message": "the disk is gone"}]},
+            },
+        ),
+        (
+            503,
+            "busy",
+            {
+                "message": "the server is currently unable to handle the request ( pods/log p)",
+                "reason": "ServiceUnavailable",
+                "details": {"name": "p", "kind": "pods/log"},
+            },
+        ),
+    ],
+)
+async def test_a_refusal_of_the_agent_becomes_a_status(
+    https: RunningApiServer, code: int, text: str, expected: dict[str, object]
+) -> None:
+    async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 {code} Refused\r\nContent-Type: text/plain\r\nContent-Length: {len(text)}\r\n\r\n"
+        writer.write((head + text).encode())
+        await writer.drain()
+        writer.close()
+
+    async with agent_of_pod(https, agent):
+        status = await ApiCalls(https.endpoint).call("GET", "/api/v1/namespaces/default/pods/p/log", expect=code)
+    plain = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code}
+    assert status == plain | expected
 
 
 async def echo_agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
