@@ -1,8 +1,8 @@
 """The Docker Engine behind the runtime seam. The only file that imports the Docker SDK, and only when first used.
 
-Short calls run on a bounded pool of threads, one APIClient per thread because the SDK's client is not thread-safe.
-What may be long-lived (events, waits, pulls, exec, attach) runs on the event loop through `engine_socket.py`: it holds
-no thread, and can be given up. Every failure leaves here as an error of the seam.
+The SDK knows what `docker login` left and how images are loaded: it does that, on a thread. All other calls, which are
+the everyday ones, run on the event loop through `engine_socket.py`: they cost a fraction of the SDK's, hold no thread
+and can be given up. Every failure leaves here as an error of the seam.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import signal as signals
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +52,7 @@ T = TypeVar("T")
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 CALL_SECONDS_MAX = 120
-CALLS_IN_FLIGHT_MAX = 8  # more containers at once only queue inside the engine
+CHANGES_IN_FLIGHT_MAX = 8  # more containers at once only queue inside the engine
 KILL_SECONDS_MAX = 10.0
 EXIT_CODE_KILLED = 137
 EXEC_POLL_SECONDS_FIRST, EXEC_POLL_SECONDS_MAX = 0.005, 0.25
@@ -67,27 +66,29 @@ class DockerRuntime:
         """`base_url` defaults to DOCKER_HOST, then to the usual socket."""
         self._base_url = base_url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
         self._socket = EngineSocket(self._base_url)
-        self._calls = ThreadPoolExecutor(CALLS_IN_FLIGHT_MAX, thread_name_prefix="docker")
-        self._clients = threading.local()
-        self._api_version = ""
+        self._changes = asyncio.Semaphore(CHANGES_IN_FLIGHT_MAX)
+        self._sdk_calls = ThreadPoolExecutor(1, thread_name_prefix="docker")
+        self._sdk: Any = None
         self._exited: dict[str, ContainerRecord] = {}
 
     # --- engine -------------------------------------------------------------------------------------------------------
 
     async def info(self) -> EngineInfo:
         """Describe the engine. Raises EngineUnavailableError."""
-        return await self._call(lambda client: parse_info(client.info(), client.version()), subject="the engine")
+        info, version = await asyncio.gather(self._socket.call("GET", "/info"), self._socket.call("GET", "/version"))
+        return parse_info(info, version)
 
     async def close(self) -> None:
         """Release sockets and threads."""
-        self._calls.shutdown(wait=False, cancel_futures=True)
+        self._socket.close()
+        self._sdk_calls.shutdown(wait=False, cancel_futures=True)
 
     # --- containers ---------------------------------------------------------------------------------------------------
 
     async def list_containers(self, labels: Mapping[str, str]) -> list[ContainerRecord]:
         """List containers that carry all the labels. Only what may have changed is inspected again."""
-        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        rows = await self._call(lambda client: client.containers(all=True, filters=filters), subject="containers")
+        filters = json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})
+        rows = await self._socket.call("GET", "/containers/json", query={"all": "1", "filters": filters})
         records = await asyncio.gather(*(self._observe_row(row) for row in rows))
         listed = {row["Id"] for row in rows}
         for container_id in [known for known, record in self._exited.items() if _carries(record, labels)]:
@@ -106,7 +107,7 @@ class DockerRuntime:
 
     async def inspect_container(self, container_id: str) -> ContainerRecord:
         """Inspect one container by id or name. Raises ContainerNotFoundError."""
-        inspected = await self._call(lambda client: client.inspect_container(container_id), subject=container_id)
+        inspected = await self._socket.call("GET", f"/containers/{container_id}/json")
         record = parse_container(inspected)
         if record.state is ContainerState.EXITED:
             self._exited[record.id] = record
@@ -116,15 +117,15 @@ class DockerRuntime:
 
     async def create_container(self, name: str, body: CreateBody) -> str:
         """Create a container and return its id. Raises NameConflictError, ImageNotFoundError, RuntimeFailure."""
-        created = await self._call(
-            lambda client: client.create_container_from_config(body, name), subject=str(body.get("Image")), image=True
-        )
+        async with self._changes:
+            created = await self._socket.call("POST", "/containers/create", query={"name": name}, body=body, image=True)
         return str(created["Id"])
 
     async def start_container(self, container_id: str) -> None:
         """Start it. A failure of the command itself is RuntimeFailure with reason RunContainerError."""
         try:
-            await self._call(lambda client: client.start(container_id), subject=container_id)
+            async with self._changes:
+                await self._socket.call("POST", f"/containers/{container_id}/start")
         except (EngineUnavailableError, ContainerNotFoundError):
             raise
         except RuntimeFailure as error:
@@ -155,7 +156,7 @@ class DockerRuntime:
     async def kill_container(self, container_id: str, signal: str = "SIGKILL") -> None:
         """Send a signal; succeeds if it is not running."""
         try:
-            await self._call(lambda client: client.kill(container_id, signal), subject=container_id)
+            await self._socket.call("POST", f"/containers/{container_id}/kill", query={"signal": signal})
         except ContainerNotFoundError:
             return
         except RuntimeFailure as error:
@@ -165,7 +166,8 @@ class DockerRuntime:
     async def remove_container(self, container_id: str) -> None:
         """Kill and remove with its anonymous volumes; succeeds if it is gone."""
         try:
-            await self._call(lambda client: client.remove_container(container_id, v=True, force=True), container_id)
+            async with self._changes:
+                await self._socket.call("DELETE", f"/containers/{container_id}", query={"v": "1", "force": "1"})
         except ContainerNotFoundError:
             pass
         except RuntimeFailure as error:
@@ -178,14 +180,14 @@ class DockerRuntime:
     async def find_image(self, reference: str) -> ImageRecord | None:
         """Return the local image of a reference or id, or None."""
         try:
-            described = await self._call(lambda client: client.inspect_image(reference), subject=reference, image=True)
+            described = await self._socket.call("GET", f"/images/{reference}/json", image=True)
         except ImageNotFoundError:
             return None
         return parse_image(described)
 
     async def list_images(self) -> list[ImageRecord]:
         """All local images."""
-        return [parse_image(row) for row in await self._call(lambda client: client.images(), subject="images")]
+        return [parse_image(row) for row in await self._socket.call("GET", "/images/json")]
 
     async def pull_image(self, reference: str, credentials: Sequence[RegistryCredentials] = ()) -> ImageRecord:
         """Pull, with each of the credentials in turn until one is accepted, without any if there are none."""
@@ -208,7 +210,7 @@ class DockerRuntime:
         return image
 
     async def _pull(self, reference: str, credentials: RegistryCredentials | None) -> None:
-        query, headers = await self._call(functools.partial(_pull_request, reference, credentials), reference)
+        query, headers = await self._call_sdk(functools.partial(_pull_request, reference, credentials), reference)
         response = await self._socket.open("POST", "/images/create", query=query, headers=headers, header_timeout=None)
         try:
             async for line in read_json_lines(response):
@@ -221,12 +223,12 @@ class DockerRuntime:
 
     async def load_image(self, archive: bytes) -> None:
         """Import a `docker save` archive."""
-        await self._call(lambda client: list(client.load_image(archive)), subject="image archive")
+        await self._call_sdk(lambda client: list(client.load_image(archive)), subject="image archive")
 
     async def remove_image(self, reference: str) -> None:
         """Remove a tag or image; succeeds if it is gone."""
         with contextlib.suppress(ImageNotFoundError):
-            await self._call(lambda client: client.remove_image(reference), subject=reference, image=True)
+            await self._socket.call("DELETE", f"/images/{reference}", image=True)
 
     # --- streams ------------------------------------------------------------------------------------------------------
 
@@ -234,16 +236,15 @@ class DockerRuntime:
         self, container_id: str, command: Sequence[str], *, stdin: bool = False, tty: bool = False
     ) -> HijackedStream:
         """Start a command in a running container."""
-        created = await self._call(
-            lambda client: client.exec_create(container_id, list(command), stdin=stdin, tty=tty), container_id
-        )
+        asked = {"AttachStdin": stdin, "AttachStdout": True, "AttachStderr": True, "Tty": tty, "Cmd": list(command)}
+        created = await self._socket.call("POST", f"/containers/{container_id}/exec", body=asked)
         exec_id = str(created["Id"])
         response = await self._socket.open(
             "POST", f"/exec/{exec_id}/start", body={"Detach": False, "Tty": tty}, hijack=True
         )
 
         async def resize(width: int, height: int) -> None:
-            await self._call(lambda client: client.exec_resize(exec_id, height=height, width=width), container_id)
+            await self._socket.call("POST", f"/exec/{exec_id}/resize", query={"h": str(height), "w": str(width)})
 
         return HijackedStream(
             response,
@@ -270,7 +271,8 @@ class DockerRuntime:
         response = await self._socket.open("POST", f"/containers/{container_id}/attach", query=query, hijack=True)
 
         async def resize(width: int, height: int) -> None:
-            await self._call(lambda client: client.resize(container_id, height=height, width=width), container_id)
+            size = {"h": str(height), "w": str(width)}
+            await self._socket.call("POST", f"/containers/{container_id}/resize", query=size)
 
         async def exit_code() -> int:
             return (await self.inspect_container(container_id)).exit_code
@@ -292,7 +294,7 @@ class DockerRuntime:
         delay_seconds, polls_after_stop = EXEC_POLL_SECONDS_FIRST, 0
         while polls_after_stop < EXEC_POLLS_AFTER_STOP_MAX:
             try:
-                state = await self._call(lambda client: client.exec_inspect(exec_id), subject=exec_id)
+                state = await self._socket.call("GET", f"/exec/{exec_id}/json")
                 if not state["Running"] and state["ExitCode"] is not None:
                     return int(state["ExitCode"])
                 if (await self.inspect_container(container_id)).state is not ContainerState.RUNNING:
@@ -306,7 +308,7 @@ class DockerRuntime:
     async def _kill_exec(self, exec_id: str, container_id: str) -> None:
         """Docker has no call to end an exec: kill its process, which must still be one of the container's."""
         try:
-            state = await self._call(lambda client: client.exec_inspect(exec_id), subject=exec_id)
+            state = await self._socket.call("GET", f"/exec/{exec_id}/json")
         except RuntimeFailure:
             return
         pid = state["Pid"]
@@ -336,38 +338,28 @@ class DockerRuntime:
 
     async def stats(self, container_id: str) -> Mapping[str, Any]:
         """One sample of Docker's stats (no second sample to compare with, which would take it a second)."""
-        sample: Mapping[str, Any] = await self._call(
-            lambda client: client.stats(container_id, stream=False, one_shot=True), subject=container_id
-        )
+        query = {"stream": "0", "one-shot": "1"}
+        sample: Mapping[str, Any] = await self._socket.call("GET", f"/containers/{container_id}/stats", query=query)
         return sample
 
     # --- the SDK ------------------------------------------------------------------------------------------------------
 
-    async def _call(self, function: Callable[[Any], T], subject: str, *, image: bool = False) -> T:
-        """Run a call of the SDK on a thread and translate its failure; `image` says what a 404 is about."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._calls, self._call_here, function, subject, image)
+    async def _call_sdk(self, function: Callable[[Any], T], subject: str) -> T:
+        """Run a call of the SDK on its thread and translate its failure."""
+        return await asyncio.get_running_loop().run_in_executor(self._sdk_calls, self._call_here, function, subject)
 
-    def _call_here(self, function: Callable[[Any], T], subject: str, image: bool) -> T:
+    def _call_here(self, function: Callable[[Any], T], subject: str) -> T:
         import docker.errors
         import requests
 
         try:
-            return function(self._client())
+            if self._sdk is None:
+                self._sdk = docker.APIClient(self._base_url, version="auto", timeout=CALL_SECONDS_MAX)
+            return function(self._sdk)
         except docker.errors.APIError as error:
-            raise engine_failure(error.status_code or 500, error.explanation or str(error), image=image) from error
+            raise engine_failure(error.status_code or 500, error.explanation or str(error)) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise EngineUnavailableError(f"cannot reach the Docker Engine about {subject}: {error}") from error
-
-    def _client(self) -> Any:
-        client = getattr(self._clients, "client", None)
-        if client is None:
-            from docker import APIClient
-
-            client = APIClient(self._base_url, version=self._api_version or "auto", timeout=CALL_SECONDS_MAX)
-            self._api_version = client.api_version
-            self._clients.client = client
-        return client
 
 
 def _pull_request(

@@ -11,9 +11,9 @@ import contextlib
 import struct
 from collections.abc import Awaitable, Callable
 
-from agent.runtime.engine_socket import EngineResponse
 from agent.runtime.protocol import RuntimeFailure
 from agent.runtime.socket_close import close_socket
+from control.client.http_connections import HttpAnswer
 
 READ_BYTES_MAX = 64 * 1024
 STDOUT, STDERR = 1, 2
@@ -28,7 +28,7 @@ class HijackedStream:
 
     def __init__(
         self,
-        response: EngineResponse,
+        response: HttpAnswer,
         *,
         tty: bool,
         stopped: Awaitable[None],

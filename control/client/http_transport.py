@@ -10,23 +10,22 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
 from control.api.errors import ApiError
 from control.api.exchange import WatchEvent
 from control.api.objects import Object
+from control.client.http_connections import LINE_BYTES_MAX, HttpAnswer, HttpConnections, Streams
 from control.client.transport import Query, ServerUnavailableError
-
-if TYPE_CHECKING:
-    import aiohttp
 
 RETRIES_MAX = 5
 
 
 class HttpTransport:
-    """A `Transport` over HTTPS. aiohttp is imported with the first request, which keeps program starts quick."""
+    """A `Transport` over HTTPS."""
 
     def __init__(
         self,
@@ -42,12 +41,13 @@ class HttpTransport:
         self._base_url = base_url.rstrip("/")
         self._ssl_context = ssl_context
         self._server_name = server_name
-        self._headers = {"accept": "application/json", "user-agent": user_agent}
+        self._address = urlsplit(self._base_url)
+        self._headers = {"host": self._address.netloc, "accept": "application/json", "user-agent": user_agent}
         if token:
             self._headers["authorization"] = f"Bearer {token}"
         self._request_timeout_seconds = request_timeout_seconds
         self._connect_timeout_seconds = connect_timeout_seconds
-        self._session: aiohttp.ClientSession | None = None
+        self._connections = HttpConnections(self._connect)
 
     @property
     def base_url(self) -> str:
@@ -79,68 +79,47 @@ class HttpTransport:
 
     async def watch(self, path: str, *, query: Query = ()) -> AsyncIterator[list[WatchEvent]]:
         """Open a watch; yields what arrived since the last batch. A peer that vanished is noticed by TCP keep-alive."""
-        aiohttp = _aiohttp()
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_seconds)
         try:
-            async with self._open_session().get(
-                self._url(path),
-                params=list(query),
-                headers=self._headers,
-                timeout=timeout,
-                server_hostname=self._server_name,
-            ) as response:
-                if response.status >= 400:
-                    raise _error_of(response.status, await response.read())
-                _keep_alive(response)
-                async for batch in _batches(response.content):
+            async with asyncio.timeout(self._request_timeout_seconds):
+                answer = await self._connections.open("GET", self._target(path, query), self._headers)
+            try:
+                if answer.status >= 400:
+                    raise _error_of(answer.status, await answer.read_body())
+                _keep_alive(answer)
+                async for batch in _batches(answer):
                     yield batch
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            finally:
+                answer.writer.close()
+        except OSError as error:  # TimeoutError is one
             raise ServerUnavailableError(f"cannot watch {self._base_url}{path}: {_cause(error)}") from error
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._connections.close()
 
     async def _exchange(
         self, method: str, path: str, query: Query, headers: Mapping[str, str], encoded: bytes | None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        aiohttp = _aiohttp()
         try:
-            async with self._open_session().request(
-                method,
-                self._url(path),
-                params=list(query),
-                headers=headers,
-                data=encoded,
-                server_hostname=self._server_name,
-            ) as response:
-                return response.status, response.headers, await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            async with asyncio.timeout(self._request_timeout_seconds):
+                return await self._connections.exchange(method, self._target(path, query), headers, encoded)
+        except OSError as error:  # TimeoutError is one
             raise ServerUnavailableError(f"cannot {method} {self._base_url}{path}: {_cause(error)}") from error
 
-    def _url(self, path: str) -> str:
-        return self._base_url + path
+    def _target(self, path: str, query: Query) -> str:
+        target = quote(self._address.path + path, safe="/%:@!$&'()*+,;=~")
+        return f"{target}?{urlencode(query)}" if query else target
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            aiohttp = _aiohttp()
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._ssl_context or True, limit=0, keepalive_timeout=60),
-                timeout=aiohttp.ClientTimeout(
-                    total=self._request_timeout_seconds, sock_connect=self._connect_timeout_seconds
-                ),
-                auto_decompress=True,
-                cookie_jar=aiohttp.DummyCookieJar(),
+    async def _connect(self) -> Streams:
+        is_tls = self._address.scheme == "https"
+        async with asyncio.timeout(self._connect_timeout_seconds):
+            return await asyncio.open_connection(
+                self._address.hostname,
+                self._address.port or (443 if is_tls else 80),
+                limit=LINE_BYTES_MAX,
+                ssl=(self._ssl_context or True) if is_tls else None,
+                server_hostname=self._server_name if is_tls else None,
             )
-        return self._session
-
-
-def _aiohttp() -> Any:
-    import aiohttp  # 100 ms: only programs that talk over sockets pay for it
-
-    return aiohttp
 
 
 def _decode_answer(status: int, answer: bytes) -> Object:
@@ -169,7 +148,7 @@ def _retry_after_seconds(status: int, headers: Mapping[str, str]) -> float | Non
     """Seconds to wait if the server asked for another try, else None."""
     if status not in (429, 503):
         return None
-    value = headers.get("Retry-After", "")
+    value = headers.get("retry-after", "")
     return float(value) if value.isdigit() else None
 
 
@@ -177,10 +156,9 @@ def _cause(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _keep_alive(response: aiohttp.ClientResponse) -> None:
+def _keep_alive(answer: HttpAnswer) -> None:
     """Probe an idle watch connection after 15 s, so that a vanished server ends it within half a minute."""
-    transport = response.connection.transport if response.connection else None
-    raw = transport.get_extra_info("socket") if transport else None
+    raw = answer.writer.get_extra_info("socket")
     if raw is None or not hasattr(socket, "TCP_KEEPIDLE"):
         return
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -188,10 +166,10 @@ def _keep_alive(response: aiohttp.ClientResponse) -> None:
         raw.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-async def _batches(content: aiohttp.StreamReader) -> AsyncIterator[list[WatchEvent]]:
-    """Cut a stream of JSON lines into events; everything that is readable at once is one batch."""
+async def _batches(answer: HttpAnswer) -> AsyncIterator[list[WatchEvent]]:
+    """Cut a stream of JSON lines into events; what the server sent at once is one batch."""
     rest = b""
-    while chunk := await content.readany():
+    async for chunk in answer.chunks():
         lines = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
         rest = lines.pop()
         batch = [_event_of(line) for line in lines if line]
