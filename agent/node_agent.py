@@ -46,7 +46,7 @@ from agent.runtime.events import EventFeed
 from agent.runtime.identity import NodeIdentity, parse_identity
 from agent.runtime.images import ImagePuller
 from agent.runtime.log_links import LogLinks
-from agent.runtime.protocol import ContainerRecord, EngineInfo, ImageRecord, Runtime
+from agent.runtime.protocol import ContainerRecord, EngineInfo, ImageRecord, Runtime, RuntimeFailure
 from agent.runtime.translate import HostLimits
 from agent.runtime.unsupported_fields import unsupported_fields
 from agent.volumes.pod_volumes import PodVolumes
@@ -56,12 +56,14 @@ from control.api.objects import Object, ReadOnlyObject
 from control.client.client import Client
 from control.client.events import EventRecorder
 from control.client.informer import Informer
+from control.client.running import run_until
 
 logger = logging.getLogger(__name__)
 
 NO_POD_RANGE = "container runtime network not ready: the node has no Pod range yet (spec.podCIDR)"
 STARTING = "container runtime network not ready: the agent is starting"
 IMAGES_SECONDS = 60.0
+START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 2.0
 
 
@@ -83,6 +85,7 @@ class NodeAgent:
         self._node_ip = ""
         self._images: Sequence[ImageRecord] = ()
         self._pod_range = asyncio.Event()
+        self._started = asyncio.Event()
         self._pod_cidr = config.pod_cidr
         self._tasks: list[asyncio.Task[None]] = []
         self._obedient: list[asyncio.Task[None]] = []
@@ -110,7 +113,8 @@ class NodeAgent:
             pending = [stopping, starting, *self._tasks]
             for one in pending:
                 one.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            # Not for ever: a call to an engine that hangs cannot be taken back.
+            await asyncio.wait(pending, timeout=STOP_SECONDS_MAX)
 
     async def _watch_over(self, stopping: asyncio.Future[Any]) -> None:
         """Return when told to stop. A part that fails for good fails the agent: the supervisor starts a fresh one."""
@@ -144,12 +148,18 @@ class NodeAgent:
             node_uid=self._node_uid,
         )
         self._spawn_stoppable(self.recorder.run, nodes.run, services.run)
-        self._spawn(heartbeat.run())
+        self._spawn(heartbeat.run(), self._report())
         await self._prepare_network(network)
         await self._start_pods(network, services, pause_image)
         self._problem = ""
-        self._spawn(self.registration.run(), self._watch_images())
+        self._started.set()
+        self._spawn(self._watch_images())
         logger.info("Node can run Pods node=%s address=%s", config.node_name, self._node_ip)
+
+    async def _report(self) -> None:
+        """Report the node's status: from when it is started, or has not managed to for a while."""
+        await run_until(self._started, self._clock.sleep(START_SECONDS_MAX))
+        await self.registration.run()
 
     async def _prepare_network(self, network: PodNetwork) -> None:
         if not self._pod_cidr:
@@ -308,8 +318,11 @@ class NodeAgent:
 
     async def _watch_images(self) -> None:
         while True:
-            self._images = await self._runtime.list_images()
-            self.registration.wake()
+            try:
+                self._images = await self._runtime.list_images()
+                self.registration.wake()
+            except RuntimeFailure as error:
+                logger.warning("Cannot list the engine's images error=%s", error)
             await self._clock.sleep(IMAGES_SECONDS)
 
 

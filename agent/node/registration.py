@@ -52,7 +52,7 @@ class NodeRegistration:
         self._changed.set()
 
     async def register(self) -> ReadOnlyObject:
-        """Create the Node, or take over the one that exists. Returns when the API agrees."""
+        """Create the Node, or take over the one that exists, with its status. Returns when the API agrees."""
         delay, began, waited = RETRY_SECONDS_FIRST, self._clock.monotonic(), False
         while True:
             try:
@@ -104,8 +104,8 @@ class NodeRegistration:
         labels = node_labels(inputs)
         if any(existing["metadata"].get("labels", {}).get(name) != value for name, value in labels.items()):
             existing = await self._client.patch(NODES, inputs.name, {"metadata": {"labels": labels}})
-        self._node = existing
-        return await self._patch_status(compute_node_status(inputs, existing.get("status") or {}))
+        # Its status stays until `run` knows better: a node that says it is starting has its Pods evicted.
+        return existing
 
     async def _patch_status(self, status: Object) -> Object:
         assert self._node is not None

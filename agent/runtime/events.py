@@ -10,8 +10,9 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from agent.runtime.protocol import EngineUnavailableError, Runtime, RuntimeEvent
+from agent.runtime.protocol import EngineUnavailableError, Runtime, RuntimeEvent, RuntimeFailure
 from control.api.clock import Clock
+from control.client.running import run_until
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class EventFeed:
         on_event: Callable[[RuntimeEvent], None],
         relist: Callable[[], Awaitable[None]],
     ) -> None:
-        """`relist` may raise EngineUnavailableError: the feed waits and tries again."""
+        """`relist` may raise RuntimeFailure: the feed waits and tries again."""
         self._runtime = runtime
         self._labels = labels
         self._clock = clock
@@ -41,20 +42,13 @@ class EventFeed:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped."""
-        stopping = asyncio.ensure_future(stop.wait())
         while not stop.is_set():
-            turn = asyncio.ensure_future(self._turn())
-            await asyncio.wait({turn, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not turn.done():
-                turn.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await turn
-        stopping.cancel()
+            await run_until(stop, self._turn())
 
     async def _turn(self) -> None:
         try:
             await self.step()
-        except EngineUnavailableError as error:
+        except RuntimeFailure as error:
             log.warning("Reopens the engine's events", extra={"error": str(error), "seconds": self._delay_seconds})
             await self._clock.sleep(self._delay_seconds)
             self._delay_seconds = min(REOPEN_SECONDS_MAX, self._delay_seconds * 2)

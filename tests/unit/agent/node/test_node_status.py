@@ -132,8 +132,24 @@ async def test_registration_survives_an_api_that_is_not_there_yet(api: MemoryEnd
     assert (await client.get(NODES, "node-1"))["status"]["conditions"]
     again = NodeRegistration(client, clock, lambda: replace(INPUTS, port=10260), status_seconds=300)
     await again.register()
+    await again.step()
     node = await client.get(NODES, "node-1")
     assert node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] == 10260
+
+
+async def test_an_agent_that_starts_again_leaves_the_nodes_status_until_it_is_started(
+    api: MemoryEndpoint, client: Client
+) -> None:
+    """Its Pods run; a Ready condition of False would have them evicted."""
+    ready = NodeRegistration(client, FakeClock(), lambda: INPUTS, status_seconds=300)
+    await ready.register()
+    before = await client.get(NODES, INPUTS.name)
+    starting = replace(INPUTS, problem="the agent is starting")
+    again = NodeRegistration(client, FakeClock(), lambda: starting, status_seconds=300)
+    await again.register()
+    assert (await client.get(NODES, INPUTS.name))["status"] == before["status"]
+    await again.step()
+    assert (await client.get(NODES, INPUTS.name))["status"] != before["status"]
 
 
 async def test_an_unchanged_status_is_sent_only_when_it_is_due(api: MemoryEndpoint, client: Client) -> None:
