@@ -137,8 +137,10 @@ def status_changes(old: Mapping[str, Any], new: Object) -> Object:
 
 
 def _changed_conditions(old: list[Any], new: list[Any]) -> list[Any]:
+    """Return the conditions that differ; a field that one no longer has is null, as a merge keeps what is not named."""
     known = {condition.get("type"): _without_probe_time(condition) for condition in old}
-    return [item for item in new if known.get(item["type"]) != _without_probe_time(item)]
+    changed = [item for item in new if known.get(item["type"]) != _without_probe_time(item)]
+    return [dict.fromkeys(known.get(item["type"], {})) | item for item in changed]
 
 
 def _without_probe_time(condition: Mapping[str, Any]) -> dict[str, Any]:

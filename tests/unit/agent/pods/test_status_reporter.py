@@ -36,6 +36,12 @@ READY = {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransiti
             id="only changed conditions are sent",
         ),
         pytest.param(
+            {"conditions": [{**READY, "status": "False", "reason": "ContainersNotReady", "message": "not yet"}]},
+            {"conditions": [READY]},
+            {"conditions": [{**READY, "reason": None, "message": None}]},
+            id="the reason of an old state goes with it",
+        ),
+        pytest.param(
             {"podIPs": [{"ip": "10.0.0.1"}]},
             {"podIPs": [{"ip": "10.0.0.2"}]},
             {"podIPs": [{"$patch": "replace"}, {"ip": "10.0.0.2"}]},
