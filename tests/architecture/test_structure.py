@@ -54,6 +54,8 @@ PURE_MODULES = (
     "agent.pods.environment",
     "agent.runtime.translate",
     "agent.runtime.identity",
+    "agent.server.spdy.frames",
+    "agent.server.spdy.header_dictionary",
 )
 IMPURE_EXCEPTIONS = ("control.api.clock",)
 FORBIDDEN_IN_PURE = {
