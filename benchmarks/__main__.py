@@ -1,6 +1,6 @@
 """`python -m benchmarks` (make bench): measure and print the table.
 
-python -m benchmarks [--starts N] [--samples N] [--burst N] [--idle SECONDS] [--json FILE]
+python -m benchmarks [--starts N] [--samples N] [--burst N] [--idle SECONDS] [--api SECONDS] [--json FILE]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from benchmarks.api_server import api_rows, measure_api
 from benchmarks.cluster_start import BenchmarkCluster, cluster_place, measure_idle, measure_start
 from benchmarks.figures import Figure, format_table, limit_row, ratio_row, summarize
 from benchmarks.pods import PodFigures, measure_pods
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=15, help="Pods measured one by one")
     parser.add_argument("--burst", type=int, default=50, help="Pods of the burst")
     parser.add_argument("--idle", type=float, default=30.0, help="seconds of the idle window")
+    parser.add_argument("--api", type=float, default=3.0, help="seconds per figure of the API server")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     arguments = parser.parse_args()
     figures = measure_starts(arguments.starts)
@@ -41,9 +43,11 @@ def main() -> int:
             limit_row("idle, all processes: memory", "MB RSS", idle.rss_mb, 130),
             limit_row("idle: CPU", "s/minute", idle.cpu_seconds_per_minute, 0.5),
         ]
+        print("Measuring the API server ...", file=sys.stderr)
+        api_figures = api_rows(measure_api(cluster, seconds=arguments.api))
         print("Measuring Pods beside raw Docker ...", file=sys.stderr)
         pods = asyncio.run(_measure_pods(cluster, samples=arguments.samples, burst=arguments.burst))
-    figures += pod_rows(*pods, burst=arguments.burst)
+    figures += [*pod_rows(*pods, burst=arguments.burst), *api_figures]
     print(format_table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps([dataclasses.asdict(figure) for figure in figures], indent=2))
