@@ -231,6 +231,21 @@ async def test_an_abandoned_command_is_killed(docker_engine: Engine) -> None:
 
 
 @pytest.mark.docker
+async def test_a_command_that_is_left_sees_the_end_of_its_input_and_goes_on(docker_engine: Engine) -> None:
+    container_id = await docker_engine.run("a", *FOREVER)
+    script = "echo on; cat >/input; sleep 0.1; echo still here >/after"
+    stream = await docker_engine.runtime.open_exec(container_id, ["sh", "-c", script], stdin=True)
+    assert await stream.read() == (1, b"on\n")
+    await stream.write(b"typed ")
+
+    await stream.detach()
+
+    look = ["sh", "-c", "until [ -s /after ]; do :; done; cat /input /after"]
+    result = await docker_engine.runtime.run_exec(container_id, look, timeout_seconds=10)
+    assert result.output == b"typed still here\n"
+
+
+@pytest.mark.docker
 async def test_stdout_and_stderr_are_told_apart(docker_engine: Engine) -> None:
     container_id = await docker_engine.run("a", *FOREVER)
     stream = await docker_engine.runtime.open_exec(container_id, ["sh", "-c", "echo out; echo err >&2"])
