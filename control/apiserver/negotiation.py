@@ -1,8 +1,8 @@
 """Content negotiation: which representation an Accept header asks for, and how objects are encoded.
 
 JSON is what is kept and sent; YAML is made of it on request, and Table and PartialObjectMetadata are transformations
-that `representation.py` carries out. Protobuf is read (`request_body.py`) but never sent: clients that list it always
-list JSON too.
+that `representation.py` carries out. Protobuf is sent to clients that accept nothing else: JSON is copied, protobuf is
+made, and clients that list both read both.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class MediaChoice:
 
 
 PLAIN_JSON = MediaChoice()
+PLAIN_PROTOBUF = MediaChoice(media_type=PROTOBUF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ def choose_object_media(header: str) -> MediaChoice | None:
     """
     if not header:
         return PLAIN_JSON
-    for clause in parse_accept(header):
+    clauses = parse_accept(header)
+    for clause in clauses:
         media_type = JSON if clause.media_type == "*/*" else clause.media_type
         if media_type not in (JSON, YAML):
             continue
@@ -103,6 +105,8 @@ def choose_object_media(header: str) -> MediaChoice | None:
             version=version,
             is_pretty=clause.parameter("pretty") == "1",
         )
+    if any(clause.media_type == PROTOBUF and not clause.parameters for clause in clauses):
+        return PLAIN_PROTOBUF
     return None
 
 
@@ -126,9 +130,21 @@ def encode_object(value: Any, media: MediaChoice) -> bytes:
     """Encode a JSON value in the chosen format, ending in a newline."""
     if media.media_type == YAML:
         return encode_yaml(value)
+    if media.media_type == PROTOBUF:
+        return _encode_protobuf(value)
     if media.is_pretty:
         return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _encode_protobuf(value: Any) -> bytes:
+    from control.schema.protobuf import ProtobufError  # few clients accept nothing but protobuf
+    from control.schema.protobuf_encoder import encode_protobuf
+
+    try:
+        return encode_protobuf(value)
+    except ProtobufError:
+        raise not_acceptable() from None
 
 
 def encode_yaml(value: Any) -> bytes:

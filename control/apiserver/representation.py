@@ -18,17 +18,16 @@ from control.apiserver.negotiation import (
     GZIP_LEVEL,
     GZIP_MINIMUM_BYTES,
     PLAIN_JSON,
-    YAML,
     MediaChoice,
     accepts_gzip,
     encode_object,
 )
 from control.apiserver.registry.served_kind import ServedKind
 from control.apiserver.request_context import RequestContext
+from control.schema.partial_metadata import metadata_only
 
 WARNING_TEXT_BYTES_MAX = 4096
 _JSON_HEADER = ("Content-Type", "application/json")
-_YAML_HEADER = ("Content-Type", YAML)
 _LOOSE = MediaChoice()
 
 
@@ -38,7 +37,7 @@ def value_response(context: RequestContext, value: Any, *, status: int = 200) ->
     if context.request.in_process:
         return ApiResponse(status=status, headers=headers, object=value)
     media = context.media
-    headers.append(_YAML_HEADER if media.media_type == YAML else _JSON_HEADER)
+    headers.append(_JSON_HEADER if media is PLAIN_JSON else ("Content-Type", media.media_type))
     return ApiResponse(status=status, headers=headers, body=encode_object(value, media))
 
 
@@ -86,21 +85,12 @@ def transform_object(
     if media.transformation == "Table":
         return table_of(context, served, [obj], list_metadata=_table_metadata(obj), with_headers=with_headers)
     if media.transformation == "PartialObjectMetadata":
-        return partial_metadata(obj, media.version)
+        return metadata_only(obj, media.version)
     raise ApiError(
         406,
         "NotAcceptable",
         f"you requested {media.transformation}, but the requested object is not a list ({obj.get('kind')})",
     )
-
-
-def partial_metadata(obj: ReadOnlyObject, version: str) -> Object:
-    """The metadata of an object as a PartialObjectMetadata."""
-    return {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": f"meta.k8s.io/{version}",
-        "metadata": obj["metadata"],
-    }
 
 
 def _table_metadata(obj: ReadOnlyObject) -> Object:
@@ -143,7 +133,7 @@ def list_response(
     if media.transformation == "Table":
         return value_response(context, table_of(context, served, objects, list_metadata=metadata))
     if media.transformation:
-        partial = [partial_metadata(obj, media.version) for obj in objects]
+        partial = [metadata_only(obj, media.version) for obj in objects]
         return value_response(
             context,
             {

@@ -168,14 +168,23 @@ def _check_kind(obj: Object, expected: BodyKind) -> None:
         return
     if expected.is_custom:
         raise _custom_mismatch(api_version, kind, expected)
-    version = api_version.rpartition("/")[2]
-    if (api_version, kind) not in _SERVED_KINDS and kind not in _RETIRED_VERSIONS.get(api_version, ()):
-        problem = f'no kind "{kind}" is registered for version "{api_version}" in scheme "{_LEGACY_SCHEME}"'
-        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {expected.kind}: {problem}')
-    if kind != expected.kind:
-        problem = f"converting ({version}.{kind}) to ({expected.version}.{expected.kind}): unknown conversion"
+    if problem := kind_mismatch(obj, expected):
+        version = api_version.rpartition("/")[2]
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {expected.kind}: {problem}')
     raise version_mismatch(api_version, expected.api_version)
+
+
+def kind_mismatch(obj: Object, expected: BodyKind) -> str:
+    """Say as upstream's decoder why an object of a built-in kind is not what it must be; empty if it may be."""
+    api_version, kind = obj.get("apiVersion") or expected.api_version, obj.get("kind") or expected.kind
+    version = api_version.rpartition("/")[2]
+    if (api_version, kind) == (expected.api_version, expected.kind) or expected.is_custom:
+        return ""
+    if (api_version, kind) not in _SERVED_KINDS and kind not in _RETIRED_VERSIONS.get(api_version, ()):
+        return f'no kind "{kind}" is registered for version "{api_version}" in scheme "{_LEGACY_SCHEME}"'
+    if kind != expected.kind:
+        return f"converting ({version}.{kind}) to ({expected.version}.{expected.kind}): unknown conversion"
+    return ""
 
 
 def version_mismatch(given: str, expected: str) -> ApiError:

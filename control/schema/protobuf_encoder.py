@@ -40,6 +40,12 @@ def encode_protobuf(obj: ReadOnlyObject) -> bytes:
     return MAGIC + _bytes_field(1, type_meta) + _bytes_field(2, message) + _bytes_field(3, b"") + _bytes_field(4, b"")
 
 
+def encode_watch_event(event_type: str, obj: ReadOnlyObject) -> bytes:
+    """Encode one event of a watch: a WatchEvent without an envelope, after its length in four bytes."""
+    event = _text_field(1, event_type) + _bytes_field(2, _bytes_field(1, encode_protobuf(obj)))
+    return len(event).to_bytes(4, "big") + event
+
+
 def _varint(number: int) -> bytes:
     if number < 0:
         number += _INT_WRAP

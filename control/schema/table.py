@@ -12,6 +12,7 @@ from control.api.objects import Object, ReadOnlyObject
 from control.schema.builtin import load_definitions
 from control.schema.columns import DEFAULT_LAYOUT, LAYOUTS, layout_of
 from control.schema.columns.column import Column, TableLayout
+from control.schema.partial_metadata import metadata_only
 
 _DEFINITION_PREFIXES = {"meta": "io.k8s.apimachinery.pkg.apis."}
 
@@ -54,11 +55,7 @@ def _make_row(layout: TableLayout, obj: ReadOnlyObject, now: datetime, include_o
         case "Object":
             row["object"] = obj
         case "Metadata":
-            row["object"] = {
-                "kind": "PartialObjectMetadata",
-                "apiVersion": f"meta.k8s.io/{version}",
-                "metadata": obj["metadata"],
-            }
+            row["object"] = metadata_only(obj, version)
         case _:
             raise bad_request(
                 f'Unable to convert to Table as requested: includeObject: Invalid value: "{include_object}": '

@@ -18,6 +18,7 @@ from control.apiserver.handlers.responding import write_request, written_respons
 from control.apiserver.negotiation import JSON, PROTOBUF, YAML
 from control.apiserver.options import WriteOptions, read_write_options
 from control.apiserver.patch.go_format import format_go
+from control.apiserver.patch.go_order import in_go_order, touched_by
 from control.apiserver.patch.json_patch import apply_json_patch
 from control.apiserver.patch.merge_patch import apply_merge_patch
 from control.apiserver.patch.server_side_apply import apply_configuration
@@ -25,7 +26,7 @@ from control.apiserver.patch.strategic_merge import apply_strategic_merge_patch
 from control.apiserver.registry.field_managers import field_writer, fields_reset_by
 from control.apiserver.registry.resource_store import Change, ResourceStore
 from control.apiserver.registry.write_request import WriteRequest
-from control.apiserver.request_body import unsupported_media_type
+from control.apiserver.request_body import BodyKind, kind_mismatch, unsupported_media_type
 from control.apiserver.request_context import RequestContext
 from control.schema.structural import Schema
 from control.schema.validate import DecodeError, decode_value, strict_failure
@@ -72,10 +73,8 @@ def _patching(
     def produce(live: Object | None) -> Object:
         if live is None:
             raise store.served.not_found(context.info.name)
-        obj = decode_patched(context, options, patcher(live), store.served.schema)
-        store.served.complete(obj)
-        store.strategy.default(obj)
-        return obj
+        obj = decode_patched(context, options, patcher(live), store.served.schema, store.served.body_kind)
+        return store.served.settle(obj)
 
     return produce
 
@@ -105,46 +104,32 @@ def make_patcher(context: RequestContext, media_type: str, schema: Schema) -> Pa
     return apply
 
 
-def decode_patched(context: RequestContext, options: WriteOptions, document: Object, schema: Schema) -> Object:
-    """Decode what a patch made. Raises 422 about the patch for what the schema does not allow."""
+def decode_patched(
+    context: RequestContext, options: WriteOptions, document: Object, schema: Schema, expected: BodyKind
+) -> Object:
+    """Decode what a patch made. Raises 422 about the patch for what the kind does not allow."""
+    if patch_type_of(context) != STRATEGIC_MERGE_PATCH and (problem := kind_mismatch(document, expected)):
+        raise _patch_invalid(context, document, schema, problem)
     try:
         decoded = decode_value(document, schema)
     except DecodeError as error:
-        raise _patch_invalid(context, document, str(error)) from None
+        raise _patch_invalid(context, document, schema, str(error)) from None
     if decoded.strict_errors and options.field_validation != "Ignore":
         if options.field_validation == "Strict":
-            raise _patch_invalid(context, document, strict_failure(decoded))
+            raise _patch_invalid(context, document, schema, strict_failure(decoded))
         for text in decoded.strict_errors:
             context.warn(text)
     return decoded.object
 
 
-def _patch_invalid(context: RequestContext, document: Object, problem: str) -> ApiError:
+def _patch_invalid(context: RequestContext, document: Object, schema: Schema, problem: str) -> ApiError:
     body = context.request.body
     value = orjson.loads(body) if isinstance(body, bytes) else body
     if patch_type_of(context) == STRATEGIC_MERGE_PATCH:
         shown = format_go(value)
     else:
-        shown = orjson.dumps(_in_go_order(document, _touched(value))).decode()
+        shown = orjson.dumps(in_go_order(document, schema, touched_by(value))).decode()
     return invalid("", "", "", [FieldError.invalid("patch", shown, problem)])
-
-
-def _touched(patch_value: Any) -> Any:
-    """What a patch reaches into, as nested dicts: Go's patch library sorts exactly those objects."""
-    if not isinstance(patch_value, list):
-        return patch_value
-    tree: Object = {}
-    for step in patch_value:
-        node = tree
-        for part in str(step.get("path", "")).split("/")[1:-1]:
-            node = node.setdefault(part, {})
-    return tree
-
-
-def _in_go_order(document: Any, touched: Any) -> Any:
-    if not isinstance(document, dict) or not isinstance(touched, dict):
-        return document
-    return {key: _in_go_order(document[key], touched.get(key)) for key in sorted(document)}
 
 
 def _applier(context: RequestContext, store: ResourceStore, write: WriteRequest) -> Callable[[Object | None], Object]:
@@ -161,10 +146,7 @@ def _applier(context: RequestContext, store: ResourceStore, write: WriteRequest)
             force=write.options.is_forced,
             reset=fields_reset_by(served, write),
         )
-        decoded = decode_value(obj, served.schema).object
-        served.complete(decoded)
-        store.strategy.default(decoded)
-        return decoded
+        return served.settle(decode_value(obj, served.schema).object)
 
     return produce
 

@@ -13,6 +13,7 @@ from control.apiserver.options import read_write_options
 from control.apiserver.registry.field_managers import record_create
 from control.apiserver.registry.metadata import set_request_namespace
 from control.apiserver.registry.resource_store import ResourceStore
+from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.subresources.binding import bindings
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.representation import value_response
@@ -90,7 +91,7 @@ def _local_subject_access_review(context: RequestContext, parts: ServerParts, ob
         errors.append(FieldError.invalid(path, namespace, "must match metadata.namespace"))
     if spec.get("nonResourceAttributes"):
         text = "disallowed on this kind of request"
-        errors.append(FieldError.invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"], text))
+        errors.append(FieldError.invalid("spec.nonResourceAttributes", _shown(spec["nonResourceAttributes"]), text))
     _refuse(errors)
     obj["status"] = _judge(parts, _user_of(spec), spec)
 
@@ -143,11 +144,15 @@ def _attribute_errors(spec: Object) -> list[FieldError]:
     resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if resource is not None and other is not None:
         text = "cannot be specified in combination with resourceAttributes"
-        return [FieldError.invalid("spec.nonResourceAttributes", other, text)]
+        return [FieldError.invalid("spec.nonResourceAttributes", _shown(other), text)]
     if resource is None and other is None:
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         return [FieldError.invalid("spec.resourceAttributes", None, text)]
     return []
+
+
+def _shown(attributes: Object) -> Object:
+    return internal_form("NonResourceAttributes", attributes)
 
 
 def _refuse(errors: list[FieldError]) -> None:

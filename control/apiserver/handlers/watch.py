@@ -13,7 +13,7 @@ from control.api.errors import ApiError
 from control.api.exchange import ApiResponse, WatchEvent
 from control.api.objects import Object, ReadOnlyObject
 from control.apiserver.cache.watcher import BOOKMARK, CacheEvent, Watcher
-from control.apiserver.negotiation import PLAIN_JSON
+from control.apiserver.negotiation import JSON, PLAIN_JSON, PLAIN_PROTOBUF, PROTOBUF
 from control.apiserver.options import ListOptions, read_list_options
 from control.apiserver.registry.resource_store import ResourceStore
 from control.apiserver.registry.served_kind import ServedKind
@@ -46,7 +46,8 @@ async def watch(context: RequestContext, store: ResourceStore) -> ApiResponse:
     presenter = _Presenter(context, store.served, selection)
     if context.request.in_process:
         return ApiResponse(headers=headers_of(context), events=presenter.events(watcher))
-    headers = [*headers_of(context), ("Content-Type", "application/json")]
+    content_type = f"{PROTOBUF};stream=watch" if context.media is PLAIN_PROTOBUF else JSON
+    headers = [*headers_of(context), ("Content-Type", content_type)]
     return ApiResponse(headers=headers, stream=presenter.lines(watcher))
 
 
@@ -120,6 +121,10 @@ class _Presenter:
         obj: ReadOnlyObject = self._object(event)
         if self._context.media.transformation:
             obj = self._transform(obj)
+        if self._context.media is PLAIN_PROTOBUF:
+            from control.schema.protobuf_encoder import encode_watch_event  # few clients accept nothing else
+
+            return encode_watch_event(event.type, obj)
         return orjson.dumps({"type": event.type, "object": obj}, option=orjson.OPT_APPEND_NEWLINE)
 
     def _object(self, event: CacheEvent) -> Object:

@@ -181,6 +181,15 @@ def record_scale(
     return encode_entries(kept.values())
 
 
+def scale_entries(entries: Sequence[Any], replicas_path: tuple[str, ...] = ("spec", "replicas")) -> list[Object]:
+    """The managedFields of an object's Scale: those who set the replicas of the object, and nothing else of theirs."""
+    path = from_paths(replicas_path)
+    owners = [entry for entry in (decode_entries(entries) or {}).values() if not difference(path, entry.fields)]
+    return encode_entries(
+        [replace(entry, api_version="autoscaling/v1", fields=from_paths(("spec", "replicas"))) for entry in owners]
+    )
+
+
 def trim_object(obj: ReadOnlyObject) -> Object:
     """The object without what nobody owns: its type, identity and the record itself."""
     trimmed = {name: value for name, value in obj.items() if name not in ("kind", "apiVersion")}

@@ -10,6 +10,14 @@ import json
 from typing import Any
 
 from control.api.objects import Object, ReadOnlyObject, copy_object
+from control.apiserver.registry.autoscaler_metrics import (
+    behavior_from_v1,
+    behavior_to_v1,
+    current_metric_from_v1,
+    current_metric_to_v1,
+    metric_from_v1,
+    metric_to_v1,
+)
 
 _METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 _CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"
@@ -37,7 +45,7 @@ def _is_current_cpu(metric: Any) -> bool:
 
 
 def autoscaler_to_v2(obj: ReadOnlyObject) -> Object:
-    """Convert v1 to v2: the CPU percentage becomes the first metric, the annotations become fields."""
+    """Convert v1 to v2: the annotations become fields, the CPU percentage becomes the last metric."""
     result: Object = copy_object(obj)
     result["apiVersion"] = "autoscaling/v2"
     annotations = result.get("metadata", {}).get("annotations") or {}
@@ -45,23 +53,23 @@ def autoscaler_to_v2(obj: ReadOnlyObject) -> Object:
     if not annotations:
         result.get("metadata", {}).pop("annotations", None)
     spec, status = result.setdefault("spec", {}), result.setdefault("status", {})
-    metrics = kept.get(_METRICS) or []
+    metrics = [metric_from_v1(metric) for metric in _objects(kept.get(_METRICS))]
     percentage = spec.pop("targetCPUUtilizationPercentage", None)
     if percentage is not None:
         target = {"type": "Utilization", "averageUtilization": percentage}
-        metrics = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}, *metrics]
+        metrics.append({"type": "Resource", "resource": {"name": "cpu", "target": target}})
     if metrics:
         spec["metrics"] = metrics
-    if kept.get(_BEHAVIOR):
-        spec["behavior"] = kept[_BEHAVIOR]
-    current = kept.get(_CURRENT_METRICS) or []
+    if isinstance(kept.get(_BEHAVIOR), dict):
+        spec["behavior"] = behavior_from_v1(kept[_BEHAVIOR])
+    current = [current_metric_from_v1(metric) for metric in _objects(kept.get(_CURRENT_METRICS))]
     current_percentage = status.pop("currentCPUUtilizationPercentage", None)
-    if current_percentage is not None and not any(_is_current_cpu(metric) for metric in current):
+    if current_percentage is not None and not current:
         reading = {"averageUtilization": current_percentage}
-        current = [{"type": "Resource", "resource": {"name": "cpu", "current": reading}}, *current]
+        current = [{"type": "Resource", "resource": {"name": "cpu", "current": reading}}]
     status["currentMetrics"] = current or None
-    if kept.get(_CONDITIONS):
-        status["conditions"] = kept[_CONDITIONS]
+    if conditions := _objects(kept.get(_CONDITIONS)):
+        status["conditions"] = conditions
     return result
 
 
@@ -72,21 +80,21 @@ def autoscaler_from_v2(obj: ReadOnlyObject) -> Object:
     spec, status = result.setdefault("spec", {}), result.setdefault("status", {})
     texts: dict[str, str] = {}
     metrics = spec.pop("metrics", None) or []
-    for metric in metrics:
-        if _is_cpu_percentage(metric):
-            spec["targetCPUUtilizationPercentage"] = metric["resource"]["target"]["averageUtilization"]
-            metrics = [other for other in metrics if other is not metric]
-            break
-    if metrics:
-        texts[_METRICS] = _format(metrics)
+    percentages = [metric for metric in metrics if _is_cpu_percentage(metric)]
+    if percentages:
+        spec["targetCPUUtilizationPercentage"] = percentages[0]["resource"]["target"]["averageUtilization"]
+    others = [metric_to_v1(metric) for metric in metrics if not _is_cpu_percentage(metric)]
+    if others:
+        texts[_METRICS] = _format(others)
     if behavior := spec.pop("behavior", None):
-        texts[_BEHAVIOR] = _format(behavior)
+        texts[_BEHAVIOR] = _format(behavior_to_v1(behavior))
+    status.setdefault("currentReplicas", 0)
     current = status.pop("currentMetrics", None) or []
     for metric in current:
         if _is_current_cpu(metric):
             status["currentCPUUtilizationPercentage"] = metric["resource"]["current"]["averageUtilization"]
     if current:
-        texts[_CURRENT_METRICS] = _format(current)
+        texts[_CURRENT_METRICS] = _format([current_metric_to_v1(metric) for metric in current])
     if conditions := status.pop("conditions", None):
         texts[_CONDITIONS] = _format(conditions)
     if texts:
@@ -104,3 +112,8 @@ def _parse(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
+
+
+def _objects(value: Any) -> list[Object]:
+    """What an annotation holds, if it is a list of objects: a client may have written anything there."""
+    return value if isinstance(value, list) and all(isinstance(item, dict) for item in value) else []

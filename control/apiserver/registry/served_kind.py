@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-from control.api.builtin_kinds import COMPONENT_STATUSES, ENDPOINTS, EVENTS
+from control.api.builtin_kinds import (
+    COMPONENT_STATUSES,
+    DEPLOYMENTS,
+    ENDPOINTS,
+    EVENTS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    STATEFUL_SETS,
+)
 from control.api.errors import ApiError, not_found
 from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
@@ -33,6 +41,12 @@ _DEPRECATIONS = {
     ENDPOINTS.storage_prefix: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     COMPONENT_STATUSES.storage_prefix: "v1 ComponentStatus is deprecated in v1.19+",
 }
+
+
+#: Kinds whose number of replicas upstream's internal types always have, so that 0 is printed where nothing was set.
+_COUNTED_REPLICAS = frozenset(
+    kind.storage_prefix for kind in (DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, REPLICATION_CONTROLLERS)
+)
 
 
 def _nothing() -> None:
@@ -78,7 +92,10 @@ class ServedKind:
     @cached_property
     def empty_object(self) -> Object:
         """An object in which nothing is set, as upstream prints it (the object of a bookmark)."""
-        return {"kind": self.kind.kind, "apiVersion": self.kind.api_version, **zero_object(self.schema)}
+        empty: Object = {"kind": self.kind.kind, "apiVersion": self.kind.api_version, **zero_object(self.schema)}
+        if self.kind.storage_prefix in _COUNTED_REPLICAS:
+            empty["spec"] = {"replicas": 0, **empty["spec"]}
+        return empty
 
     def key(self, namespace: str, name: str) -> str:
         """The storage key of an object."""
@@ -91,12 +108,18 @@ class ServedKind:
             decoded = Decoded(decoded.object, (self._duplicate_keys_text(parsed), *decoded.strict_errors))
         for text in enforce_field_validation(decoded, field_validation, kind=self.kind):
             warn(text)
-        self.complete(decoded.object)
-        self.strategy.default(decoded.object)
-        return decoded.object
+        return self.settle(decoded.object)
 
     def _duplicate_keys_text(self, parsed: ParsedBody) -> str:
         return "yaml: unmarshal errors:\n  " + "\n  ".join(parsed.duplicates)
+
+    def settle(self, obj: Object) -> Object:
+        """Give a decoded object its type and defaults, and the form in which every client will read it."""
+        self.complete(obj)
+        self.strategy.default(obj)
+        if self.conversion is None:
+            return obj
+        return self.conversion.from_stored(self.conversion.to_stored(obj))
 
     def complete(self, obj: Object) -> None:
         """Name an object's version and kind as this kind does."""

@@ -15,6 +15,7 @@ from control.apiserver.yaml_encoding import YamlError, load_yaml
         ("application/vnd.kubernetes.protobuf,application/json", "application/json", ""),
         ("text/html, application/json;q=0.8", "application/json", ""),
         ("application/yaml", "application/yaml", ""),
+        ("application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf", ""),
         ("application/json;q=0.1, application/yaml", "application/yaml", ""),
         ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", "application/json", "Table"),
         ("application/json;as=Nonsense;v=v1;g=meta.k8s.io,application/json", "application/json", ""),
@@ -26,7 +27,7 @@ def test_best_served_representation_is_chosen(accept: str, media_type: str, tran
     assert (choice.media_type, choice.transformation) == (media_type, transformation)
 
 
-@pytest.mark.parametrize("accept", ["text/csv", "application/vnd.kubernetes.protobuf", "application/*"])
+@pytest.mark.parametrize("accept", ["text/csv", "application/*"])
 def test_nothing_is_chosen_if_nothing_is_served(accept: str) -> None:
     assert choose_object_media(accept) is None
 

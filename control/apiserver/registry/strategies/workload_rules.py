@@ -34,7 +34,7 @@ def required_selector(path: str, selector: Spec | None, owner: str) -> Errors:
 def matching_template(path: str, selector: Spec | None, template: Spec, kind: str) -> Errors:
     """A template whose Pods the selector finds and that always restarts its containers."""
     labels = (template.get("metadata") or {}).get("labels") or {}
-    if selector and not _matches(selector, labels):
+    if selector is None or not _matches(selector, labels):
         yield FieldError.invalid(f"{path}.metadata.labels", sorted_map(labels) or None, MISMATCH)
     yield from pod_template(path, template)
     spec = template.get("spec") or {}

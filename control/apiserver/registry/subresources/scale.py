@@ -12,7 +12,7 @@ from control.api.selectors import selector_from_labels, selector_from_object
 from control.apiserver.handlers.patch import decode_patched, make_patcher, patch_type_of
 from control.apiserver.handlers.responding import write_request
 from control.apiserver.options import WriteOptions, read_write_options
-from control.apiserver.patch.managed_fields import record_scale
+from control.apiserver.patch.managed_fields import record_scale, scale_entries
 from control.apiserver.registry.resource_store import Change, ResourceStore
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.representation import value_response
@@ -36,7 +36,7 @@ async def scale(context: RequestContext, store: ResourceStore, parts: ServerPart
     def produce(live: Object | None) -> Object:
         if live is None:
             raise store.served.not_found(context.info.name)
-        wanted = make_scale(_scale_of(live))
+        wanted = make_scale(_scale_with_owners(live))
         _check(context, store, wanted, live)
         return _with_replicas(store, live, wanted, options)
 
@@ -64,6 +64,14 @@ def _scale_of(obj: ReadOnlyObject) -> Object:
     }
 
 
+def _scale_with_owners(live: Object) -> Object:
+    """The scale as a patch sees it: with the managedFields of whoever set the replica count."""
+    shown = _scale_of(live)
+    if entries := scale_entries(live["metadata"].get("managedFields") or []):
+        shown["metadata"]["managedFields"] = entries
+    return shown
+
+
 def _selector_text(obj: ReadOnlyObject) -> str:
     selector = (obj.get("spec") or {}).get("selector")
     if obj["kind"] == "ReplicationController":
@@ -82,7 +90,7 @@ def _replacement(context: RequestContext, options: WriteOptions) -> Callable[[Ob
 def _patched(context: RequestContext, options: WriteOptions) -> Callable[[Object], Object]:
     schema = definition_schema(_DEFINITION)
     patcher = make_patcher(context, patch_type_of(context), schema)
-    return lambda current: decode_patched(context, options, patcher(current), schema)
+    return lambda current: decode_patched(context, options, patcher(current), schema, _SCALE)
 
 
 def _check(context: RequestContext, store: ResourceStore, wanted: Object, live: Object) -> None:
