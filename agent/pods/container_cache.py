@@ -129,6 +129,7 @@ class ContainerCache:
                     attempt=identity.attempt,
                     sandbox_id=identity.sandbox_id,
                     spec_hash=identity.spec_hash,
+                    resources=identity.resources,
                 )
             )
         sandboxes.sort(key=lambda item: item.attempt, reverse=True)

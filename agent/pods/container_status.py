@@ -6,6 +6,7 @@ engine, whose container ids are written `docker://ID`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -128,7 +129,7 @@ def _seen_status(container: ReadOnlyObject, newest: ObservedContainer, inputs: S
         "lastState": {},
     }
     if newest.is_running:
-        resources = container.get("resources") or {}
+        resources = json.loads(newest.resources) if newest.resources else container.get("resources") or {}
         if resources.get("requests"):
             status["allocatedResources"] = resources["requests"]
         status["resources"] = {name: resources[name] for name in ("limits", "requests") if resources.get(name)}

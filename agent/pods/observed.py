@@ -40,13 +40,14 @@ class ObservedSandbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContainer:
-    """One attempt of one container of the Pod."""
+    """One attempt of one container of the Pod. `resources` is the JSON of what it was created with, if known."""
 
     record: ContainerRecord
     name: str
     attempt: int
     sandbox_id: str = ""
     spec_hash: str = ""
+    resources: str = ""
 
     @property
     def id(self) -> str:

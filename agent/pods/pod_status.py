@@ -20,6 +20,7 @@ from agent.pods.pod_spec import (
     pod_restart_policy,
     regular_containers,
 )
+from agent.runtime.identity import format_resources
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import qos_class
@@ -27,7 +28,15 @@ from control.api.timestamps import format_time
 
 __all__ = ["StatusInputs", "Waiting", "compute_pod_status", "compute_rejected_status"]
 
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+RESIZE_PENDING = "PodResizePending"
+OWN_CONDITIONS = (
+    RESIZE_PENDING,
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+)
 
 
 def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: StatusInputs) -> Object:
@@ -182,6 +191,7 @@ def _conditions(
     sandbox = observed.sandbox
     containers_ready = _containers_ready(status["phase"], _relevant_for_readiness(pod, status, init_statuses))
     computed = [
+        *_resize_pending(pod, observed),
         ("PodReadyToStartContainers", (sandbox is not None and sandbox.is_ready, "", "")),
         ("Initialized", _initialized(pod, status, init_statuses)),
         ("Ready", _ready(pod, containers_ready, old_conditions)),
@@ -219,6 +229,19 @@ def _condition(
     if pod["metadata"].get("generation"):
         condition["observedGeneration"] = pod["metadata"]["generation"]
     return condition
+
+
+def _resize_pending(pod: ReadOnlyObject, observed: ObservedPod) -> list[tuple[str, tuple[bool, str, str]]]:
+    """Running containers keep what they were created with; new resources hold from their next start on."""
+    kept = []
+    for container in (*init_containers(pod), *regular_containers(pod)):
+        newest = observed.find(container["name"])
+        if newest is not None and newest.is_running and newest.resources not in ("", format_resources(container)):
+            kept.append(container["name"])
+    if not kept:
+        return []
+    message = f"In-place resize is not supported: containers [{' '.join(kept)}] keep their resources until they restart"
+    return [(RESIZE_PENDING, (True, "Infeasible", message))]
 
 
 def _relevant_for_readiness(pod: ReadOnlyObject, status: Object, init_statuses: Sequence[Object]) -> list[Object]:

@@ -24,6 +24,8 @@ RETRY_SECONDS_FIRST = 0.2
 RETRY_SECONDS_MAX = 5.0
 # Lists that strategic merge would merge by key, where the agent means the whole list.
 WHOLE_LISTS = ("podIPs", "hostIPs")
+# Conditions of the agent's own that go when they no longer hold.
+PASSING_CONDITIONS = ("PodResizePending",)
 
 
 class StatusReporter:
@@ -140,7 +142,9 @@ def _changed_conditions(old: list[Any], new: list[Any]) -> list[Any]:
     """Return the conditions that differ; a field that one no longer has is null, as a merge keeps what is not named."""
     known = {condition.get("type"): _without_probe_time(condition) for condition in old}
     changed = [item for item in new if known.get(item["type"]) != _without_probe_time(item)]
-    return [dict.fromkeys(known.get(item["type"], {})) | item for item in changed]
+    left = {item["type"] for item in new}
+    gone = [{"type": name, "$patch": "delete"} for name in PASSING_CONDITIONS if name in known and name not in left]
+    return [*(dict.fromkeys(known.get(item["type"], {})) | item for item in changed), *gone]
 
 
 def _without_probe_time(condition: Mapping[str, Any]) -> dict[str, Any]:

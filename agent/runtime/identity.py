@@ -30,6 +30,7 @@ ATTEMPT_LABEL = "io.podling.attempt"
 SPEC_HASH_LABEL = "io.podling.spec-hash"
 POD_IP_LABEL = "io.podling.pod-ip"
 SANDBOX_ID_LABEL = "io.podling.sandbox-id"
+RESOURCES_LABEL = "io.podling.resources"
 
 SANDBOX_CONTAINER_NAME = "POD"
 
@@ -55,7 +56,7 @@ class NodeIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerIdentity:
-    """Whose a container is, read back from its labels."""
+    """Whose a container is, read back from its labels. `resources` is the JSON of what it was created with."""
 
     role: ContainerRole
     pod_name: str
@@ -71,6 +72,7 @@ class ContainerIdentity:
     termination_message_path: str = ""
     termination_message_policy: str = ""
     grace_period_seconds: int | None = None
+    resources: str = ""
 
 
 def sandbox_name(pod: ReadOnlyObject, attempt: int) -> str:
@@ -103,6 +105,7 @@ def container_labels(
     labels[CONTAINER_TYPE_LABEL] = ContainerRole.CONTAINER.value
     labels[SPEC_HASH_LABEL] = spec_hash(container)
     labels[SANDBOX_ID_LABEL] = sandbox_id
+    labels[RESOURCES_LABEL] = format_resources(container)
     labels[TERMINATION_MESSAGE_PATH_LABEL] = container.get("terminationMessagePath") or "/dev/termination-log"
     labels[TERMINATION_MESSAGE_POLICY_LABEL] = container.get("terminationMessagePolicy") or "File"
     return labels
@@ -119,6 +122,11 @@ def _pod_labels(owner: NodeIdentity, pod: ReadOnlyObject, attempt: int) -> dict[
     if grace is not None:
         labels[GRACE_PERIOD_LABEL] = str(grace)
     return labels
+
+
+def format_resources(container: ReadOnlyObject) -> str:
+    """The container's resources as a label keeps them: compact JSON with sorted keys."""
+    return json.dumps(container.get("resources") or {}, sort_keys=True, separators=(",", ":"))
 
 
 def spec_hash(container: ReadOnlyObject) -> str:
@@ -151,6 +159,7 @@ def parse_identity(labels: Mapping[str, str]) -> ContainerIdentity | None:
             termination_message_path=labels.get(TERMINATION_MESSAGE_PATH_LABEL, ""),
             termination_message_policy=labels.get(TERMINATION_MESSAGE_POLICY_LABEL, ""),
             grace_period_seconds=int(grace) if grace is not None else None,
+            resources=labels.get(RESOURCES_LABEL, ""),
         )
     except (KeyError, ValueError):
         return None

@@ -56,7 +56,7 @@ class PodEndpoint(MemoryEndpoint):
         if "conditions" in status:
             conditions = {item["type"]: item for item in (old.get("status") or {}).get("conditions", ())}
             conditions.update({item["type"]: item for item in status["conditions"]})
-            status["conditions"] = list(conditions.values())
+            status["conditions"] = [item for item in conditions.values() if item.get("$patch") != "delete"]
         for name in ("podIPs", "hostIPs"):
             if name in status:
                 status[name] = [item for item in status[name] if "$patch" not in item]

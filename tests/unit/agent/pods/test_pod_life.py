@@ -370,6 +370,28 @@ async def test_an_unsupported_field_added_to_a_running_pod_is_named_and_the_pod_
     assert len(await node.running("web")) == 1
 
 
+async def test_a_resize_is_reported_and_holds_from_the_next_start(node: HollowNode) -> None:
+    node.runtime.programs["web:1"] = Program()
+    old, new = {"limits": {"memory": "64Mi"}}, {"limits": {"memory": "128Mi"}}
+    await node.create(containers=[{"name": "web", "image": "web:1", "resources": old}])
+    pod = await node.find()
+    assert pod is not None
+    containers = [{**pod["spec"]["containers"][0], "resources": new}]
+    await node.client.update(PODS, {**pod, "spec": {**pod["spec"], "containers": containers}})
+    await node.settle()
+    status = await node.status()
+    assert status["containerStatuses"][0]["resources"] == old
+    (pending,) = [item for item in status["conditions"] if item["type"] == "PodResizePending"]
+    assert (pending["status"], pending["reason"]) == ("True", "Infeasible")
+    assert "containers [web] keep their resources" in pending["message"]
+
+    node.runtime.exit_container((await node.running("web"))[0].id, exit_code=1)
+    await node.settle()
+    status = await node.status()
+    assert status["containerStatuses"][0]["resources"] == new
+    assert "PodResizePending" not in [item["type"] for item in status["conditions"]]
+
+
 @pytest.mark.parametrize(
     "policy",
     [
