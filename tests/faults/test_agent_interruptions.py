@@ -1,0 +1,179 @@
+"""The agent stopped at every single call to the engine: a restart converges, without duplicates, leaks or restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from agent.runtime.fake_container import Program
+from agent.runtime.fake_runtime import FakeRuntime
+from agent.runtime.identity import parse_identity
+from agent.runtime.protocol import ContainerRecord, ContainerState
+from control.api.builtin_kinds import PODS
+from tests.fakes.agent_node import HollowNode
+from tests.faults.interruptible_runtime import InterruptibleRuntime
+
+Story = Callable[[HollowNode, FakeRuntime], Awaitable[None]]
+
+INIT = {"name": "init", "image": "init:1", "imagePullPolicy": "IfNotPresent"}
+WEB = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}
+SIDE = {"name": "side", "image": "pulled:1"}
+#: Loop turns after which a start that makes no more calls is taken to hang at the fatal one.
+TURNS_MAX = 100
+#: Longer than the longest back-off after one failure.
+SETTLE_TRIES_MAX = 8
+
+
+async def start_pod(node: HollowNode, engine: FakeRuntime) -> None:
+    """An init container, an image that is there, an image that has to be pulled."""
+    await node.create("new", initContainers=[INIT], containers=[WEB, SIDE])
+    await node.settle(3)
+
+
+async def lose_sandbox(node: HollowNode, engine: FakeRuntime) -> None:
+    """Pause of the Pod `old` dies."""
+    engine.exit_container((await find_running(engine, "POD", "old")).id, exit_code=137)
+    await node.settle(3)
+
+
+async def lose_container(node: HollowNode, engine: FakeRuntime) -> None:
+    """The container of the Pod `old` dies."""
+    engine.exit_container((await find_running(engine, "web", "old")).id, exit_code=1)
+    await node.settle(3)
+
+
+async def delete_pod(node: HollowNode, engine: FakeRuntime) -> None:
+    """The Pod `old` is deleted."""
+    await node.delete("old", grace=2)
+    await node.settle(5)
+
+
+async def change_image(node: HollowNode, engine: FakeRuntime) -> None:
+    """The Pod `old` gets another image."""
+    await node.client.patch(PODS, "old", {"spec": {"containers": [{**WEB, "image": "web:2"}]}}, namespace="default")
+    await node.settle(3)
+
+
+STORIES: dict[str, Story] = {
+    "a Pod starts": start_pod,
+    "a sandbox dies": lose_sandbox,
+    "a container dies": lose_container,
+    "a Pod is deleted": delete_pod,
+    "an image changes": change_image,
+}
+
+
+async def find_running(engine: FakeRuntime, container: str, pod: str) -> ContainerRecord:
+    [found] = [
+        record
+        for record in await engine.list_containers({})
+        if record.state is ContainerState.RUNNING and record.name.startswith(f"k8s_{container}_{pod}_")
+    ]
+    return found
+
+
+async def make_node(directory: Path) -> HollowNode:
+    """A stopped node with two Pods that run: `old`, which the story is about, and `bystander`."""
+    node = HollowNode(directory)
+    node.runtime.add_image("init:1", program=Program(runs_seconds=0.2))
+    node.runtime.add_registry_image("pulled:1")
+    await node.start()
+    for name in ("old", "bystander"):
+        await node.create(name)
+    await node.settle(2)
+    await node.crash()
+    return node
+
+
+async def tell(node: HollowNode, story: Story, *, stop_at: int, after: bool) -> InterruptibleRuntime:
+    """Start the agent, let the story happen, with the agent stopped at the call; then end the agent."""
+    engine = node.runtime
+    interruptible = InterruptibleRuntime(engine, stop_at=stop_at, after=after)
+    node.runtime = interruptible  # type: ignore[assignment]
+    starting = asyncio.ensure_future(node.start())
+    turns = 0
+    while not starting.done() and turns < TURNS_MAX:
+        await asyncio.to_thread(lambda: None)
+        turns = turns + 1 if interruptible.is_stopped else 0
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    await story(node, engine)
+    crashing = asyncio.ensure_future(node.crash())
+    await asyncio.sleep(0)
+    interruptible.die()
+    await crashing
+    node.runtime = engine
+    return interruptible
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the effect", "after the effect"])
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+async def test_a_stop_at_any_engine_call_converges(tmp_path: Path, story: Story, after: bool) -> None:
+    undisturbed = await make_node(tmp_path / "undisturbed")
+    calls = (await tell(undisturbed, story, stop_at=0, after=False)).calls
+    assert len(calls) > 3
+    for number, verb in enumerate(calls, 1):
+        told = f"stopped at call {number}, {verb}"
+        node = await make_node(tmp_path / str(number))
+        bystander = await running_ids(node, "bystander")
+        old = await running_ids(node, "old")
+        await tell(node, story, stop_at=number, after=after)
+        await node.start()
+        await settle_in_order(node, told)
+        assert await running_ids(node, "bystander") == bystander, told
+        if story is start_pod:
+            assert await running_ids(node, "old") == old, told
+        await node.crash()
+
+
+async def settle_in_order(node: HollowNode, told: str) -> None:
+    """Let time pass until all is well; the last look tells what is not."""
+    for _ in range(SETTLE_TRIES_MAX):
+        await node.settle(2.5)
+        try:
+            return await check_order(node, told)
+        except AssertionError:
+            continue
+    return await check_order(node, told)
+
+
+async def running_ids(node: HollowNode, pod: str) -> set[str]:
+    records = await node.runtime.list_containers({})
+    return {record.id for record in records if record.state is ContainerState.RUNNING and f"_{pod}_" in record.name}
+
+
+async def check_order(node: HollowNode, told: str) -> None:
+    """Every Pod of the API runs exactly once, in one sandbox; nothing else is on the engine."""
+    pods = {pod["metadata"]["uid"]: pod for pod in (await node.client.list(PODS))["items"]}
+    running: Counter[tuple[str, str]] = Counter()
+    sandboxes: dict[str, str] = {}
+    joined: dict[str, str] = {}
+    for record in await node.containers():
+        identity = parse_identity(record.labels)
+        assert identity is not None
+        assert identity.pod_uid in pods, f"{told}: {record.name} belongs to no Pod"
+        if record.state is ContainerState.RUNNING:
+            running[identity.pod_uid, identity.container_name] += 1
+            if identity.container_name == "POD":
+                sandboxes[identity.pod_uid] = record.id
+            else:
+                joined[record.id] = identity.pod_uid
+    wanted = {
+        (uid, name): 1
+        for uid, pod in pods.items()
+        for name in ("POD", *(container["name"] for container in pod["spec"]["containers"]))
+    }
+    assert running == wanted, told
+    for container_id, uid in joined.items():
+        mode = node.runtime.create_body(container_id)["HostConfig"]["NetworkMode"]
+        assert mode == f"container:{sandboxes[uid]}", told
+    for pod in pods.values():
+        assert pod["status"]["phase"] == "Running", told
+        assert all(item["ready"] for item in pod["status"]["containerStatuses"]), told
+        if pod["metadata"]["name"] != "old":
+            assert not any(item["restartCount"] for item in pod["status"]["containerStatuses"]), told
