@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 from control.cli.clusters import (
     DEFAULT_NAME,
@@ -52,7 +53,8 @@ def delete(name: ClusterName = DEFAULT_NAME, data_dir: DataDirectory = None) -> 
             forget_kubeconfig(name)
             shutil.rmtree(directory.root)
     for parent in (directory.root.parent, directory.root.parent.parent / "locks", directory.root.parent.parent):
-        if parent.is_dir() and not any(parent.iterdir()):
+        # Only succeeds where nothing is in it; a data directory may also be a mount point.
+        with suppress(OSError):
             parent.rmdir()
     print(f"Cluster {name!r} is deleted.")
 

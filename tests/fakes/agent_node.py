@@ -172,9 +172,9 @@ class FakeProbes:
 class HollowNode:
     """Everything a node needs for its Pods. `start` may be called again after `crash`: the engine keeps its state."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, clock: FakeClock | None = None) -> None:
         self.directory = directory
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.runtime = FakeRuntime(self.clock)
         self.runtime.add_image(PAUSE)
         self.runtime.add_image("web:1")

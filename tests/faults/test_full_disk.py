@@ -62,7 +62,7 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(cramped: Cluster) -> None:
         if (status := create(api, f"kept-{len(acknowledged)}")) == 201:
             acknowledged.add(f"kept-{len(acknowledged)}")
     assert acknowledged
-    assert status == 500
+    assert status == 503
     answer = api.get(CONFIG_MAPS)
     assert answer is not None
     assert acknowledged <= {item["metadata"]["name"] for item in answer[1]["items"]}
