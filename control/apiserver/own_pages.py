@@ -7,7 +7,7 @@ describes the pages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from control.api.exchange import ApiRequest, ApiResponse
@@ -15,10 +15,9 @@ from control.api.exchange import ApiRequest, ApiResponse
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-PREFIX = "/podling/"
+    from control.apiserver.own_pages_application import ReadCluster
 
-#: Values of the fields of ClusterPage, read at the time of the request.
-ReadCluster = Callable[[], dict[str, Any]]
+PREFIX = "/podling/"
 
 
 class OwnPages:
@@ -33,7 +32,7 @@ class OwnPages:
         if self._application is None:
             from control.apiserver.own_pages_application import make_application
 
-            self._application = make_application(self._read_cluster)
+            self._application = make_application(self._read_cluster, prefix=PREFIX)
         return await _call(self._application, request)
 
 

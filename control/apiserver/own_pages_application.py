@@ -4,10 +4,14 @@ pydantic take a fifth of a second and 20 MB, which a cluster that nobody looks a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from control.apiserver.own_pages import PREFIX, ReadCluster
+#: Values of the fields of ClusterPage, read at the time of the request.
+ReadCluster = Callable[[], dict[str, Any]]
 
 
 class ClusterPage(BaseModel):
@@ -20,11 +24,11 @@ class ClusterPage(BaseModel):
     loop_lag_seconds: float = Field(description="how late the event loop ran what was due, at the last look")
 
 
-def make_application(read_cluster: ReadCluster) -> FastAPI:
-    """Build the application."""
-    application = FastAPI(title="Podling", openapi_url=f"{PREFIX}openapi.json", docs_url=None, redoc_url=None)
+def make_application(read_cluster: ReadCluster, *, prefix: str) -> FastAPI:
+    """Build the application with its pages below `prefix`."""
+    application = FastAPI(title="Podling", openapi_url=f"{prefix}openapi.json", docs_url=None, redoc_url=None)
 
-    @application.get(f"{PREFIX}v1/cluster")
+    @application.get(f"{prefix}v1/cluster")
     async def cluster() -> ClusterPage:
         return ClusterPage(**read_cluster())
 
