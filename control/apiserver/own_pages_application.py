@@ -1,5 +1,6 @@
-"""The FastAPI application of Podling's own pages, imported by `own_pages.py` with the first request for one: FastAPI and
-pydantic take a fifth of a second and 20 MB, which a cluster that nobody looks at does not pay.
+"""The FastAPI application of Podling's own pages, imported by `own_pages.py` with the first request for one.
+
+FastAPI and pydantic take a fifth of a second and 20 MB, which a cluster that nobody looks at does not pay.
 """
 
 from __future__ import annotations
