@@ -24,7 +24,7 @@ from control.api.objects import Object
 from control.apiserver.admission.chain import AdmissionChain
 from control.apiserver.admission.plugins import make_plugins
 from control.apiserver.admission.rbac_escalation import RbacEscalation
-from control.apiserver.bootstrap import ensure_bootstrap_objects
+from control.apiserver.bootstrap import API_SERVER_USER, ensure_bootstrap_objects
 from control.apiserver.cache.watch_cache import WatchCache
 from control.apiserver.filters.authentication import AuthenticationFilter
 from control.apiserver.filters.authorization import AuthorizationFilter
@@ -37,6 +37,7 @@ from control.apiserver.metrics import ServerMetrics
 from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, not_acceptable
 from control.apiserver.node_proxy import NodeProxy
 from control.apiserver.non_resource import NonResourcePaths
+from control.apiserver.own_conditions import OwnConditions
 from control.apiserver.own_pages import OwnPages
 from control.apiserver.registry.allocators.cluster_ip import RandomRange
 from control.apiserver.registry.allocators.node_port import NodePortRange
@@ -125,6 +126,7 @@ class ApiServer:
         self.metrics = ServerMetrics()
         self.health = HealthChecks()
         self._lag_meter: asyncio.Task[None] | None = None
+        self._own_conditions = OwnConditions(self, API_SERVER_USER)
         self._non_resource = NonResourcePaths(
             self.registry,
             server_address=config.server_address,
@@ -198,12 +200,14 @@ class ApiServer:
         await asyncio.gather(*(cache.start() for cache in self._caches.values()))
         self._services.rebuild(self.registry.list(SERVICES))
         await ensure_bootstrap_objects(self)
+        self._own_conditions.start()
         self._lag_meter = asyncio.create_task(self.metrics.measure_loop_lag())
 
     async def stop(self) -> None:
         """End all watches. The store is its owner's to close."""
         if self._lag_meter is not None:
             self._lag_meter.cancel()
+        self._own_conditions.stop()
         for cache in self._caches.values():
             cache.stop()
 

@@ -11,6 +11,7 @@ from control.api.builtin_kinds import (
     CONFIG_MAPS,
     ENDPOINT_SLICES,
     ENDPOINTS,
+    FLOW_SCHEMAS,
     NAMESPACES,
     PRIORITY_CLASSES,
     SERVICES,
@@ -19,6 +20,7 @@ from control.api.errors import ApiError
 from control.api.exchange import ApiRequest, User
 from control.api.kinds import Kind
 from control.api.objects import Object
+from control.apiserver.flow_control_objects import FIELD_MANAGER, flow_control_objects
 from control.auth.bootstrap_policy import bootstrap_objects
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ async def ensure_bootstrap_objects(server: ApiServer) -> None:
     objects = [
         *bootstrap_objects(),
         *_priority_classes(),
+        *flow_control_objects(),
         *_kubernetes_service(server.config),
         (CONFIG_MAPS, _authentication_config(server.config)),
     ]
@@ -125,6 +128,7 @@ async def _create(server: ApiServer, kind: Kind, obj: Object) -> None:
         ApiRequest(
             method="POST",
             path=kind.path(namespace=obj["metadata"].get("namespace")),
+            query=[("fieldManager", FIELD_MANAGER)] if kind.group == FLOW_SCHEMAS.group else [],
             headers={"user-agent": "kube-apiserver"},
             body=obj,
             user=API_SERVER_USER,

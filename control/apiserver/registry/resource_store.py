@@ -159,6 +159,7 @@ class ResourceStore:
 
     async def _store_new(self, write: WriteRequest, obj: Object) -> Written:
         key = self.served.key(write.namespace, obj["metadata"]["name"])
+        self.strategy.default(obj)  # what is stored is read with defaults: of labels made by the strategy, for one
         encoded = self.served.encode(obj)
         if write.options.dry_run:
             if self.served.cache.get(key) is not None:
@@ -273,6 +274,7 @@ class ResourceStore:
     async def _store_changed(
         self, write: WriteRequest, obj: Object, old: ReadOnlyObject, cached: CachedObject
     ) -> Written:
+        self.strategy.default(obj)
         encoded = self.served.encode(obj)
         restore_times_of_no_change(obj, old)  # then it equals the old one, and what was encoded is not needed
         if is_deleted_by_update(self.kind, obj):

@@ -157,7 +157,7 @@ async def test_service_gets_the_addresses_of_its_pods() -> None:
             found = [
                 (endpoint["addresses"][0], endpoint["conditions"]["ready"], item["ports"][0]["port"])
                 for item in slices
-                for endpoint in item["endpoints"]
+                for endpoint in item["endpoints"] or ()
             ]
             return sorted(found) == [("10.244.0.2", True, 80), ("10.244.0.3", True, 80)]
 

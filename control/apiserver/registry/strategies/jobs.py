@@ -76,7 +76,7 @@ class JobStrategy(StatusStrategy):
         for name, value in self._generated_labels(metadata).items():
             labels.setdefault(name, value)
         template_metadata["labels"] = labels
-        if shares_labels or not own_labels:
+        if shares_labels and own_labels:
             metadata["labels"] = dict(labels)
         selector = spec["selector"] = dict(spec.get("selector") or {})
         selector["matchLabels"] = {_CONTROLLER_UID: metadata["uid"], **(selector.get("matchLabels") or {})}
