@@ -20,6 +20,7 @@ from control.controllers.root_ca_publisher import make_root_ca_publisher
 from control.controllers.service_account import SERVICE_ACCOUNT
 from control.controllers.service_endpoints.endpoint_slice import ENDPOINT_SLICE
 from control.controllers.service_endpoints.endpoints import ENDPOINTS_CONTROLLER
+from control.controllers.storage_protection import CLAIM_PROTECTION, VOLUME_PROTECTION
 
 CONTROLLERS: Mapping[str, Factory] = {
     "deployment": runtime_factory(DEPLOYMENT, "deployment-controller"),
@@ -35,4 +36,6 @@ CONTROLLERS: Mapping[str, Factory] = {
     "node-ipam": make_node_ipam,
     "endpointslice": runtime_factory(ENDPOINT_SLICE, "endpointslice-controller"),
     "endpoints": runtime_factory(ENDPOINTS_CONTROLLER, "endpoint-controller"),
+    "pvc-protection": runtime_factory(CLAIM_PROTECTION, "pvc-protection-controller"),
+    "pv-protection": runtime_factory(VOLUME_PROTECTION, "pv-protection-controller"),
 }

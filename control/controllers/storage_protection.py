@@ -1,0 +1,86 @@
+"""Volumes and claims that are deleted while in use go when their last user has gone.
+
+Admission gives each of them a finalizer; these two controllers take it away again: from a claim when no scheduled Pod
+names it any more, from a volume when it is no longer bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from control.api.kinds import Kind
+from control.api.meta import is_deleting, namespaced_key, object_key
+from control.api.objects import Object, ReadOnlyObject
+from control.client.controller import Controller, Watch
+from control.client.view import View
+from control.client.writes import Result, Update
+
+CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
+VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+
+
+def reconcile_claim(key: str, view: View, now: datetime) -> Result:
+    """Decide whether a claim that is being deleted may go."""
+    claim = view.find_key(PERSISTENT_VOLUME_CLAIMS, key)
+    if claim is None or not _waits_for(claim, CLAIM_FINALIZER):
+        return Result()
+    metadata = claim["metadata"]
+    if any(metadata["name"] in claims_of(pod) for pod in view.list(PODS, metadata["namespace"])):
+        return Result()
+    return _release(PERSISTENT_VOLUME_CLAIMS, claim, CLAIM_FINALIZER, "no Pod uses the deleted claim any more")
+
+
+def reconcile_volume(key: str, view: View, now: datetime) -> Result:
+    """Decide whether a volume that is being deleted may go."""
+    volume = view.find_key(PERSISTENT_VOLUMES, key)
+    if volume is None or not _waits_for(volume, VOLUME_FINALIZER):
+        return Result()
+    if (volume.get("status") or {}).get("phase") == "Bound":
+        return Result()
+    return _release(PERSISTENT_VOLUMES, volume, VOLUME_FINALIZER, "no claim uses the deleted volume any more")
+
+
+def claims_of(pod: ReadOnlyObject) -> set[str]:
+    """Return the names of the claims that keep a scheduled Pod; one without a node cannot start with them any more."""
+    spec = pod["spec"]
+    if not spec.get("nodeName"):
+        return set()
+    names = set()
+    for volume in spec.get("volumes") or ():
+        if volume.get("persistentVolumeClaim"):
+            names.add(volume["persistentVolumeClaim"]["claimName"])
+        elif volume.get("ephemeral"):
+            names.add(f"{pod['metadata']['name']}-{volume['name']}")
+    return names
+
+
+def _waits_for(obj: ReadOnlyObject, finalizer: str) -> bool:
+    return is_deleting(obj) and finalizer in (obj["metadata"].get("finalizers") or ())
+
+
+def _release(kind: Kind, obj: Object, finalizer: str, cause: str) -> Result:
+    kept = [item for item in obj["metadata"]["finalizers"] if item != finalizer]
+    released = {**obj, "metadata": {**obj["metadata"], "finalizers": kept}}
+    return Result(steps=[Update(kind=kind, obj=released, cause=cause)])
+
+
+def _own_key(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
+    return (object_key(new),) if new is not None and is_deleting(new) else ()
+
+
+def _keys_of_pod(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
+    if old is None or new is not None:
+        return ()  # the claims of a Pod never change, so only its end can free one
+    return [namespaced_key(old["metadata"]["namespace"], name) for name in claims_of(old)]
+
+
+CLAIM_PROTECTION = Controller(
+    name="pvc-protection",
+    watches=(Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=_own_key), Watch(kind=PODS, keys=_keys_of_pod)),
+    reconcile=reconcile_claim,
+)
+VOLUME_PROTECTION = Controller(
+    name="pv-protection", watches=(Watch(kind=PERSISTENT_VOLUMES, keys=_own_key),), reconcile=reconcile_volume
+)
