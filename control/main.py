@@ -17,7 +17,6 @@ from pathlib import Path
 from control.api.clock import Clock, SystemClock
 from control.api.exchange import User
 from control.apiserver.app import ApiServer, ApiServerConfig
-from control.apiserver.asgi import AsgiApplication
 from control.apiserver.serving import make_server_context, serve
 from control.apiserver.version import GIT_VERSION
 from control.auth.authenticator import parse_token_file
@@ -96,7 +95,7 @@ async def _run_parts(
     async with AsyncExitStack() as cleanup:
         cleanup.push_async_callback(server.stop)
         listener = await serve(
-            AsgiApplication(server.endpoint),
+            server.endpoint,
             host=config.host,
             port=config.port,
             ssl_context=make_server_context(

@@ -112,7 +112,6 @@ async def running_api_server(
         await server.start()
         listener = None
         if https:
-            from control.apiserver.asgi import AsgiApplication
             from control.apiserver.serving import make_server_context, serve
 
             context = make_server_context(
@@ -120,7 +119,7 @@ async def running_api_server(
                 key_file=str(keys.serving_key_path),
                 client_ca_pem=running.ca_pem,
             )
-            listener = await serve(AsgiApplication(server.endpoint), host=host, port=port, ssl_context=context)
+            listener = await serve(server.endpoint, host=host, port=port, ssl_context=context)
             running.port = listener.port
         try:
             yield running

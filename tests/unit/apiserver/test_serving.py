@@ -89,6 +89,35 @@ async def test_garbage_is_a_bad_request(https: RunningApiServer) -> None:
     writer.close()
 
 
+async def test_head_without_end_is_refused(https: RunningApiServer) -> None:
+    reader, writer = await connect(https)
+    writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"x" * 1024 * 1024 + b"\r\n\r\n")
+    assert (await read_answer(reader))[0] == 400
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_client_that_waits_for_leave_to_send_its_body_gets_it(https: RunningApiServer) -> None:
+    reader, writer = await connect(https)
+    body = orjson.dumps(config_map("asked"))
+    head = f"POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
+    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body)
+    assert (await read_answer(reader))[0] == 201
+    writer.close()
+
+
+async def test_connection_closes_when_the_client_asks_for_it(https: RunningApiServer) -> None:
+    reader, writer = await connect(https)
+    writer.write(b"HEAD /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = (await asyncio.wait_for(reader.read(), 5)).lower()
+    assert answer.startswith(b"http/1.1 200 ok")
+    assert b"connection: close" in answer
+    assert answer.endswith(b"\r\n\r\n")
+    writer.close()
+
+
 async def test_large_answers_are_compressed_for_those_who_can_read_it(https: RunningApiServer) -> None:
     calls = ApiCalls(https.endpoint)
     large = {**config_map("large"), "data": {"a": "x" * 300_000}}
