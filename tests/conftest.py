@@ -6,8 +6,13 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.cluster import Cluster
+
+# A busy machine makes examples slow, which says nothing about the code under test.
+settings.register_profile("podling", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("podling")
 
 
 @pytest.fixture(scope="session")
