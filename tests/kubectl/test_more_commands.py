@@ -344,12 +344,25 @@ DESCRIBED = [
 ]  # fmt: skip
 
 
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: claim}
+spec: {accessModes: [ReadWriteOnce], storageClassName: none, resources: {requests: {storage: 1Mi}}}
+"""
+
+
 def test_describe_knows_every_kind(kubectl: Run, namespace: str, web: str) -> None:
     for create, name, patterns in DESCRIBED:
         kubectl(*create)
         text = kubectl("describe", name).stdout
         for pattern in patterns:
             assert re.search(pattern, text, re.MULTILINE), f"{name}: {pattern}\n{text}"
+    kubectl("apply", "-f", "-", stdin=CLAIM)
+    claim = kubectl("describe", "pvc", "claim").stdout
+    for pattern in (r"StorageClass:\s+none", r"Status:\s+Pending", r"Finalizers:\s+\[kubernetes.io/pvc-protection\]"):
+        assert re.search(pattern, claim), claim
+    kubectl("delete", "pvc", "claim", "--timeout=30s")
     text = kubectl("describe", "replicasets", "-l", "app=web").stdout
     for pattern in (
         r"Controlled By:\s+Deployment/web",
