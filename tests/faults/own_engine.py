@@ -103,10 +103,23 @@ class OwnEngine:
         if self._process is not None:
             self.resume()
             self.stop()
+        self._kill_shims()
         for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
             if (path := line.split()[4]).startswith(str(self._root)):
                 run(["umount", "--lazy", path], check=False)
         run(["ip", "link", "delete", self._bridge], check=False)
+
+    def _kill_shims(self) -> None:
+        """End what a dockerd that was killed and not started again has left: the shims and the containers in them."""
+        for entry in Path("/proc").iterdir():
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace") if entry.name.isdigit() else ""
+                if "containerd-shim" in command and str(self._root) in command:
+                    children = (entry / "task" / entry.name / "children").read_text().split()
+                    for pid in (*children, entry.name):
+                        os.kill(int(pid), signal.SIGKILL)
+            except (OSError, ValueError):
+                continue
 
     def docker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the docker command on it."""
