@@ -8,7 +8,6 @@ of k8s.io/apiserver). Deletion is in `deletion.py`.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +28,7 @@ from control.apiserver.registry import metadata as rules
 from control.apiserver.registry.deletion import is_deleted_by_update
 from control.apiserver.registry.field_managers import record_change, record_create, restore_times_of_no_change
 from control.apiserver.registry.served_kind import ServedKind
+from control.apiserver.registry.uids import new_uid
 from control.apiserver.registry.write_request import WriteRequest
 from control.storage.protocol import (
     KeyExistsError,
@@ -111,7 +111,7 @@ class ResourceStore:
         await self.admit(write, attributes)
         if obj["metadata"].get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
-        rules.fill_server_fields(obj, uid=str(uuid.uuid4()), now=write.now)
+        rules.fill_server_fields(obj, uid=new_uid(), now=write.now)
         generate = obj["metadata"].get("generateName") if not obj["metadata"].get("name") else None
         for attempt in range(1, GENERATED_NAME_ATTEMPTS + 1):
             if generate:
