@@ -76,9 +76,9 @@ class NodeMonitor:
             self._changed.set()
 
     async def wait_turn(self) -> None:
-        """Return after a period, or as soon as a node changed."""
-        self._changed.clear()
+        """Return after a period, or as soon as a node changed, which may have been during the last step."""
         await run_until(self._changed, self._clock.sleep(self._timings.monitor_period_seconds))
+        self._changed.clear()
 
     async def step(self) -> None:
         """Look at every node once."""
