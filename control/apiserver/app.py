@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from control.api.builtin_kinds import BUILTIN_KINDS, PODS, SERVICES
 from control.api.clock import Clock, SystemClock
-from control.api.errors import ApiError, path_not_found
+from control.api.errors import ApiError, bad_request, path_not_found
 from control.api.exchange import ApiRequest, ApiResponse, User
 from control.api.kinds import Kind
 from control.api.names import Chooser
@@ -30,6 +30,7 @@ from control.apiserver.filters.authentication import AuthenticationFilter
 from control.apiserver.filters.authorization import AuthorizationFilter
 from control.apiserver.filters.impersonation import ImpersonationFilter
 from control.apiserver.filters.priority import PriorityFilter
+from control.apiserver.go_json import TOO_DEEP
 from control.apiserver.handlers.reviews import review
 from control.apiserver.handlers.verbs import VERB_HANDLERS
 from control.apiserver.health import HealthChecks
@@ -224,6 +225,8 @@ class ApiServer:
             response = error_response(context, error)
         except StorageUnavailableError as error:
             response = error_response(context, ApiError(503, "ServiceUnavailable", str(error)))
+        except RecursionError:
+            response = error_response(context, bad_request(TOO_DEEP))
         except asyncio.CancelledError:
             _finish(context)
             raise

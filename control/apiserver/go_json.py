@@ -1,11 +1,20 @@
-"""Words a JSON syntax error as Go's encoding/json does. Only failing requests get here."""
+"""JSON as Go's encoding/json reads it: what it forgives, and its words for what it does not."""
 
 from __future__ import annotations
 
 import json
 import re
+from typing import Any, NoReturn
+
+import orjson
 
 _NUMBER = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+#: A whole pair (kept), or half of one. An escaped backslash before it is skipped over as a unit.
+_SURROGATES = re.compile(
+    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+#: Integers of this length fit 64 bits; Go reads longer ones, where no field says otherwise, as floats.
+_INTEGER_DIGITS = 19
 _SPACE = b" \t\r\n"
 _LITERALS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 _KIND_NAMES = {str: "string", bool: "bool", int: "number", float: "number", list: "array"}
@@ -14,8 +23,50 @@ TOO_DEEP = "exceeded max depth"
 END_OF_INPUT = "unexpected end of JSON input"
 
 
+#: Longer texts are described by the fast parser's report.
+_SCANNED_BYTES_MAX = 64 * 1024
+_PLACES = {
+    "Expecting value": "looking for beginning of value",
+    "Expecting property name": "looking for beginning of object key string",
+    "Expecting ':'": "after object key",
+    "Expecting ','": "after object key:value pair",
+    "Extra data": "after top-level value",
+    "Invalid control character": "in string literal",
+    "Invalid \\": "in string escape code",
+}
+
+
 class GoJsonError(ValueError):
     """A text that is no JSON."""
+
+
+def parse_json(text: bytes) -> tuple[Any, bytes]:
+    """Parse a body; returns its value and its text, mended. Raises GoJsonError.
+
+    Go replaces what is no UTF-8 and takes numbers of any length; the fast parser refuses both.
+    """
+    try:
+        return orjson.loads(text), text
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        mended = _without_surrogates(text.decode("utf-8", "replace"))
+        return json.loads(mended, parse_constant=_refuse_constant, parse_int=_parse_integer), mended.encode()
+    except (ValueError, RecursionError):
+        raise GoJsonError(describe_syntax_error(text)) from None
+
+
+def _without_surrogates(text: str) -> str:
+    """Replace escaped halves of surrogate pairs: they are no characters."""
+    return _SURROGATES.sub(lambda match: match[0] if match[1] else "\\ufffd", text)
+
+
+def _parse_integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < _INTEGER_DIGITS else float(digits)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise GoJsonError(name)
 
 
 def json_kind(value: object) -> str:
@@ -25,6 +76,8 @@ def json_kind(value: object) -> str:
 
 def describe_syntax_error(text: bytes) -> str:
     """Return what Go says of a text that is not JSON."""
+    if len(text) > _SCANNED_BYTES_MAX:
+        return _describe_roughly(text)
     try:
         position = _skip_value(text, _skip_space(text, 0))
         position = _skip_space(text, position)
@@ -35,6 +88,20 @@ def describe_syntax_error(text: bytes) -> str:
     if position < len(text):
         return f"invalid character {_quote(text, position)} after top-level value"
     return TOO_DEEP  # the parser refuses nothing else that is well-formed
+
+
+def _describe_roughly(text: bytes) -> str:
+    """The same for a text that would keep the server busy for seconds; a comma's place may be named wrongly."""
+    try:
+        json.loads(text.decode("latin-1"))
+    except json.JSONDecodeError as error:
+        place = next((words for start, words in _PLACES.items() if error.msg.startswith(start)), "")
+        if error.pos >= len(text) or not place:
+            return END_OF_INPUT
+        return f"invalid character {_quote(text, error.pos)} {place}"
+    except RecursionError:
+        pass
+    return TOO_DEEP
 
 
 def _skip_space(text: bytes, position: int) -> int:

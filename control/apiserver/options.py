@@ -9,7 +9,10 @@ from control.api.errors import ApiError, FieldError, bad_request, invalid
 from control.api.objects import Object
 from control.apiserver.request_context import RequestContext
 from control.apiserver.request_info import is_true
+from control.schema.builtin import definition_schema
+from control.schema.validate import DecodeError, decode_value
 
+_DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 _FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 _PROPAGATION_POLICIES = ("Foreground", "Background", "Orphan")
 FIELD_MANAGER_LENGTH_MAX = 128
@@ -99,7 +102,7 @@ class DeleteOptions:
 
 def read_delete_options(context: RequestContext, body: Object | None) -> DeleteOptions:
     """Read DeleteOptions from the body if there is one, else from the query."""
-    fields = body if body is not None else _delete_fields_of_query(context)
+    fields = _decode_delete_fields(body) if body is not None else _delete_fields_of_query(context)
     preconditions = fields.get("preconditions") or {}
     dry_run = list(fields.get("dryRun") or [])
     options = DeleteOptions(
@@ -116,6 +119,13 @@ def read_delete_options(context: RequestContext, body: Object | None) -> DeleteO
     if options.grace_period_seconds is not None and options.grace_period_seconds < 0:
         options.grace_period_seconds = 1  # upstream treats a negative period as one second
     return options
+
+
+def _decode_delete_fields(body: Object) -> Object:
+    try:
+        return decode_value(body, definition_schema(_DELETE_OPTIONS)).object
+    except DecodeError as error:
+        raise bad_request(str(error)) from None
 
 
 def _delete_fields_of_query(context: RequestContext) -> Object:

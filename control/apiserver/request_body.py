@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import orjson
-
 from control.api.builtin_kinds import BUILTIN_KINDS
 from control.api.errors import ApiError, bad_request
 from control.api.kinds import Kind
 from control.api.objects import Object, copy_object
-from control.apiserver.go_json import describe_syntax_error, json_kind
+from control.apiserver.go_json import GoJsonError, json_kind, parse_json
 from control.apiserver.negotiation import JSON, PROTOBUF, YAML
 from control.apiserver.request_context import RequestContext
+from control.schema.builtin import definition_schema
+from control.schema.validate import decode_object, enforce_field_validation
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
 
@@ -58,6 +58,15 @@ class BodyKind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
+def decode_body(context: RequestContext, kind: Kind, definition: str, *, field_validation: str = "Warn") -> Object:
+    """Parse and decode a body whose kind is not stored: a Scale, an Eviction, a Binding."""
+    parsed = parse_body(context, BodyKind.of(kind))
+    decoded = decode_object(parsed.object, definition_schema(definition), kind=kind, body=parsed.json_text)
+    for text in enforce_field_validation(decoded, field_validation, kind=kind):
+        context.warn(text)
+    return decoded.object
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedBody:
     """A parsed body and, for JSON, the text it came from (duplicate fields show only there)."""
@@ -79,7 +88,7 @@ def parse_body(context: RequestContext, expected: BodyKind) -> ParsedBody:
 def _parse_bytes(context: RequestContext, body: bytes, expected: BodyKind) -> ParsedBody:
     media_type = context.request.headers.get("content-type", "").partition(";")[0].strip().lower() or JSON
     if media_type == JSON:
-        return ParsedBody(_parse_json(body, expected), body)
+        return _parse_json(body, expected)
     if media_type == YAML:
         return _parse_yaml(body, expected)
     if media_type == PROTOBUF and not expected.is_custom:
@@ -97,13 +106,13 @@ def unsupported_media_type(accepted: list[str]) -> ApiError:
     )
 
 
-def _parse_json(body: bytes, expected: BodyKind) -> Object:
+def _parse_json(body: bytes, expected: BodyKind) -> ParsedBody:
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        problem = f"couldn't get version/kind; json parse error: {describe_syntax_error(body)}"
+        value, text = parse_json(body)
+    except GoJsonError as error:
+        problem = f"couldn't get version/kind; json parse error: {error}"
         raise _unrecognized(expected, problem, body) from None
-    return _require_object(value, body, expected)
+    return ParsedBody(_require_object(value, body, expected), text)
 
 
 def _require_object(value: object, body: bytes, expected: BodyKind) -> Object:
@@ -114,15 +123,21 @@ def _require_object(value: object, body: bytes, expected: BodyKind) -> Object:
             f"couldn't get version/kind; json parse error: json: cannot unmarshal {json_kind(value)} into {_TYPE_META}"
         )
         raise _unrecognized(expected, problem, body)
+    if problem := _type_problem(value):
+        raise _unrecognized(expected, problem, body)
+    return value
+
+
+def _type_problem(obj: Object) -> str:
+    """Say that apiVersion or kind is no text; empty if they may be."""
     for field in ("apiVersion", "kind"):
-        given = value.get(field)
+        given = obj.get(field)
         if given is not None and not isinstance(given, str):
-            problem = (
+            return (
                 f"couldn't get version/kind; json parse error: json: cannot unmarshal {json_kind(given)}"
                 f" into Go struct field .{field} of type string"
             )
-            raise _unrecognized(expected, problem, body)
-    return value
+    return ""
 
 
 def _parse_yaml(body: bytes, expected: BodyKind) -> ParsedBody:
@@ -176,6 +191,8 @@ def _check_kind(obj: Object, expected: BodyKind) -> None:
 
 def kind_mismatch(obj: Object, expected: BodyKind) -> str:
     """Say as upstream's decoder why an object of a built-in kind is not what it must be; empty if it may be."""
+    if problem := _type_problem(obj):
+        return problem
     api_version, kind = obj.get("apiVersion") or expected.api_version, obj.get("kind") or expected.kind
     version = api_version.rpartition("/")[2]
     if (api_version, kind) == (expected.api_version, expected.kind) or expected.is_custom:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,10 @@ class Decoded:
 
     object: Object
     strict_errors: tuple[str, ...] = ()
+
+
+#: Python refuses to convert much longer ones.
+_INTEGER_DIGITS_MAX = 4000
 
 
 def decode_value(obj: Object, schema: Schema, *, body: bytes = b"") -> Decoded:
@@ -80,8 +85,9 @@ def _cannot_be_handled(kind: Kind, problem: str) -> ApiError:
 def _may_have_duplicates(obj: Object, body: bytes) -> bool:
     """Tell cheaply. Never says no wrongly: a text that equals its own encoding has none, nor one with as many colons
     after quotes as there are members."""
-    if orjson.dumps(obj) == body.rstrip():
-        return False
+    with suppress(orjson.JSONEncodeError):  # of numbers that are too large for it
+        if orjson.dumps(obj) == body.rstrip():
+            return False
     return len(_MEMBER.findall(body)) != _count_members(obj)
 
 
@@ -94,7 +100,11 @@ def _count_members(value: object) -> int:
 
 
 def _read_pairs(body: bytes) -> object:
-    return json.loads(body, object_pairs_hook=Pairs, parse_float=WrittenFloat)
+    return json.loads(body, object_pairs_hook=Pairs, parse_float=WrittenFloat, parse_int=_read_integer)
+
+
+def _read_integer(digits: str) -> int | WrittenFloat:
+    return int(digits) if len(digits) < _INTEGER_DIGITS_MAX else WrittenFloat(digits)
 
 
 def _as_written(obj: Object, body: bytes) -> object:

@@ -13,7 +13,7 @@ import orjson
 from control.api.errors import ApiError, FieldError, bad_request, invalid
 from control.api.exchange import ApiResponse
 from control.api.objects import Object
-from control.apiserver.go_json import describe_syntax_error
+from control.apiserver.go_json import GoJsonError, parse_json
 from control.apiserver.handlers.responding import write_request, written_response
 from control.apiserver.negotiation import JSON, PROTOBUF, YAML
 from control.apiserver.options import WriteOptions, read_write_options
@@ -86,9 +86,9 @@ def make_patcher(context: RequestContext, media_type: str, schema: Schema) -> Pa
     problem: ApiError | None = None
     if isinstance(body, bytes):
         try:
-            patch_value = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            problem = bad_request(describe_syntax_error(body))
+            patch_value, _ = parse_json(body)
+        except GoJsonError as error:
+            problem = bad_request(str(error))
     else:
         patch_value = body
 
@@ -124,7 +124,7 @@ def decode_patched(
 
 def _patch_invalid(context: RequestContext, document: Object, schema: Schema, problem: str) -> ApiError:
     body = context.request.body
-    value = orjson.loads(body) if isinstance(body, bytes) else body
+    value = parse_json(body)[0] if isinstance(body, bytes) else body
     if patch_type_of(context) == STRATEGIC_MERGE_PATCH:
         shown = format_go(value)
     else:
@@ -146,7 +146,10 @@ def _applier(context: RequestContext, store: ResourceStore, write: WriteRequest)
             force=write.options.is_forced,
             reset=fields_reset_by(served, write),
         )
-        return served.settle(decode_value(obj, served.schema).object)
+        try:
+            return served.settle(decode_value(obj, served.schema).object)
+        except DecodeError as error:  # a number that its field has no room for: all else was judged with the schema
+            raise bad_request(str(error)) from None
 
     return produce
 
@@ -156,8 +159,8 @@ def _parse_configuration(context: RequestContext) -> Object:
     if not isinstance(body, bytes):
         return body
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        value, _ = parse_json(body)
+    except GoJsonError:
         from control.apiserver.yaml_encoding import YamlError, load_yaml  # PyYAML is loaded when first needed
 
         try:
@@ -166,4 +169,7 @@ def _parse_configuration(context: RequestContext) -> Object:
             raise bad_request(f"error decoding YAML: yaml: {error}") from None
     if not isinstance(value, dict):
         raise bad_request("error decoding YAML: error unmarshaling JSON: the configuration is not an object")
+    for name in ("apiVersion", "kind"):
+        if not isinstance(value.get(name, ""), str):
+            del value[name]  # upstream reads what is no text as nothing
     return value

@@ -135,7 +135,7 @@ def _bounded_counters(path: str, status: Spec, names: tuple[str, ...]) -> Errors
     total = status.get("replicas") or 0
     for name in names:
         if (status.get(name) or 0) > total:
-            yield FieldError.invalid(f"{path}.{name}", status[name], "cannot be greater than status.replicas")
+            yield FieldError.invalid(f"{path}.{name}", status.get(name) or 0, "cannot be greater than status.replicas")
     if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
         detail = "cannot be greater than readyReplicas"
         yield FieldError.invalid(f"{path}.availableReplicas", status["availableReplicas"], detail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from control.api.builtin_kinds import PODS
 from control.api.errors import ApiError, FieldError, bad_request, conflict
 from control.api.exchange import ApiResponse
+from control.api.kinds import Kind
 from control.api.meta import set_condition
 from control.api.objects import Object
 from control.apiserver.handlers.responding import write_request
@@ -12,10 +13,10 @@ from control.apiserver.options import read_write_options
 from control.apiserver.registry.resource_store import ResourceStore
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.representation import value_response
-from control.apiserver.request_body import BodyKind, parse_body
+from control.apiserver.request_body import decode_body
 from control.apiserver.request_context import RequestContext
 
-_BINDING = BodyKind(group="", version="v1", kind="Binding")
+_BINDING = Kind(group="", version="v1", kind="Binding", plural="bindings", singular="binding", namespaced=True)
 
 CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
@@ -32,7 +33,7 @@ async def bindings(context: RequestContext, store: ResourceStore, parts: ServerP
 
 async def _bind(context: RequestContext, pods: ResourceStore, name: str) -> ApiResponse:
     options = read_write_options(context, "CreateOptions")
-    body = parse_body(context, _BINDING).object
+    body = decode_body(context, _BINDING, "io.k8s.api.core.v1.Binding", field_validation=options.field_validation)
     metadata, target = body.get("metadata") or {}, body.get("target") or {}
     if name and metadata.get("name") not in (name, None, ""):
         raise bad_request("name in URL does not match name in Binding object")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from control.api.builtin_kinds import POD_DISRUPTION_BUDGETS
 from control.api.errors import ApiError, bad_request, forbidden, not_found
 from control.api.exchange import ApiResponse
+from control.api.kinds import Kind
 from control.api.meta import find_condition, labels_of, set_condition
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import is_pod_ready
@@ -18,10 +19,12 @@ from control.apiserver.registry.resource_store import Change, ResourceStore
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.registry.write_request import WriteRequest
 from control.apiserver.representation import value_response
-from control.apiserver.request_body import BodyKind, parse_body
+from control.apiserver.request_body import decode_body
 from control.apiserver.request_context import RequestContext
 
-_EVICTION = BodyKind(group="policy", version="v1", kind="Eviction")
+_EVICTION = Kind(
+    group="policy", version="v1", kind="Eviction", plural="evictions", singular="eviction", namespaced=True
+)
 _CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _REFUSAL = "Cannot evict pod as it would violate the pod's disruption budget."
 _DISRUPTED_PODS_MAX = 2000
@@ -30,7 +33,7 @@ _RETRY_SECONDS = 10
 
 async def eviction(context: RequestContext, store: ResourceStore, parts: ServerParts) -> ApiResponse:
     """Evict a Pod."""
-    body = parse_body(context, _EVICTION).object
+    body = decode_body(context, _EVICTION, "io.k8s.api.policy.v1.Eviction")
     name = context.info.name
     if (body.get("metadata") or {}).get("name") not in (name, None, ""):
         raise bad_request("name in URL does not match name in Eviction object")
