@@ -57,6 +57,8 @@ KILL_SECONDS_MAX = 10.0
 EXIT_CODE_KILLED = 137
 EXEC_POLL_SECONDS_FIRST, EXEC_POLL_SECONDS_MAX = 0.005, 0.25
 EXEC_POLLS_AFTER_STOP_MAX = 5
+EXEC_PID_TRIES = 20
+EXEC_PID_INTERVAL_SECONDS = 0.05
 
 
 class DockerRuntime:
@@ -306,15 +308,18 @@ class DockerRuntime:
         return EXIT_CODE_KILLED
 
     async def _kill_exec(self, exec_id: str, container_id: str) -> None:
-        """Docker has no call to end an exec: kill its process, which must still be one of the container's."""
-        try:
-            state = await self._socket.call("GET", f"/exec/{exec_id}/json")
-        except RuntimeFailure:
-            return
-        pid = state["Pid"]
-        if not state["Running"] or not pid:
-            return
-        _kill_process(pid, container_id)
+        """Docker has no call to end an exec: kill its process, which must still be one of the container's.
+
+        Output may arrive before the engine has noted the pid: it says so a moment later.
+        """
+        for _ in range(EXEC_PID_TRIES):
+            try:
+                state = await self._socket.call("GET", f"/exec/{exec_id}/json")
+            except RuntimeFailure:
+                return
+            if not state["Running"] or (state["Pid"] and _kill_process(state["Pid"], container_id)):
+                return
+            await asyncio.sleep(EXEC_PID_INTERVAL_SECONDS)
 
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
         """Yield container events until the stream breaks (EngineUnavailableError).
@@ -389,12 +394,17 @@ def _carries(record: ContainerRecord, labels: Mapping[str, str]) -> bool:
     return all(record.labels.get(name) == value for name, value in labels.items())
 
 
-def _kill_process(pid: int, container_id: str) -> None:
-    """Only a process of the container is killed: the pid may have been given to another one meanwhile."""
+def _kill_process(pid: int, container_id: str) -> bool:
+    """Only a process of the container is killed: the pid may have been given to another one meanwhile.
+
+    Returns whether there is nothing more to do about it.
+    """
     try:
-        if container_id in Path(f"/proc/{pid}/cgroup").read_text():
-            os.kill(pid, signals.SIGKILL)
+        if container_id not in Path(f"/proc/{pid}/cgroup").read_text():
+            return False
+        os.kill(pid, signals.SIGKILL)
     except (FileNotFoundError, ProcessLookupError):
-        return
+        pass
     except PermissionError:
         log.warning("Left an abandoned command running: its process belongs to another user", extra={"pid": pid})
+    return True
