@@ -10,46 +10,23 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from pathlib import Path
 from random import Random
 from typing import Any
 
-from agent.api_objects import ApiObjects
 from agent.config import AgentConfig
 from agent.network.pod_network import choose_network, observe_agent
 from agent.network.protocol import PodNetwork
-from agent.network.resolver import ClusterDns
-from agent.node.admission import NodeAdmission
 from agent.node.heartbeat import Heartbeat
 from agent.node.host_facts import read_host_facts, read_host_usage
 from agent.node.node_status import NodeInputs, go_architecture
 from agent.node.registration import NodeRegistration
 from agent.pause_image import pause_archive, pause_reference
-from agent.pod_network_files import PodNetworkFiles, read_log_tail
-from agent.pods.backoff import Backoff
+from agent.pod_parts import PodParts
 from agent.pods.container_cache import ContainerCache
-from agent.pods.container_start import ContainerStarter, StarterSettings
-from agent.pods.executor import ExecutorSettings, PodExecutor
-from agent.pods.field_reference import NodeFacts
-from agent.pods.gc import GarbageCollector
-from agent.pods.hooks import HookRunner
-from agent.pods.image_pull import ImagePulls
-from agent.pods.pod_files import PodFiles
-from agent.pods.pod_workers import PodWorkers
-from agent.pods.probe_attempt import NetworkProbeAttempt
-from agent.pods.probes import ProbeRunner
-from agent.pods.status_reporter import StatusReporter
-from agent.pods.termination_message import TerminationMessages
-from agent.pods.volume_refresh import VolumeRefresh
-from agent.pods.worker import WorkerServices
 from agent.runtime.events import EventFeed
 from agent.runtime.identity import NodeIdentity, parse_identity
-from agent.runtime.images import ImagePuller
 from agent.runtime.log_links import LogLinks
 from agent.runtime.protocol import ContainerRecord, EngineInfo, ImageRecord, Runtime, RuntimeFailure
-from agent.runtime.translate import HostLimits
-from agent.runtime.unsupported_fields import unsupported_fields
-from agent.volumes.pod_volumes import PodVolumes
 from control.api.builtin_kinds import NODES, PODS, SERVICES
 from control.api.clock import Clock
 from control.api.objects import Object, ReadOnlyObject
@@ -168,7 +145,7 @@ class NodeAgent:
         self._node_ip = await network.prepare_node(self._pod_cidr)
 
     async def _start_pods(self, network: PodNetwork, services: Informer, pause_image: str) -> None:
-        parts = _PodParts(self, network=network, services=services, pause_image=pause_image)
+        parts = PodParts(self, network=network, services=services, pause_image=pause_image)
         self.workers = parts.workers
         feed = EventFeed(
             runtime=self._runtime,
@@ -324,95 +301,3 @@ class NodeAgent:
             except RuntimeFailure as error:
                 logger.warning("Cannot list the engine's images error=%s", error)
             await self._clock.sleep(IMAGES_SECONDS)
-
-
-class _PodParts:
-    """Everything that Pods need, put together."""
-
-    def __init__(self, agent: NodeAgent, *, network: PodNetwork, services: Informer, pause_image: str) -> None:
-        config, runtime, cache, clock = agent.config, agent.runtime, agent.cache, agent.clock
-        record = agent.recorder.record
-        host = HostLimits(memory_bytes=agent.engine.memory_bytes, can_lower_oom_score=_can_lower_oom_score())
-        objects = ApiObjects(agent.client)
-        dns = ClusterDns(domain=config.cluster_domain, addresses=config.cluster_dns)
-        volumes = PodVolumes(root=config.state_dir / "volumes", objects=objects, clock=clock)
-        files = PodFiles(config.state_dir / "pods", PodNetworkFiles(dns))
-        backoff = Backoff()
-        images = ImagePulls(runtime, ImagePuller(runtime=runtime, clock=clock), clock)
-        hooks = HookRunner(runtime, cache, clock, record, agent.address)
-        reporter = StatusReporter(agent.client, clock)
-        starter = ContainerStarter(
-            runtime=runtime,
-            cache=cache,
-            images=images,
-            volumes=volumes,
-            files=files,
-            objects=objects,
-            services=lambda: list(services.store),
-            hooks=hooks,
-            backoff=backoff,
-            record=record,
-            link_log=agent.link_log,
-            clock=clock,
-            settings=StarterSettings(
-                owner=agent.owner,
-                host=host,
-                node_facts=NodeFacts(cpu_millis=agent.engine.cpus * 1000, memory_bytes=agent.engine.memory_bytes),
-                host_ip=agent.address,
-            ),
-        )
-        executor = PodExecutor(
-            runtime=runtime,
-            network=network,
-            cache=cache,
-            starter=starter,
-            hooks=hooks,
-            record=record,
-            clock=clock,
-            settings=ExecutorSettings(owner=agent.owner, pause_image=pause_image, host=host, node_ip=agent.address),
-        )
-        probes = ProbeRunner(
-            NetworkProbeAttempt(runtime), clock=clock, random=agent.random, record=record, host_ip=agent.address
-        )
-        admission = NodeAdmission(lambda: agent.registration.node, lambda: self.workers.admitted_pods())
-        self.workers = PodWorkers(
-            cache,
-            WorkerServices(
-                cache=cache,
-                executor=executor,
-                probes=probes,
-                backoff=backoff,
-                reporter=reporter,
-                images=images,
-                volumes=volumes,
-                files=files,
-                messages=TerminationMessages(files, read_log_tail),
-                clock=clock,
-                record=record,
-                unlink_logs=agent.unlink_logs,
-                host_ips=lambda: (agent.address(),),
-                admit=admission.admit,
-                unsupported=unsupported_fields,
-            ),
-        )
-        self.garbage = GarbageCollector(
-            cache=cache, volumes=volumes, files=files, network=network, worker_uids=self.workers.uids, clock=clock
-        )
-        self.volume_refresh = VolumeRefresh(volumes, self.workers.admitted_pods, clock)
-
-
-def _can_lower_oom_score() -> bool:
-    """Whether the engine may lower oom_score_adj: where CAP_SYS_RESOURCE is missing, runc refuses such containers."""
-    for name in ("/run/docker.pid", "/var/run/docker.pid"):
-        with suppress(OSError, ValueError):
-            return _has_sys_resource(Path(f"/proc/{int(Path(name).read_text())}/status"), "CapEff:")
-    with suppress(OSError, ValueError):
-        return _has_sys_resource(Path("/proc/self/status"), "CapBnd:")
-    return True
-
-
-def _has_sys_resource(status: Path, line_name: str) -> bool:
-    for line in status.read_text().splitlines():
-        if line.startswith(line_name):
-            return bool(int(line.split()[1], 16) >> 24 & 1)
-    return True
