@@ -62,7 +62,7 @@ def _busybox_binary() -> Path:
         subprocess.run(["apt-get", "download", "busybox-static"], cwd=directory, check=True, capture_output=True)
         package = next(directory.glob("busybox-static*.deb"))
         subprocess.run(["dpkg-deb", "-x", str(package), str(directory / "x")], check=True)
-        kept = Path(tempfile.gettempdir()) / "podling-test-busybox"
+        kept = Path(tempfile.gettempdir()) / "busybox-podling-test"  # it takes another name for that of an applet
         shutil.copy2(directory / "x/bin/busybox", kept)
         return kept
     finally:
