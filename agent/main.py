@@ -134,6 +134,7 @@ async def _run_node(config: AgentConfig) -> None:
     from random import Random
 
     from agent.engine_check import check_engine
+    from agent.host import LinuxHost
     from agent.node_agent import NodeAgent
     from agent.runtime.docker_runtime import DockerRuntime
     from control.api.clock import SystemClock
@@ -150,7 +151,15 @@ async def _run_node(config: AgentConfig) -> None:
     client = Client(transport_from_kubeconfig(config.kubeconfig, user_agent="kubelet/v1.36.2"))
     try:
         engine = await check_engine(runtime)
-        agent = NodeAgent(config, runtime=runtime, client=client, clock=SystemClock(), random=Random(), engine=engine)
+        agent = NodeAgent(
+            config,
+            host=LinuxHost(config),
+            runtime=runtime,
+            client=client,
+            clock=SystemClock(),
+            random=Random(),
+            engine=engine,
+        )
         await agent.run(stop)
     finally:
         await client.close()

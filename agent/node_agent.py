@@ -9,27 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from random import Random
 from typing import Any
 
 from agent.config import AgentConfig
-from agent.network.pod_network import choose_network, observe_agent
+from agent.host import Host
 from agent.network.protocol import PodNetwork
 from agent.node.heartbeat import Heartbeat
-from agent.node.host_facts import read_host_facts, read_host_usage
 from agent.node.node_status import NodeInputs, go_architecture
 from agent.node.registration import NodeRegistration
 from agent.pause_image import pause_archive, pause_reference
 from agent.pod_parts import PodParts
 from agent.pods.container_cache import ContainerCache
 from agent.runtime.events import EventFeed
-from agent.runtime.identity import NodeIdentity, parse_identity
-from agent.runtime.log_links import LogLinks
-from agent.runtime.protocol import ContainerRecord, EngineInfo, ImageRecord, Runtime, RuntimeFailure
+from agent.runtime.identity import NodeIdentity
+from agent.runtime.protocol import EngineInfo, ImageRecord, Runtime, RuntimeFailure
 from control.api.builtin_kinds import NODES, PODS, SERVICES
 from control.api.clock import Clock
-from control.api.objects import Object, ReadOnlyObject
+from control.api.objects import Object
 from control.client.client import Client
 from control.client.events import EventRecorder
 from control.client.informer import Informer
@@ -48,16 +45,25 @@ class NodeAgent:
     """One node."""
 
     def __init__(
-        self, config: AgentConfig, *, runtime: Runtime, client: Client, clock: Clock, random: Random, engine: EngineInfo
+        self,
+        config: AgentConfig,
+        *,
+        host: Host,
+        runtime: Runtime,
+        client: Client,
+        clock: Clock,
+        random: Random,
+        engine: EngineInfo,
     ) -> None:
         self._config = config
+        self._host = host
         self._runtime = runtime
         self._client = client
         self._clock = clock
         self._random = random
         self._engine = engine
         self._owner = NodeIdentity(cluster=config.cluster, node=config.node_name)
-        self._facts = read_host_facts()
+        self._facts = host.read_facts()
         self._problem = STARTING
         self._node_ip = ""
         self._images: Sequence[ImageRecord] = ()
@@ -72,7 +78,6 @@ class NodeAgent:
             client, clock, self._observe_node, status_seconds=config.timings.status_seconds
         )
         self.cache = ContainerCache(runtime, self._owner)
-        self._log_links = LogLinks()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until stopped, or until a part fails for good (raises). Pods are left as they are."""
@@ -104,13 +109,7 @@ class NodeAgent:
 
     async def _start(self) -> None:
         config = self._config
-        network = choose_network(
-            config.network,
-            agent=observe_agent(),
-            engine=self._engine,
-            cluster=config.cluster,
-            cluster_cidr=config.cluster_cidr,
-        )
+        network = self._host.choose_network(self._engine)
         nodes = self._informer(NODES, f"metadata.name={config.node_name}")
         nodes.add_handler(self._on_node_change)
         services = self._informer(SERVICES, "")
@@ -202,6 +201,11 @@ class NodeAgent:
         return self._owner
 
     @property
+    def host(self) -> Host:
+        """The machine."""
+        return self._host
+
+    @property
     def runtime(self) -> Runtime:
         """The engine."""
         return self._runtime
@@ -230,19 +234,6 @@ class NodeAgent:
         """The node's InternalIP."""
         return self._config.address or self._node_ip
 
-    def link_log(self, record: ContainerRecord) -> None:
-        """Make the links that log collectors look for, where the host lets us."""
-        identity = parse_identity(record.labels)
-        if identity is not None and record.log_path:
-            with suppress(OSError):
-                self._log_links.link(identity, record)
-
-    def unlink_logs(self, pod: ReadOnlyObject) -> None:
-        """Remove the links of a Pod that is gone."""
-        metadata = pod["metadata"]
-        with suppress(OSError):
-            self._log_links.remove_pod(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
-
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _observe_node(self) -> NodeInputs:
@@ -251,7 +242,7 @@ class NodeAgent:
             name=config.node_name,
             engine=self._engine,
             facts=self._facts,
-            usage=read_host_usage(self._engine.root_dir, config.state_dir),
+            usage=self._host.read_usage(self._engine),
             address=self.address(),
             port=config.port,
             now=self._clock.now(),

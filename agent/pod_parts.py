@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.api_objects import ApiObjects
 from agent.network.protocol import PodNetwork
-from agent.network.resolver import ClusterDns
 from agent.node.admission import NodeAdmission
-from agent.pod_network_files import PodNetworkFiles, read_log_tail
 from agent.pods.backoff import Backoff
 from agent.pods.container_start import ContainerStarter, StarterSettings
 from agent.pods.executor import ExecutorSettings, PodExecutor
@@ -20,7 +16,6 @@ from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePulls
 from agent.pods.pod_files import PodFiles
 from agent.pods.pod_workers import PodWorkers
-from agent.pods.probe_attempt import NetworkProbeAttempt
 from agent.pods.probes import ProbeRunner
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
@@ -29,7 +24,6 @@ from agent.pods.worker import WorkerServices
 from agent.runtime.images import ImagePuller
 from agent.runtime.translate import HostLimits
 from agent.runtime.unsupported_fields import unsupported_fields
-from agent.volumes.pod_volumes import PodVolumes
 from control.client.informer import Informer
 
 if TYPE_CHECKING:
@@ -40,13 +34,12 @@ class PodParts:
     """Everything that Pods need, put together."""
 
     def __init__(self, agent: NodeAgent, *, network: PodNetwork, services: Informer, pause_image: str) -> None:
-        config, runtime, cache, clock = agent.config, agent.runtime, agent.cache, agent.clock
+        host, runtime, cache, clock = agent.host, agent.runtime, agent.cache, agent.clock
         record = agent.recorder.record
-        host = HostLimits(memory_bytes=agent.engine.memory_bytes, can_lower_oom_score=_can_lower_oom_score())
+        limits = HostLimits(memory_bytes=agent.engine.memory_bytes, can_lower_oom_score=host.can_lower_oom_score())
         objects = ApiObjects(agent.client)
-        dns = ClusterDns(domain=config.cluster_domain, addresses=config.cluster_dns)
-        volumes = PodVolumes(root=config.state_dir / "volumes", objects=objects, clock=clock)
-        files = PodFiles(config.state_dir / "pods", PodNetworkFiles(dns))
+        volumes = host.make_volumes(objects, clock)
+        files = PodFiles(agent.config.state_dir / "pods", host.make_network_files())
         backoff = Backoff()
         images = ImagePulls(runtime, ImagePuller(runtime=runtime, clock=clock), clock)
         hooks = HookRunner(runtime, cache, clock, record, agent.address)
@@ -62,11 +55,11 @@ class PodParts:
             hooks=hooks,
             backoff=backoff,
             record=record,
-            link_log=agent.link_log,
+            link_log=host.link_log,
             clock=clock,
             settings=StarterSettings(
                 owner=agent.owner,
-                host=host,
+                host=limits,
                 node_facts=NodeFacts(cpu_millis=agent.engine.cpus * 1000, memory_bytes=agent.engine.memory_bytes),
                 host_ip=agent.address,
             ),
@@ -79,10 +72,10 @@ class PodParts:
             hooks=hooks,
             record=record,
             clock=clock,
-            settings=ExecutorSettings(owner=agent.owner, pause_image=pause_image, host=host, node_ip=agent.address),
+            settings=ExecutorSettings(owner=agent.owner, pause_image=pause_image, host=limits, node_ip=agent.address),
         )
         probes = ProbeRunner(
-            NetworkProbeAttempt(runtime), clock=clock, random=agent.random, record=record, host_ip=agent.address
+            host.make_probe_attempt(runtime), clock=clock, random=agent.random, record=record, host_ip=agent.address
         )
         admission = NodeAdmission(lambda: agent.registration.node, lambda: self.workers.admitted_pods())
         self.workers = PodWorkers(
@@ -96,10 +89,10 @@ class PodParts:
                 images=images,
                 volumes=volumes,
                 files=files,
-                messages=TerminationMessages(files, read_log_tail),
+                messages=TerminationMessages(files, host.read_log_tail),
                 clock=clock,
                 record=record,
-                unlink_logs=agent.unlink_logs,
+                unlink_logs=host.unlink_logs,
                 host_ips=lambda: (agent.address(),),
                 admit=admission.admit,
                 unsupported=unsupported_fields,
@@ -109,20 +102,3 @@ class PodParts:
             cache=cache, volumes=volumes, files=files, network=network, worker_uids=self.workers.uids, clock=clock
         )
         self.volume_refresh = VolumeRefresh(volumes, self.workers.admitted_pods, clock)
-
-
-def _can_lower_oom_score() -> bool:
-    """Whether the engine may lower oom_score_adj: where CAP_SYS_RESOURCE is missing, runc refuses such containers."""
-    for name in ("/run/docker.pid", "/var/run/docker.pid"):
-        with suppress(OSError, ValueError):
-            return _has_sys_resource(Path(f"/proc/{int(Path(name).read_text())}/status"), "CapEff:")
-    with suppress(OSError, ValueError):
-        return _has_sys_resource(Path("/proc/self/status"), "CapBnd:")
-    return True
-
-
-def _has_sys_resource(status: Path, line_name: str) -> bool:
-    for line in status.read_text().splitlines():
-        if line.startswith(line_name):
-            return bool(int(line.split()[1], 16) >> 24 & 1)
-    return True

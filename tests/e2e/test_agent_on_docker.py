@@ -18,6 +18,7 @@ import pytest_asyncio
 from agent.cleanup import Leftovers, clean_up
 from agent.config import PROFILES, AgentConfig
 from agent.engine_check import check_engine
+from agent.host import LinuxHost
 from agent.node_agent import NodeAgent
 from agent.runtime.docker_runtime import DockerRuntime
 from agent.runtime.identity import CLUSTER_LABEL, NODE_LABEL
@@ -62,7 +63,13 @@ class RealNode:
         self._stop = asyncio.Event()
         engine = await check_engine(self.runtime)
         self.agent = NodeAgent(
-            self.config, runtime=self.runtime, client=self.client, clock=self.clock, random=Random(1), engine=engine
+            self.config,
+            host=LinuxHost(self.config),
+            runtime=self.runtime,
+            client=self.client,
+            clock=self.clock,
+            random=Random(1),
+            engine=engine,
         )
         self._task = asyncio.ensure_future(self.agent.run(self._stop))
         await self.until(self.is_ready)

@@ -1,0 +1,142 @@
+"""The host seam: what an agent uses of its machine besides the engine. `LinuxHost` is the real one.
+
+Whoever builds a `NodeAgent` chooses the host; on another one the same agent runs where there is no machine to change.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from agent.config import AgentConfig
+from agent.network.pod_network import choose_network, observe_agent
+from agent.network.protocol import PodNetwork
+from agent.network.resolver import ClusterDns
+from agent.node.host_facts import HostFacts, HostUsage, read_host_facts, read_host_usage
+from agent.pod_network_files import PodNetworkFiles, read_log_tail
+from agent.pods.pod_files import NetworkFiles
+from agent.pods.probe_attempt import NetworkProbeAttempt, ProbeAttempt
+from agent.runtime.identity import parse_identity
+from agent.runtime.log_links import LogLinks
+from agent.runtime.protocol import ContainerRecord, EngineInfo, Runtime
+from agent.volumes.pod_volumes import PodVolumes
+from agent.volumes.protocol import ObjectSource, VolumeManager
+from control.api.clock import Clock
+from control.api.objects import ReadOnlyObject
+
+
+class Host(Protocol):
+    """A machine as the agent sees it."""
+
+    def read_facts(self) -> HostFacts:
+        """What does not change while the agent runs."""
+        ...
+
+    def read_usage(self, engine: EngineInfo) -> HostUsage:
+        """What is free now."""
+        ...
+
+    def can_lower_oom_score(self) -> bool:
+        """Whether the engine may lower oom_score_adj."""
+        ...
+
+    def choose_network(self, engine: EngineInfo) -> PodNetwork:
+        """The way Pods are wired here. Raises NetworkError where there is none."""
+        ...
+
+    def make_volumes(self, objects: ObjectSource, clock: Clock) -> VolumeManager:
+        """The Pods' volumes."""
+        ...
+
+    def make_network_files(self) -> NetworkFiles:
+        """The Pods' /etc/hosts and the like."""
+        ...
+
+    def make_probe_attempt(self, runtime: Runtime) -> ProbeAttempt:
+        """How a probe is tried."""
+        ...
+
+    def read_log_tail(self, log_path: str, lines: int) -> str:
+        """The last lines of a dead container's log. Blocking."""
+        ...
+
+    def link_log(self, record: ContainerRecord) -> None:
+        """Make the links that log collectors look for."""
+        ...
+
+    def unlink_logs(self, pod: ReadOnlyObject) -> None:
+        """Remove the links of a Pod that is gone."""
+        ...
+
+
+class LinuxHost:
+    """This machine."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self._config = config
+        self._log_links = LogLinks()
+
+    def read_facts(self) -> HostFacts:
+        """Identifiers and names, from files."""
+        return read_host_facts()
+
+    def read_usage(self, engine: EngineInfo) -> HostUsage:
+        """Disk, memory and pids, from the kernel."""
+        return read_host_usage(engine.root_dir, self._config.state_dir)
+
+    def can_lower_oom_score(self) -> bool:
+        """Where CAP_SYS_RESOURCE is missing, runc refuses containers that ask for it."""
+        for name in ("/run/docker.pid", "/var/run/docker.pid"):
+            with suppress(OSError, ValueError):
+                return _has_sys_resource(Path(f"/proc/{int(Path(name).read_text())}/status"), "CapEff:")
+        with suppress(OSError, ValueError):
+            return _has_sys_resource(Path("/proc/self/status"), "CapBnd:")
+        return True
+
+    def choose_network(self, engine: EngineInfo) -> PodNetwork:
+        """As `--network` says and this process may."""
+        config = self._config
+        return choose_network(
+            config.network,
+            agent=observe_agent(),
+            engine=engine,
+            cluster=config.cluster,
+            cluster_cidr=config.cluster_cidr,
+        )
+
+    def make_volumes(self, objects: ObjectSource, clock: Clock) -> VolumeManager:
+        """Directories under the agent's state directory."""
+        return PodVolumes(root=self._config.state_dir / "volumes", objects=objects, clock=clock)
+
+    def make_network_files(self) -> NetworkFiles:
+        """Files that containers bind-mount."""
+        return PodNetworkFiles(ClusterDns(domain=self._config.cluster_domain, addresses=self._config.cluster_dns))
+
+    def make_probe_attempt(self, runtime: Runtime) -> ProbeAttempt:
+        """Over sockets and the engine."""
+        return NetworkProbeAttempt(runtime)
+
+    def read_log_tail(self, log_path: str, lines: int) -> str:
+        """From the file of Docker's log driver."""
+        return read_log_tail(log_path, lines)
+
+    def link_log(self, record: ContainerRecord) -> None:
+        """In /var/log, where the host lets us."""
+        identity = parse_identity(record.labels)
+        if identity is not None and record.log_path:
+            with suppress(OSError):
+                self._log_links.link(identity, record)
+
+    def unlink_logs(self, pod: ReadOnlyObject) -> None:
+        """In /var/log, where the host lets us."""
+        metadata = pod["metadata"]
+        with suppress(OSError):
+            self._log_links.remove_pod(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
+
+
+def _has_sys_resource(status: Path, line_name: str) -> bool:
+    for line in status.read_text().splitlines():
+        if line.startswith(line_name):
+            return bool(int(line.split()[1], 16) >> 24 & 1)
+    return True
