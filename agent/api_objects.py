@@ -1,10 +1,16 @@
-"""What the agent reads from the API for its Pods: ConfigMaps, Secrets, tokens. Always fresh, never from a cache."""
+"""What the agent reads from the API for its Pods: ConfigMaps, Secrets, claims, tokens. Always fresh, never cached."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from control.api.builtin_kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
+from control.api.builtin_kinds import (
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+)
 from control.api.objects import ReadOnlyObject
 from control.client.client import Client
 
@@ -22,6 +28,14 @@ class ApiObjects:
     async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
         """The Secret, or None."""
         return await self._client.find(SECRETS, name, namespace=namespace)
+
+    async def get_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        """The PersistentVolumeClaim, or None."""
+        return await self._client.find(PERSISTENT_VOLUME_CLAIMS, name, namespace=namespace)
+
+    async def get_volume(self, name: str) -> ReadOnlyObject | None:
+        """The PersistentVolume, or None."""
+        return await self._client.find(PERSISTENT_VOLUMES, name)
 
     async def create_token(
         self,

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS_DEFAULT = 30
 PARALLEL_MAX = 8
-VOLUMES, FILES = "volumes", "pods"
+VOLUMES, FILES, PERSISTENT = "volumes", "pods", "persistent"
 LOG_DIRECTORIES = (Path("/var/log/containers"), Path("/var/log/pods"))
 
 
@@ -145,7 +145,7 @@ async def _remove_files(leftovers: Leftovers) -> None:
             continue
         volumes = PodVolumes(root=node / VOLUMES, objects=_NoObjects(), clock=SystemClock())
         await volumes.collect_garbage(frozenset())
-        for name in (VOLUMES, FILES):
+        for name in (VOLUMES, FILES, PERSISTENT):
             shutil.rmtree(node / name, ignore_errors=True)
 
 
@@ -156,6 +156,12 @@ class _NoObjects:
         """Nothing."""
 
     async def get_secret(self, namespace: str, name: str) -> None:
+        """Nothing."""
+
+    async def get_claim(self, namespace: str, name: str) -> None:
+        """Nothing."""
+
+    async def get_volume(self, name: str) -> None:
         """Nothing."""
 
     async def create_token(self, *arguments: object, **options: object) -> str:

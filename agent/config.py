@@ -54,3 +54,8 @@ class AgentConfig:
     labels: tuple[tuple[str, str], ...] = ()
     pods_max: int = 110
     lifeline: bool = False
+
+    @property
+    def volume_root(self) -> Path:
+        """Where the node keeps the local volumes that it makes for claims."""
+        return self.state_dir / "persistent"

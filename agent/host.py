@@ -107,7 +107,9 @@ class LinuxHost:
 
     def make_volumes(self, objects: ObjectSource, clock: Clock) -> VolumeManager:
         """Directories under the agent's state directory."""
-        return PodVolumes(root=self._config.state_dir / "volumes", objects=objects, clock=clock)
+        return PodVolumes(
+            root=self._config.state_dir / "volumes", objects=objects, clock=clock, local_root=self._config.volume_root
+        )
 
     def make_network_files(self) -> NetworkFiles:
         """Files that containers bind-mount."""

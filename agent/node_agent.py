@@ -185,6 +185,7 @@ class NodeAgent:
             ),
             clock=self._clock,
             dialer=NamespaceDialer(),
+            volume_root=config.volume_root,
         )
         await server.run(self._stop)
 
@@ -250,6 +251,7 @@ class NodeAgent:
             problem=self._problem,
             images=self._images,
             labels=dict(config.labels),
+            volume_root=str(config.volume_root),
         )
 
     def _on_node_change(self, old: Object | None, new: Object | None) -> None:

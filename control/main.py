@@ -151,7 +151,10 @@ def make_controller_context(
     options = ControllerOptions(pod_cidr=config.pod_cidr, ca_pem=keys.authority.certificate_pem.decode())
     if config.profile == "upstream":
         options = dataclasses.replace(
-            options, node_timings=UPSTREAM_NODE_TIMINGS, missing_node_seconds=UPSTREAM_MISSING_NODE_SECONDS
+            options,
+            node_timings=UPSTREAM_NODE_TIMINGS,
+            missing_node_seconds=UPSTREAM_MISSING_NODE_SECONDS,
+            default_storage_class=False,
         )
     return local_context(server.endpoint, clock=clock, random=random.Random(), options=options)
 

@@ -16,6 +16,7 @@ from agent.runtime.protocol import EngineInfo, ImageRecord
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
+from control.api.volumes import VOLUME_ROOT
 
 KUBELET_VERSION = "v1.36.2"
 IMAGES_MAX = 50
@@ -42,6 +43,7 @@ class NodeInputs:
     problem: str = ""
     images: Sequence[ImageRecord] = ()
     labels: Mapping[str, str] | None = None
+    volume_root: str = ""
 
 
 def node_object(inputs: NodeInputs) -> Object:
@@ -52,7 +54,10 @@ def node_object(inputs: NodeInputs) -> Object:
         "metadata": {
             "name": inputs.name,
             "labels": node_labels(inputs),
-            "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            "annotations": {
+                "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+                **node_annotations(inputs),
+            },
         },
         "spec": {},
         "status": compute_node_status(inputs, {}),
@@ -70,6 +75,11 @@ def node_labels(inputs: NodeInputs) -> dict[str, str]:
         "kubernetes.io/os": "linux",
         **(inputs.labels or {}),
     }
+
+
+def node_annotations(inputs: NodeInputs) -> dict[str, str]:
+    """The annotations that the node keeps on its object: where it makes local volumes."""
+    return {VOLUME_ROOT: inputs.volume_root} if inputs.volume_root else {}
 
 
 def compute_node_status(inputs: NodeInputs, old: ReadOnlyObject) -> Object:

@@ -6,7 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from agent.node.node_status import NodeInputs, compute_node_status, node_labels, node_object, status_differs
+from agent.node.node_status import (
+    NodeInputs,
+    compute_node_status,
+    node_annotations,
+    node_labels,
+    node_object,
+    status_differs,
+)
 from control.api.builtin_kinds import NODES
 from control.api.clock import Clock
 from control.api.errors import ApiError
@@ -101,9 +108,13 @@ class NodeRegistration:
             if error.reason != "AlreadyExists":
                 raise
         existing = await self._client.get(NODES, inputs.name)
-        labels = node_labels(inputs)
-        if any(existing["metadata"].get("labels", {}).get(name) != value for name, value in labels.items()):
-            existing = await self._client.patch(NODES, inputs.name, {"metadata": {"labels": labels}})
+        kept = {"labels": node_labels(inputs), "annotations": node_annotations(inputs)}
+        if any(
+            (existing["metadata"].get(field) or {}).get(name) != value
+            for field, values in kept.items()
+            for name, value in values.items()
+        ):
+            existing = await self._client.patch(NODES, inputs.name, {"metadata": kept})
         # Its status stays until `run` knows better: a node that says it is starting has its Pods evicted.
         return existing
 

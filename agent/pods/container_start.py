@@ -279,6 +279,7 @@ class ContainerStarter:
             command=expand_all(container.get("command") or (), environment),
             args=expand_all(container.get("args") or (), environment),
             mounts=[*mounts, *files],
+            devices=self._volumes.container_devices(container, pod_record.volumes or {}),
         )
 
     async def _read_references(

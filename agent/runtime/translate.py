@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.protocol import CreateBody
-from agent.volumes.protocol import Mount
+from agent.volumes.protocol import Device, Mount
 from control.api.objects import ReadOnlyObject
 from control.api.pods import qos_class
 from control.api.quantity import cpu_millis, quantity_value
@@ -76,6 +76,7 @@ class ContainerRequest:
     command: Sequence[str] = ()
     args: Sequence[str] = ()
     mounts: Sequence[Mount] = field(default_factory=tuple)
+    devices: Sequence[Device] = field(default_factory=tuple)
 
 
 def sandbox_create_body(request: SandboxRequest) -> CreateBody:
@@ -203,6 +204,18 @@ def _set_mounts(request: ContainerRequest, body: CreateBody) -> None:
     ]
 
 
+def _set_devices(request: ContainerRequest, body: CreateBody) -> None:
+    if request.devices:
+        body["HostConfig"]["Devices"] = [
+            {
+                "PathOnHost": device.host_path,
+                "PathInContainer": device.container_path,
+                "CgroupPermissions": "r" if device.read_only else "rwm",
+            }
+            for device in request.devices
+        ]
+
+
 def _set_cpu(request: ContainerRequest, body: CreateBody) -> None:
     """A request is a share, a limit a quota; without a request the limit is the request, as the API defaults it."""
     requests, limits = _resources(request.container)
@@ -295,6 +308,7 @@ CONTAINER_PARTS: tuple[Callable[[ContainerRequest, CreateBody], None], ...] = (
     _set_terminal,
     _join_namespaces,
     _set_mounts,
+    _set_devices,
     _set_cpu,
     _set_memory,
     _set_oom,

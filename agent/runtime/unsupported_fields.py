@@ -33,6 +33,7 @@ _CONTAINER: Final[Tree] = {
     "readinessProbe": _PROBE,
     "startupProbe": _PROBE,
     "restartPolicyRules": _leaves("action exitCodes"),
+    "volumeDevices": _leaves("name devicePath"),
     "volumeMounts": _leaves("name mountPath readOnly subPath subPathExpr mountPropagation"),
     "securityContext": {
         **_leaves(
@@ -42,7 +43,9 @@ _CONTAINER: Final[Tree] = {
         "seccompProfile": _SECCOMP,
     },
 }
-_VOLUME: Final[Tree] = _leaves("name emptyDir hostPath configMap secret projected downwardAPI")
+_VOLUME: Final[Tree] = _leaves(
+    "name emptyDir hostPath configMap secret projected downwardAPI persistentVolumeClaim ephemeral"
+)
 HANDLED: Final[Tree] = {
     **_leaves(
         # the agent's

@@ -24,6 +24,7 @@ from agent.server.pod_lookup import LookupFailure, PodLookup
 from agent.server.port_forward import PortForward
 from agent.server.remote_command import RemoteCommand
 from agent.server.usage import UsageReports
+from agent.server.volume_removal import VolumeRemoval
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
 
@@ -59,6 +60,7 @@ class NodeServer:
         settings: NodeServerSettings,
         clock: Clock,
         dialer: PodDialer,
+        volume_root: Path,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -79,6 +81,7 @@ class NodeServer:
                 *_upgrades("/attach/{namespace}/{pod}/{uid}/{container}", remote.attach),
                 *_upgrades("/portForward/{namespace}/{pod}", ports.handle),
                 *_upgrades("/portForward/{namespace}/{pod}/{uid}", ports.handle),
+                web.post("/podling/volumes/{name}/removal", VolumeRemoval(volume_root).handle),
                 web.get("/stats/summary", usage.summary),
                 web.get("/metrics", usage.metrics),
                 web.get("/metrics/resource", usage.metrics),

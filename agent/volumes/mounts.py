@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.volumes.protocol import Mount, MountedVolume, VolumeError
+from agent.volumes.protocol import Device, Mount, MountedVolume, VolumeError
 from agent.volumes.sub_path import expand_expression
 from control.api.objects import ReadOnlyObject
 
@@ -27,6 +27,8 @@ def compute_mounts(
         volume = volumes.get(spec["name"])
         if volume is None:
             raise VolumeError(f'cannot find volume "{spec["name"]}" to mount into container "{container["name"]}"')
+        if volume.is_block:
+            raise VolumeError(f'volume "{spec["name"]}" is a block device: it has no files to mount')
         host_path = volume.host_path
         sub_path = spec.get("subPath") or ""
         if spec.get("subPathExpr"):
@@ -42,6 +44,18 @@ def compute_mounts(
             )
         )
     return mounts
+
+
+def compute_devices(container: ReadOnlyObject, volumes: Mapping[str, MountedVolume]) -> list[Device]:
+    """The block devices in the order of the spec. Raises VolumeError."""
+    devices = []
+    for spec in container.get("volumeDevices") or ():
+        volume = volumes.get(spec["name"])
+        if volume is None or not volume.is_block:
+            raise VolumeError(f'cannot find block volume "{spec["name"]}" to map into container "{container["name"]}"')
+        device = Device(host_path=str(volume.host_path), container_path=spec["devicePath"], read_only=volume.read_only)
+        devices.append(device)
+    return devices
 
 
 def _resolve(

@@ -17,6 +17,12 @@ def apply_fs_group(volume: Path, group: int, *, read_only: bool) -> None:
             _apply(Path(directory) / name, group, read_only)
 
 
+def has_group(volume: Path, group: int) -> bool:
+    """Whether the root of a volume is the group's already: `OnRootMismatch` then leaves the rest alone."""
+    status = volume.stat()
+    return status.st_gid == group and status.st_mode & (_READ_WRITE | _DIRECTORY) == _READ_WRITE | _DIRECTORY
+
+
 def _apply(path: Path, group: int, read_only: bool) -> None:
     os.lchown(path, -1, group)
     mode = path.lstat().st_mode

@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.volumes import config_map, downward_api, empty_dir, host_path, projected, secret
+from agent.volumes import config_map, downward_api, empty_dir, host_path, local, projected, secret
 from agent.volumes.atomic_writer import write_files
 from agent.volumes.mounting import can_mount, mount_tmpfs, mounts_below, unmount
-from agent.volumes.mounts import compute_mounts
-from agent.volumes.ownership import apply_fs_group
+from agent.volumes.mounts import compute_devices, compute_mounts
+from agent.volumes.ownership import apply_fs_group, has_group
+from agent.volumes.persistent_claim import VolumeSource, claimed_source
 from agent.volumes.pod_directory import PodDirectory
-from agent.volumes.protocol import Mount, MountedVolume, ObjectSource, VolumeError
+from agent.volumes.protocol import Device, Mount, MountedVolume, ObjectSource, VolumeError
 from agent.volumes.sub_path import prepare_sub_path
 from agent.volumes.token_cache import TokenCache
 from agent.volumes.volume_type import Files, VolumeRequest
@@ -38,6 +39,10 @@ PLACE_TYPES: Mapping[str, Callable[[VolumeRequest], Path]] = {
     "emptyDir": empty_dir.prepare,
     "hostPath": host_path.prepare,
 }
+# Places that only a claim can have; their files are given to the Pod's group at every mount.
+CLAIMED_TYPES: Mapping[str, Callable[[VolumeRequest], Path]] = {"local": local.prepare}
+# Types that stand for another volume, which the API names.
+CLAIM_TYPES = frozenset({"persistentVolumeClaim", "ephemeral"})
 # Types whose content is kept off the disk where the agent may mount, as the kubelet's.
 MEMORY_TYPES = frozenset({"secret", "downwardAPI", "projected"})
 MEMORY_MODE = 0o1777
@@ -54,9 +59,11 @@ class PodVolumes:
         clock: Clock,
         node_allocatable: Callable[[], Mapping[str, str]] = dict,
         may_mount: bool | None = None,
+        local_root: Path | None = None,
     ) -> None:
         """`root` holds a directory per Pod and nothing else; `node_allocatable` is what a missing limit means."""
         self._root = root
+        self._local_root = local_root or root.parent / "persistent"
         self._objects = objects
         self._clock = clock
         self._tokens = TokenCache(objects=objects, clock=clock)
@@ -102,33 +109,48 @@ class PodVolumes:
 
         return compute_mounts(container, volumes, environment, resolve_sub_path)
 
+    def container_devices(self, container: ReadOnlyObject, volumes: Mapping[str, MountedVolume]) -> list[Device]:
+        """The block devices of one container. Raises VolumeError."""
+        return compute_devices(container, volumes)
+
     async def _mount(self, pod: ReadOnlyObject, volume: Mapping[str, Any]) -> MountedVolume:
         try:
-            return await self._mount_type(pod, volume, volume_type(volume))
+            type_name = volume_type(volume)
+            if type_name in CLAIM_TYPES:
+                source = await claimed_source(self._objects, pod, volume)
+            else:
+                source = VolumeSource(type_name=type_name, spec=volume.get(type_name) or {})
+            return await self._mount_source(pod, volume["name"], source)
         except VolumeError as error:
             raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
         except OSError as error:
             detail = f"{error.strerror}: {error.filename}" if error.filename else str(error)
             raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {detail}') from error
 
-    async def _mount_type(self, pod: ReadOnlyObject, volume: Mapping[str, Any], type_name: str) -> MountedVolume:
+    async def _mount_source(self, pod: ReadOnlyObject, name: str, source: VolumeSource) -> MountedVolume:
+        type_name = source.type_name
         request = VolumeRequest(
             pod=pod,
-            name=volume["name"],
-            spec=volume.get(type_name) or {},
-            path=self._directory(pod["metadata"]["uid"]).volume(type_name, volume["name"]),
+            name=name,
+            spec=source.spec,
+            path=self._directory(pod["metadata"]["uid"]).volume(type_name, name),
             objects=self._objects,
             tokens=self._tokens,
             node_allocatable=self._node_allocatable(),
             may_mount=self._may_mount,
+            is_block=source.is_block,
+            local_root=self._local_root,
         )
         if type_name in CONTENT_TYPES:
             files = await CONTENT_TYPES[type_name](request)
             await asyncio.to_thread(self._write_content, request, files, type_name in MEMORY_TYPES)
             return MountedVolume(name=request.name, host_path=request.path, read_only=True)
-        if type_name in PLACE_TYPES:
-            place = await asyncio.to_thread(_prepare_place, request, type_name)
-            return MountedVolume(name=request.name, host_path=place)
+        prepare = PLACE_TYPES.get(type_name) or (CLAIMED_TYPES.get(type_name) if source.volume_name else None)
+        if prepare is not None:
+            place = await asyncio.to_thread(_prepare_place, request, type_name, prepare)
+            return MountedVolume(
+                name=request.name, host_path=place, read_only=source.read_only, is_block=source.is_block
+            )
         raise VolumeError(f"volume type {type_name} is not supported")
 
     def _write_content(self, request: VolumeRequest, files: Files, in_memory: bool) -> None:
@@ -154,12 +176,15 @@ def volume_type(volume: Mapping[str, Any]) -> str:
     return next((name for name, value in volume.items() if name != "name" and value is not None), "emptyDir")
 
 
-def _prepare_place(request: VolumeRequest, type_name: str) -> Path:
-    """fsGroup applies to what the agent makes for the Pod: never to the node's own files, and only once."""
+def _prepare_place(request: VolumeRequest, type_name: str, prepare: Callable[[VolumeRequest], Path]) -> Path:
+    """fsGroup applies to what is the Pod's: an emptyDir when it is made, a claimed place each time."""
     is_new = not request.path.exists()
-    place = PLACE_TYPES[type_name](request)
+    place = prepare(request)
     group = _fs_group(request.pod)
-    if type_name == "emptyDir" and is_new and group is not None:
+    if group is None or request.is_block:
+        return place
+    is_claimed = type_name in CLAIMED_TYPES and not (_only_on_mismatch(request.pod) and has_group(place, group))
+    if is_claimed or (type_name == "emptyDir" and is_new):
         apply_fs_group(place, group, read_only=False)
     return place
 
@@ -167,6 +192,10 @@ def _prepare_place(request: VolumeRequest, type_name: str) -> Path:
 def _fs_group(pod: ReadOnlyObject) -> int | None:
     group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
     return None if group is None else int(group)
+
+
+def _only_on_mismatch(pod: ReadOnlyObject) -> bool:
+    return (pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy") == "OnRootMismatch"
 
 
 def _remove_tree(directory: Path) -> None:

@@ -21,6 +21,17 @@ class MountedVolume:
     name: str
     host_path: Path
     read_only: bool = False
+    #: a device for `volumeDevices`, not a place for `volumeMounts`
+    is_block: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One device of a container: what `translate.py` turns into HostConfig.Devices."""
+
+    host_path: str
+    container_path: str
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +45,7 @@ class Mount:
 
 
 class ObjectSource(Protocol):
-    """Where volumes read ConfigMaps and Secrets and ask for tokens; backed by the API."""
+    """Where volumes read what they are made of and ask for tokens; backed by the API."""
 
     async def get_config_map(self, namespace: str, name: str) -> ReadOnlyObject | None:
         """The ConfigMap, or None."""
@@ -42,6 +53,14 @@ class ObjectSource(Protocol):
 
     async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
         """The Secret, or None."""
+        ...
+
+    async def get_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        """The PersistentVolumeClaim, or None."""
+        ...
+
+    async def get_volume(self, name: str) -> ReadOnlyObject | None:
+        """The PersistentVolume, or None."""
         ...
 
     async def create_token(
@@ -84,4 +103,8 @@ class VolumeManager(Protocol):
         environment: Mapping[str, str],
     ) -> list[Mount]:
         """The mounts of one container, subPath and subPathExpr resolved safely. Raises VolumeError."""
+        ...
+
+    def container_devices(self, container: ReadOnlyObject, volumes: Mapping[str, MountedVolume]) -> list[Device]:
+        """The block devices of one container. Raises VolumeError."""
         ...

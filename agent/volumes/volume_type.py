@@ -31,6 +31,9 @@ class VolumeRequest:
     tokens: TokenCache
     node_allocatable: Mapping[str, str]
     may_mount: bool
+    #: where the agent keeps the local volumes it makes
+    local_root: Path
+    is_block: bool = False
 
     @property
     def namespace(self) -> str:

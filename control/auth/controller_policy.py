@@ -125,6 +125,15 @@ CONTROLLER_RULES: Mapping[str, tuple[str, ...]] = {
         "get | core | configmaps | kube-apiserver-legacy-service-account-token-tracking",
         "delete patch | core | secrets",
     ),
+    # Podling's own; upstream's provisioners have system:persistent-volume-provisioner.
+    "local-volume-provisioner": (
+        f"create delete update {_READ} | core | persistentvolumes",
+        f"update {_READ} | core | persistentvolumeclaims",
+        f"create {_READ} | storage.k8s.io | storageclasses",
+        "list watch | core | nodes",
+        "create | core | nodes/proxy",
+        EVENTS,
+    ),
     "namespace-controller": (
         f"delete {_READ} | core | namespaces",
         "update | core | namespaces/finalize namespaces/status",

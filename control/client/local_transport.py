@@ -35,6 +35,8 @@ class LocalTransport:
     ) -> Object:
         """Answer one request in process. The body is copied: it may hold parts of cached objects."""
         response = await self._call(method, path, query=query, headers=headers, body=body)
+        if response.stream is not None:  # another server's answer, passed on
+            response.body = b"".join([chunk async for chunk in response.stream])
         decoded = _decoded(response)
         if response.status >= 400:
             raise ApiError.from_status(decoded, code=response.status)

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from control.controllers.context import Factory, runtime_factory
+from control.controllers.context import Factory, joint_factory, runtime_factory
 from control.controllers.deployment import DEPLOYMENT
 from control.controllers.garbage_collector.collector import GarbageCollector
 from control.controllers.namespace import NamespaceController
 from control.controllers.node_ipam import make_node_ipam
 from control.controllers.node_lifecycle.monitor import NodeMonitor
 from control.controllers.node_lifecycle.taint_eviction import TaintEviction
+from control.controllers.persistent_volume.claims import CLAIM_BINDER
+from control.controllers.persistent_volume.ephemeral import EPHEMERAL_VOLUMES
+from control.controllers.persistent_volume.expansion import VOLUME_EXPANDER
+from control.controllers.persistent_volume.local_provisioner import make_local_provisioner
+from control.controllers.persistent_volume.volumes import VOLUME_BINDER
 from control.controllers.pod_gc import PodGarbageCollector
 from control.controllers.replica_set import REPLICA_SET, REPLICATION
 from control.controllers.root_ca_publisher import make_root_ca_publisher
@@ -36,6 +41,10 @@ CONTROLLERS: Mapping[str, Factory] = {
     "node-ipam": make_node_ipam,
     "endpointslice": runtime_factory(ENDPOINT_SLICE, "endpointslice-controller"),
     "endpoints": runtime_factory(ENDPOINTS_CONTROLLER, "endpoint-controller"),
+    "persistentvolume-binder": joint_factory((CLAIM_BINDER, VOLUME_BINDER), "persistent-volume-binder"),
+    "persistentvolume-expander": runtime_factory(VOLUME_EXPANDER, "expand-controller"),
+    "ephemeral-volume": runtime_factory(EPHEMERAL_VOLUMES, "ephemeral-volume-controller"),
+    "local-volume-provisioner": make_local_provisioner,
     "pvc-protection": runtime_factory(CLAIM_PROTECTION, "pvc-protection-controller"),
     "pv-protection": runtime_factory(VOLUME_PROTECTION, "pv-protection-controller"),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
@@ -59,6 +59,8 @@ class ControllerOptions:
     node_timings: NodeTimings = field(default_factory=NodeTimings)
     #: how long a Pod's node must be missing before the Pod counts as garbage
     missing_node_seconds: float = 5.0
+    #: whether the StorageClass `standard` is the default one
+    default_storage_class: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,26 @@ class RecordingController:
 def runtime_factory(controller: Controller, service_account: str) -> Factory:
     """Make a factory for a controller that is data and functions alone."""
     return lambda context: RecordingController(controller, context, service_account)
+
+
+def joint_factory(controllers: Sequence[Controller], service_account: str) -> Factory:
+    """Make a factory for several controllers that are one to the outside."""
+
+    def make(context: ControllerContext) -> Runnable:
+        return Together(*(RecordingController(controller, context, service_account) for controller in controllers))
+
+    return make
+
+
+class Together:
+    """Parts that run as one."""
+
+    def __init__(self, *parts: Runnable) -> None:
+        self._parts = parts
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run all until stopped; when one fails, all end and the failure rises."""
+        await run_all(stop, *self._parts)
 
 
 async def run_all(stop: asyncio.Event, *parts: Runnable) -> None:

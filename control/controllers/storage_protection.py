@@ -13,6 +13,7 @@ from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUM
 from control.api.kinds import Kind
 from control.api.meta import is_deleting, namespaced_key, object_key
 from control.api.objects import Object, ReadOnlyObject
+from control.api.volumes import claim_names
 from control.client.controller import Controller, Watch
 from control.client.view import View
 from control.client.writes import Result, Update
@@ -44,16 +45,7 @@ def reconcile_volume(key: str, view: View, now: datetime) -> Result:
 
 def claims_of(pod: ReadOnlyObject) -> set[str]:
     """Return the names of the claims that keep a scheduled Pod; one without a node cannot start with them any more."""
-    spec = pod["spec"]
-    if not spec.get("nodeName"):
-        return set()
-    names = set()
-    for volume in spec.get("volumes") or ():
-        if volume.get("persistentVolumeClaim"):
-            names.add(volume["persistentVolumeClaim"]["claimName"])
-        elif volume.get("ephemeral"):
-            names.add(f"{pod['metadata']['name']}-{volume['name']}")
-    return names
+    return set(claim_names(pod)) if pod["spec"].get("nodeName") else set()
 
 
 def _waits_for(obj: ReadOnlyObject, finalizer: str) -> bool:

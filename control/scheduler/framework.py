@@ -13,6 +13,7 @@ from typing import Protocol
 
 from control.api.objects import ReadOnlyObject
 from control.scheduler.prepared import PreparedNode, PreparedPod
+from control.scheduler.storage_view import StorageView
 
 SCORE_MAX = 100
 
@@ -43,6 +44,8 @@ class Resource(Enum):
     ASSIGNED_POD = "AssignedPod"
     UNSCHEDULED_POD = "UnscheduledPod"
     CLAIM = "PersistentVolumeClaim"
+    VOLUME = "PersistentVolume"
+    STORAGE_CLASS = "StorageClass"
 
 
 class Change(Enum):
@@ -108,8 +111,9 @@ class Cluster(Protocol):
         """Return the labels of a namespace."""
         ...
 
-    def find_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
-        """Return a PersistentVolumeClaim, or None."""
+    @property
+    def storage(self) -> StorageView:
+        """Claims, volumes and classes."""
         ...
 
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from random import Random
 from typing import Any
 
-from control.api.builtin_kinds import NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PODS
+from control.api.builtin_kinds import (
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    STORAGE_CLASSES,
+)
 from control.api.clock import Clock
 from control.api.errors import ApiError
+from control.api.kinds import Kind
 from control.api.meta import find_condition, is_deleting
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import conditions_of, is_terminal, node_name_of
@@ -27,15 +36,23 @@ from control.scheduler.event_writer import EventWriter
 from control.scheduler.framework import Change, ClusterEvent, Profile, Resource
 from control.scheduler.placement import Diagnosis, choose_node, filter_nodes, format_diagnosis, score_nodes
 from control.scheduler.plugins import default_profile
+from control.scheduler.plugins.volume_binding import claims_of
 from control.scheduler.preemption import Candidate, plan_preemption
 from control.scheduler.prepared import PreparedPod
 from control.scheduler.queue import QueuedPod, SchedulingQueue
 from control.scheduler.snapshot import Snapshot
+from control.scheduler.storage_view import VolumePlan
+from control.scheduler.volume_binder import VolumeBinder, VolumeBindingError
 
 logger = logging.getLogger(__name__)
 
 SCHEDULER_NAME = "default-scheduler"
 WRITES_IN_FLIGHT_MAX = 64
+STORAGE_RESOURCES = {
+    PERSISTENT_VOLUME_CLAIMS: Resource.CLAIM,
+    PERSISTENT_VOLUMES: Resource.VOLUME,
+    STORAGE_CLASSES: Resource.STORAGE_CLASS,
+}
 
 
 class Scheduler:
@@ -69,10 +86,12 @@ class Scheduler:
         # Nodes first, so that assigned Pods find theirs and no Pod is tried against an empty cluster.
         self._nodes = self._informers.informer(NODES)
         self._pods = self._informers.informer(PODS)
-        self._claims = self._informers.informer(PERSISTENT_VOLUME_CLAIMS)
         self._namespaces = self._informers.informer(NAMESPACES)
+        self._storage = [self._informers.informer(kind) for kind in STORAGE_RESOURCES]
+        self._volume_binder = VolumeBinder(client, self.snapshot.storage, clock)
         self._nodes.add_handler(self._on_node)
-        self._claims.add_handler(self._on_claim)
+        for informer in self._storage:
+            informer.add_handler(partial(self._on_storage, informer.kind))
         self._namespaces.add_handler(self._on_namespace)
         self._pods.add_handler(self._on_pod)
 
@@ -89,7 +108,7 @@ class Scheduler:
             await asyncio.gather(*self._writes, return_exceptions=True)
 
     async def _loop(self) -> None:
-        for informer in (self._nodes, self._claims, self._namespaces, self._pods):
+        for informer in (self._nodes, *self._storage, self._namespaces, self._pods):
             await informer.wait_synced()
         while True:
             self._arrived.clear()
@@ -143,15 +162,18 @@ class Scheduler:
             if len(feasible) == 1
             else choose_node(feasible, score_nodes(self._profile, pod, feasible, self.snapshot), self._random)
         )
+        plan = self.snapshot.storage.plan(claims_of(pod, self.snapshot), node)
+        assert isinstance(plan, VolumePlan), "VolumeBinding has let the node pass"
         self.snapshot.assume(pod, node.name)
-        self._write(self._bind(queued, node.name))
+        self.snapshot.storage.promise(pod.uid, plan, node.name)
+        self._write(self._bind(queued, node.name, plan))
 
     def _write(self, writing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(writing)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _bind(self, queued: QueuedPod, node_name: str) -> None:
+    async def _bind(self, queued: QueuedPod, node_name: str, plan: VolumePlan) -> None:
         pod = queued.pod
         metadata = pod.pod["metadata"]
         binding: Object = {
@@ -161,6 +183,8 @@ class Scheduler:
             "target": {"kind": "Node", "name": node_name},
         }
         try:
+            if not plan.is_empty:
+                await self._volume_binder.bind(plan, node_name)
             async with self._write_slots:
                 await self._client.create_subresource(
                     PODS, metadata["name"], "binding", binding, namespace=pod.namespace
@@ -168,6 +192,7 @@ class Scheduler:
         except Exception as error:  # whatever it was, the place must be given back
             self._on_bind_failure(queued, error)
             return
+        self.snapshot.storage.release(pod.uid)
         logger.debug("Bound a pod pod=%s node=%s", pod.key, node_name)
         message = f"Successfully assigned {pod.key} to {node_name}"
         self._events.record(pod.pod, "Normal", "Scheduled", "Binding", message)
@@ -176,10 +201,11 @@ class Scheduler:
     def _on_bind_failure(self, queued: QueuedPod, error: Exception) -> None:
         pod = queued.pod
         self.snapshot.forget(pod.uid)
+        self.snapshot.storage.release(pod.uid)
         if isinstance(error, ApiError) and error.code == 404 and self._pods.store.find(pod.key) is None:
             self.queue.remove(pod.uid)
             return
-        is_expected = isinstance(error, ApiError | ServerUnavailableError)
+        is_expected = isinstance(error, ApiError | ServerUnavailableError | VolumeBindingError)
         logger.warning("Cannot bind a pod pod=%s error=%s", pod.key, error, exc_info=not is_expected)
         self.queue.put_back(queued, frozenset(), self._clock.monotonic())
         self._events.record(pod.pod, "Warning", "FailedScheduling", "Scheduling", f"binding rejected: {error}")
@@ -274,12 +300,16 @@ class Scheduler:
         self.snapshot.put_node(new)
         self._notify(ClusterEvent(Resource.NODE, Change.ADD if old is None else Change.UPDATE, old=old, new=new))
 
-    def _on_claim(self, old: Object | None, new: Object | None) -> None:
+    def _on_storage(self, kind: Kind, old: Object | None, new: Object | None) -> None:
+        """A claim, a volume or a class."""
+        storage = self.snapshot.storage
         if new is not None:
-            self.snapshot.put_claim(new)
-            self._notify(ClusterEvent(Resource.CLAIM, Change.ADD if old is None else Change.UPDATE, old=old, new=new))
+            storage.put(kind, new)
+            change = Change.ADD if old is None else Change.UPDATE
+            self._notify(ClusterEvent(STORAGE_RESOURCES[kind], change, old=old, new=new))
         elif old is not None:
-            self.snapshot.remove_claim(old)
+            storage.remove(kind, old)
+        self._volume_binder.wake()
 
     def _on_namespace(self, old: Object | None, new: Object | None) -> None:
         if new is not None:

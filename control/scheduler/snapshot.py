@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from control.api.meta import labels_of, name_of, namespace_of
+from control.api.meta import labels_of
 from control.api.objects import ReadOnlyObject
 from control.scheduler.prepared import PreparedNode, PreparedPod
+from control.scheduler.storage_view import StorageView
 
 
 class Snapshot:
@@ -26,7 +27,7 @@ class Snapshot:
         self._with_anti_affinity: set[str] = set()
         self._with_preferences: set[str] = set()
         self._namespaces: dict[str, Mapping[str, str]] = {}
-        self._claims: dict[tuple[str, str], ReadOnlyObject] = {}
+        self.storage = StorageView()
         self._nominations: dict[str, tuple[str, PreparedPod]] = {}
 
     def find(self, name: str) -> PreparedNode | None:
@@ -51,10 +52,6 @@ class Snapshot:
         """Return the labels of a namespace."""
         return self._namespaces.get(namespace, {})
 
-    def find_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
-        """Return a PersistentVolumeClaim, or None."""
-        return self._claims.get((namespace, name))
-
     def put_namespace(self, namespace: ReadOnlyObject) -> None:
         """Note the labels of a namespace."""
         self._namespaces[namespace["metadata"]["name"]] = labels_of(namespace)
@@ -62,14 +59,6 @@ class Snapshot:
     def remove_namespace(self, name: str) -> None:
         """Forget a namespace."""
         self._namespaces.pop(name, None)
-
-    def put_claim(self, claim: ReadOnlyObject) -> None:
-        """Note a PersistentVolumeClaim."""
-        self._claims[namespace_of(claim), name_of(claim)] = claim
-
-    def remove_claim(self, claim: ReadOnlyObject) -> None:
-        """Forget a PersistentVolumeClaim."""
-        self._claims.pop((namespace_of(claim), name_of(claim)), None)
 
     def put_node(self, node: ReadOnlyObject) -> None:
         """Add or change a node; Pods that were bound to it before it appeared are counted."""
@@ -204,6 +193,7 @@ class Overlay:
         """Return the labels of a namespace."""
         return self._snapshot.namespace_labels(namespace)
 
-    def find_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
-        """Return a PersistentVolumeClaim, or None."""
-        return self._snapshot.find_claim(namespace, name)
+    @property
+    def storage(self) -> StorageView:
+        """Claims, volumes and classes: they are what they are."""
+        return self._snapshot.storage

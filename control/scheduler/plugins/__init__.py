@@ -26,9 +26,10 @@ def default_profile() -> Profile:
     taint_toleration = TaintToleration()
     fit = NodeResourcesFit()
     inter_pod_affinity = InterPodAffinity()
+    volume_binding = VolumeBinding()
     return Profile(
         pre_enqueue=(SchedulingGates(),),
-        pre_filter=(node_affinity, VolumeBinding()),
+        pre_filter=(node_affinity, volume_binding),
         # The first plugin that refuses a node gives the reason, so the order is part of the messages.
         filter=(
             NodeUnschedulable(),
@@ -37,6 +38,7 @@ def default_profile() -> Profile:
             node_affinity,
             NodePorts(),
             fit,
+            volume_binding,
             PodTopologySpread(),
             InterPodAffinity(),
         ),

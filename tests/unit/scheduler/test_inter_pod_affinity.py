@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from control.scheduler.placement import filter_nodes, format_diagnosis
 from control.scheduler.plugins import default_profile
 from control.scheduler.plugins.inter_pod_affinity import InterPodAffinity
@@ -134,7 +135,10 @@ def test_preemption_sees_the_victims_gone() -> None:
 def test_claims_must_exist_and_be_bound(claim: Any, message: str | None) -> None:
     snapshot = make_snapshot(make_node())
     if claim is not None:
-        snapshot.put_claim({"metadata": {"name": "data", "namespace": "d"}, "spec": claim})
+        annotations = {"pv.kubernetes.io/bind-completed": "yes"}
+        metadata = {"name": "data", "namespace": "d", "annotations": annotations}
+        snapshot.storage.put(PERSISTENT_VOLUME_CLAIMS, {"metadata": metadata, "spec": claim})
+        snapshot.storage.put(PERSISTENT_VOLUMES, {"metadata": {"name": "disk"}, "spec": {}})
     candidate = pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
     if message is None:
         assert feasible(candidate, snapshot) == {"n1"}

@@ -62,6 +62,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
         ),
         clock=SystemClock(),
         dialer=dialer,
+        volume_root=tmp_path / "persistent",
     )
     stop = asyncio.Event()
     running = asyncio.ensure_future(server.run(stop))

@@ -10,11 +10,13 @@ from control.api.objects import Object, ReadOnlyObject
 
 
 class FakeObjects:
-    """ConfigMaps and Secrets by name; tokens are numbered."""
+    """ConfigMaps, Secrets, claims and volumes by name; tokens are numbered."""
 
     def __init__(self) -> None:
         self.config_maps: dict[str, Object] = {}
         self.secrets: dict[str, Object] = {}
+        self.claims: dict[str, Object] = {}
+        self.volumes: dict[str, Object] = {}
         self.tokens_made: list[tuple[str, tuple[str, ...], int]] = []
 
     def set_config_map(self, name: str, data: dict[str, str], binary: dict[str, bytes] | None = None) -> None:
@@ -29,6 +31,12 @@ class FakeObjects:
 
     async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
         return self.secrets.get(name)
+
+    async def get_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        return self.claims.get(name)
+
+    async def get_volume(self, name: str) -> ReadOnlyObject | None:
+        return self.volumes.get(name)
 
     async def create_token(
         self,

@@ -1,0 +1,46 @@
+"""local volumes: a directory, or a block device, of this very node; and the directories of Podling's provisioner.
+
+The root of the provisioned ones is the agent's own. A volume there is made when it is first mounted and removed when
+the provisioner says so; any other path must exist, as with the kubelet.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+from pathlib import Path
+
+from agent.volumes.protocol import VolumeError
+from agent.volumes.volume_type import VolumeRequest
+
+MODE = 0o777
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+def prepare(request: VolumeRequest) -> Path:
+    """Return the volume's directory or device. Raises VolumeError."""
+    path = Path(request.spec["path"])
+    if path.parent == request.local_root and not path.exists():
+        path.mkdir(parents=True)
+        path.chmod(MODE)
+    if not path.exists():
+        raise VolumeError(f'path "{path}" does not exist')
+    is_device = stat.S_ISBLK(path.stat().st_mode)
+    if request.is_block and not is_device:
+        raise VolumeError(f"{path} is not a block device")
+    if is_device and not request.is_block:
+        raise VolumeError(f"{path} is a block device: file systems on local devices are not mounted")
+    return path
+
+
+def remove(root: Path, volume_name: str) -> None:
+    """Remove the directory of a provisioned volume with all that is in it; succeeds if it is gone."""
+    if not _NAME.fullmatch(volume_name):
+        raise VolumeError(f"invalid volume name: {volume_name}")
+    try:
+        shutil.rmtree(root / volume_name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise VolumeError(f"cannot remove {error.filename}: {error.strerror}") from error

@@ -1,0 +1,154 @@
+"""Volumes behind claims: what a Pod is given, and why it is given nothing yet."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.volumes import local
+from agent.volumes.mounts import compute_devices
+from agent.volumes.pod_volumes import PodVolumes
+from agent.volumes.protocol import MountedVolume, VolumeError
+from control.api.clock import FakeClock
+from control.api.objects import Object
+from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
+
+
+class Node:
+    """One claim `data` bound to one volume `disk`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "persistent"
+        self.objects = FakeObjects()
+        self.volumes = PodVolumes(
+            root=directory / "pods",
+            objects=self.objects,
+            clock=FakeClock(),
+            may_mount=False,
+            local_root=self.root,
+        )
+        metadata = {"name": "data", "namespace": "shop", "uid": "u-data"}
+        self.claim: Object = {"metadata": metadata, "spec": {"volumeName": "disk"}, "status": {"phase": "Bound"}}
+        self.volume: Object = {
+            "metadata": {"name": "disk"},
+            "spec": {"claimRef": {"uid": "u-data"}, "local": {"path": str(self.root / "disk")}},
+        }
+        self.objects.claims["data"] = self.claim
+        self.objects.volumes["disk"] = self.volume
+
+    async def mount(self, claim: Any = None, **spec: Any) -> MountedVolume:
+        volume = {"name": "v", "persistentVolumeClaim": {"claimName": "data", **(claim or {})}}
+        return (await self.volumes.mount_all(make_pod(volume, **spec)))["v"]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+async def test_a_local_volume_of_ours_is_made_open_to_everyone_and_keeps_its_files(node: Node) -> None:
+    mounted = await node.mount()
+    assert mounted.host_path == node.root / "disk"
+    assert stat.S_IMODE(mounted.host_path.stat().st_mode) == 0o777
+    (mounted.host_path / "kept").write_text("x")
+    assert ((await node.mount()).host_path / "kept").read_text() == "x"
+    await node.volumes.unmount_all("uid-1")
+    assert (mounted.host_path / "kept").exists(), "it belongs to the claim, not to the Pod"
+
+
+async def test_another_path_must_exist(node: Node, tmp_path: Path) -> None:
+    node.volume["spec"]["local"] = {"path": str(tmp_path / "elsewhere")}
+    with pytest.raises(VolumeError, match="does not exist"):
+        await node.mount()
+    (tmp_path / "elsewhere").mkdir()
+    assert (await node.mount()).host_path == tmp_path / "elsewhere"
+
+
+async def test_a_claim_may_be_mounted_read_only_and_stand_for_a_host_path(node: Node, tmp_path: Path) -> None:
+    del node.volume["spec"]["local"]
+    node.volume["spec"]["hostPath"] = {"path": str(tmp_path)}
+    mounted = await node.mount({"readOnly": True})
+    assert (mounted.host_path, mounted.read_only) == (tmp_path, True)
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnRootMismatch"])
+async def test_the_files_of_a_claim_are_given_to_the_pods_group(node: Node, policy: str) -> None:
+    context = {"fsGroup": 4711, "fsGroupChangePolicy": policy}
+    directory = (await node.mount(securityContext=context)).host_path
+    assert directory.stat().st_gid == 4711
+    (directory / "later").write_text("x")
+    (directory / "later").chmod(0o600)
+    await node.mount(securityContext=context)
+    is_changed = bool((directory / "later").stat().st_mode & stat.S_IRGRP)
+    assert is_changed == (policy == "Always")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(lambda node: node.objects.claims.clear(), 'persistentvolumeclaim "data" not found', id="no claim"),
+        pytest.param(
+            lambda node: node.claim.update(status={"phase": "Pending"}), "PVC shop/data is not bound", id="not bound"
+        ),
+        pytest.param(
+            lambda node: node.claim["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"),
+            "PVC shop/data is being deleted",
+            id="going",
+        ),
+        pytest.param(
+            lambda node: node.objects.volumes.clear(), 'persistentvolume "disk" not found', id="no such volume"
+        ),
+        pytest.param(
+            lambda node: node.volume["spec"].update(claimRef={"uid": "other"}),
+            "volume disk is not bound to PVC shop/data",
+            id="the volume is another's",
+        ),
+        pytest.param(
+            lambda node: node.volume.update(spec={"claimRef": {"uid": "u-data"}, "rbd": {"image": "i"}}),
+            "volume type rbd is not supported",
+            id="of a type that is not there",
+        ),
+    ],
+)
+async def test_a_claim_that_cannot_be_mounted_says_why(node: Node, change: Any, message: str) -> None:
+    change(node)
+    with pytest.raises(VolumeError, match=message):
+        await node.mount()
+
+
+async def test_an_ephemeral_volumes_claim_must_be_the_pods_own(node: Node) -> None:
+    node.objects.claims["web-v"] = node.claim
+    volume = {"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}
+    with pytest.raises(VolumeError, match="was not created for the Pod"):
+        await node.volumes.mount_all(make_pod(volume))
+    node.claim["metadata"]["ownerReferences"] = [{"uid": "uid-1", "controller": True}]
+    assert (await node.volumes.mount_all(make_pod(volume)))["v"].host_path == node.root / "disk"
+
+
+async def test_a_block_claim_needs_a_device(node: Node) -> None:
+    node.volume["spec"]["volumeMode"] = "Block"
+    with pytest.raises(VolumeError, match="is not a block device"):
+        await node.mount()
+
+
+def test_devices_are_mapped_not_mounted() -> None:
+    container = {"name": "main", "volumeDevices": [{"name": "v", "devicePath": "/dev/xvda"}]}
+    volume = MountedVolume(name="v", host_path=Path("/dev/loop7"), is_block=True, read_only=True)
+    (device,) = compute_devices(container, {"v": volume})
+    assert (device.host_path, device.container_path, device.read_only) == ("/dev/loop7", "/dev/xvda", True)
+    with pytest.raises(VolumeError, match="cannot find block volume"):
+        compute_devices(container, {"v": MountedVolume(name="v", host_path=Path("/x"))})
+
+
+def test_removal_takes_the_data_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "pvc-1").mkdir()
+    (tmp_path / "pvc-1" / "file").write_text("x")
+    local.remove(tmp_path, "pvc-1")
+    local.remove(tmp_path, "pvc-1")
+    assert not (tmp_path / "pvc-1").exists()
+    for name in ("..", "../pods", "", ".", "a/b"):
+        with pytest.raises(VolumeError, match="invalid volume name"):
+            local.remove(tmp_path, name)
