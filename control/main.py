@@ -39,6 +39,7 @@ from control.credentials import serving_hosts
 from control.lifeline import on_supervisor_gone
 from control.process_lock import LockHeldError, only_process
 from control.scheduler.scheduler import Scheduler
+from control.storage.protocol import StorageError
 from control.storage.sqlite import SqliteStorage
 
 KUBERNETES_VERSION = GIT_VERSION
@@ -63,6 +64,9 @@ def run_process(root: Path, *, lifeline: bool) -> int:
             uvloop.run(run_control_plane(directory, config, lifeline=lifeline))
     except LockHeldError as error:
         print(f"podling: another control plane runs this cluster: {error}", file=sys.stderr)
+        return 1
+    except StorageError as error:
+        print(f"podling: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"podling: cannot serve at {config.server_url}: {error}", file=sys.stderr)

@@ -9,6 +9,7 @@ from control.cli.failure import CommandError, exit_with
 from control.cli.kubeconfig import kubeconfig
 from control.cli.logs import logs
 from control.cli.node import node_app
+from control.cli.snapshot import snapshot_app
 from control.cli.status import status
 from control.cli.up import up
 from control.cli.version import version
@@ -23,6 +24,7 @@ app = typer.Typer(
 for command in (up, down, delete, status, kubeconfig, logs, version):
     app.command()(command)
 app.add_typer(node_app, name="node")
+app.add_typer(snapshot_app, name="snapshot")
 
 
 def main() -> None:

@@ -18,18 +18,20 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TypeVar, cast
 
 from control.api.clock import Clock, SystemClock
+from control.storage.history import HistoryMeter
 from control.storage.protocol import (
     Change,
     ChangeType,
     FutureRevisionError,
     ListResult,
+    StorageError,
     StorageUnavailableError,
     StoredValue,
 )
-from control.storage.sqlite_file import lock_file, open_reader, open_writer
+from control.storage.sqlite_file import explain, lock_file, open_reader, open_writer
 from control.storage.sqlite_read import read_history, read_key, read_prefix
 from control.storage.sqlite_write import (
     GROUP_SIZE_MAX,
@@ -41,6 +43,7 @@ from control.storage.sqlite_write import (
     read_compacted_revision,
     read_expired_keys,
     read_revision,
+    return_free_pages,
 )
 from control.storage.subscribers import Subscribers, watch_changes
 
@@ -49,6 +52,8 @@ EXPIRY_INTERVAL_SECONDS = 15.0
 READER_COUNT = 2
 #: History is kept for one to two of these, as kube-apiserver has etcd keep it.
 COMPACTION_INTERVAL_SECONDS = 300.0
+#: More history than this is cut to half of it at once.
+HISTORY_BYTES_MAX = 256 * 1024 * 1024
 #: Revisions compacted in one transaction, so that writes get their turn in between.
 COMPACTION_STEP = 5000
 
@@ -70,6 +75,8 @@ class SqliteStorage:
         self._revision = self._committed_revision = read_revision(connection, at_least=FIRST_REVISION)
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._is_closed = False
+        self._history = HistoryMeter(HISTORY_BYTES_MAX)
+        self._shortening: asyncio.Task[None] | None = None
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._read_pool = ThreadPoolExecutor(READER_COUNT, thread_name_prefix="sqlite-read")
@@ -141,23 +148,28 @@ class SqliteStorage:
         done = await self._read(read_compacted_revision)
         for end in range(done + COMPACTION_STEP, revision + COMPACTION_STEP, COMPACTION_STEP):
             await self._on_writer(partial(compact_log, self._connection, min(end, revision)))
+        self._history.forget(revision)
+        while await self._on_writer(partial(return_free_pages, self._connection)):
+            """Other writes get their turn between two steps."""
 
     async def expire(self) -> None:
         """Delete the keys whose time has come."""
         now = int(self._clock.now().timestamp())
-        keys = await self._read(lambda connection: read_expired_keys(connection, now, GROUP_SIZE_MAX))
-        writes = [self._write(ChangeType.DELETED, key, expired_before=now) for key in keys]
-        # A key that was rewritten or deleted meanwhile reports a conflict: it is no longer ours to expire.
-        await asyncio.gather(*writes, return_exceptions=True)
+        while keys := await self._read(lambda connection: read_expired_keys(connection, now, GROUP_SIZE_MAX)):
+            writes = [self._write(ChangeType.DELETED, key, expired_before=now) for key in keys]
+            for outcome in await asyncio.gather(*writes, return_exceptions=True):
+                # A key that was rewritten or deleted meanwhile reports a conflict: it is no longer ours to expire.
+                if isinstance(outcome, StorageUnavailableError):
+                    raise outcome
 
     async def close(self) -> None:
         """Commit what waits and release the files."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._compaction.cancel()
-        if self._expiry:
-            self._expiry.cancel()
+        for task in (self._compaction, self._expiry, self._shortening):
+            if task is not None:
+                task.cancel()
         self._tasks.put(None)
         await asyncio.to_thread(self._writer.join)
         await asyncio.sleep(0)  # the last group's publication is already queued on this loop
@@ -189,9 +201,17 @@ class SqliteStorage:
         while True:
             await self._clock.sleep(COMPACTION_INTERVAL_SECONDS)
             current = self._revision
-            with contextlib.suppress(StorageUnavailableError):
-                await self.compact(previous)
+            await self._compact_quietly(previous)
             previous = current
+
+    async def _compact_quietly(self, revision: int) -> None:
+        with contextlib.suppress(StorageUnavailableError):  # the next turn tries again
+            await self.compact(revision)
+
+    def _shorten_history(self) -> None:
+        """Forget before its time what a storm of writes would fill the disk with."""
+        if self._history.is_too_large and (self._shortening is None or self._shortening.done()):
+            self._shortening = asyncio.create_task(self._compact_quietly(self._history.choose_revision()))
 
     def _write(
         self,
@@ -230,29 +250,31 @@ class SqliteStorage:
                 self._readers.append(connection)
             return read(connection)
         except sqlite3.Error as error:
-            raise StorageUnavailableError(f"cannot read {self._path}: {error}") from error
+            raise explain("read", self._path, error) from error
 
-    async def _on_writer(self, work: Callable[[], None]) -> None:
-        future: asyncio.Future[None] = self._loop.create_future()
+    async def _on_writer(self, work: Callable[[], Result]) -> Result:
+        if self._is_closed:
+            raise StorageUnavailableError("the store is closed")
+        future: asyncio.Future[Result] = self._loop.create_future()
 
-        def finish(error: StorageUnavailableError | None) -> None:
+        def finish(result: Result | None, error: StorageError | None) -> None:
             if future.done():
                 return
             if error is not None:
                 future.set_exception(error)
             else:
-                future.set_result(None)
+                future.set_result(cast(Result, result))
 
         def task() -> None:
-            failure = None
+            result, failure = None, None
             try:
-                work()
+                result = work()
             except sqlite3.Error as error:
-                failure = StorageUnavailableError(f"cannot write {self._path}: {error}")
-            self._loop.call_soon_threadsafe(finish, failure)
+                failure = explain("write", self._path, error)
+            self._loop.call_soon_threadsafe(finish, result, failure)
 
         self._tasks.put(task)
-        await future
+        return await future
 
     # -- writer thread -------------------------------------------------------------------------------------------
 
@@ -288,7 +310,7 @@ class SqliteStorage:
         try:
             changes = commit_group(self._connection, group, self._committed_revision)
         except sqlite3.Error as error:
-            fail_all(group, StorageUnavailableError(f"cannot write {self._path}: {error}"))
+            fail_all(group, StorageUnavailableError(str(explain("write", self._path, error))))
             return []
         except Exception as error:
             fail_all(group, StorageUnavailableError(f"cannot write {self._path}: {error!r}"))
@@ -302,7 +324,9 @@ class SqliteStorage:
     def _publish(self, group: list[Write], changes: list[Change]) -> None:
         if changes:
             self._revision = changes[-1].revision
+            self._history.note(changes)
             self._subscribers.publish(changes)
+            self._shorten_history()
         for write in group:
             if write.future.done():
                 continue

@@ -13,6 +13,7 @@ from control.storage.protocol import (
     ListResult,
     StoredValue,
 )
+from control.storage.sqlite_file import check_value
 from control.storage.sqlite_write import TYPES, read_compacted_revision, read_revision
 
 _LAST_CHARACTER = "\U0010ffff"
@@ -42,10 +43,11 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 def read_key(connection: sqlite3.Connection, key: str) -> StoredValue | None:
     """The current value of a key."""
     row = connection.execute(
-        "SELECT log.revision, log.value FROM current JOIN log ON log.revision = current.revision WHERE current.key = ?",
+        "SELECT current.revision, log.value, log.checksum FROM current "
+        "LEFT JOIN log ON log.revision = current.revision WHERE current.key = ?",
         (key,),
     ).fetchone()
-    return StoredValue(key, row[1], row[0]) if row else None
+    return StoredValue(key, check_value(key, row[1], row[0], row[2]), row[0]) if row else None
 
 
 def read_prefix(
@@ -65,15 +67,16 @@ def read_prefix(
         state = _STATE_THEN if is_past else _STATE_NOW
         bounds = {"after": start_after, "start": prefix, "end": prefix + _LAST_CHARACTER, "revision": revision}
         rows = connection.execute(
-            f"SELECT state.key, state.revision, log.value FROM (SELECT * FROM ({state}) ORDER BY key LIMIT :limit) "
-            "AS state JOIN log ON log.revision = state.revision ORDER BY state.key",
+            "SELECT state.key, state.revision, log.value, log.checksum FROM "
+            f"(SELECT * FROM ({state}) ORDER BY key LIMIT :limit) AS state "
+            "LEFT JOIN log ON log.revision = state.revision ORDER BY state.key",
             {**bounds, "limit": -1 if limit is None else limit},
         ).fetchall()
         remaining = 0
         if limit is not None and len(rows) == limit:
             total = connection.execute(f"SELECT count(*) FROM ({state})", bounds).fetchone()[0]
             remaining = total - len(rows)
-    items = [StoredValue(key, value, at) for key, at, value in rows]
+    items = [StoredValue(key, check_value(key, value, at, checksum), at) for key, at, value, checksum in rows]
     return ListResult(items, newest if revision is None else revision, remaining)
 
 

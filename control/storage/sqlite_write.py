@@ -20,9 +20,15 @@ from control.storage.protocol import (
     RevisionConflictError,
     StorageError,
 )
+from control.storage.sqlite_file import value_checksum
 
-#: Most writes in one transaction. Each takes up to five bound values of SQLite's 32766.
+#: Most writes in one transaction. Each takes up to six bound values of SQLite's 32766.
 GROUP_SIZE_MAX = 1000
+
+#: Free pages that are always kept (4 MB).
+FREE_PAGES_KEPT = 1024
+#: Pages given back in one transaction, so that writes get their turn in between.
+RETURNED_PAGES = 512
 
 TYPE_CODES = {ChangeType.CREATED: 0, ChangeType.UPDATED: 1, ChangeType.DELETED: 2}
 TYPES = {code: change_type for change_type, code in TYPE_CODES.items()}
@@ -125,15 +131,17 @@ def _add(group: _Group, write: Write) -> None:
         group.rows[write.key] = group.puts[write.key] = _Row(group.revision, write.expires_at, value)
         group.deletes.discard(write.key)
     stored = None if write.type is ChangeType.DELETED else value
-    group.log += (group.revision, write.key, previous, TYPE_CODES[write.type], stored)
+    checksum = None if stored is None else value_checksum(write.key, stored, group.revision)
+    group.log += (group.revision, write.key, previous, TYPE_CODES[write.type], stored, checksum)
     group.changes.append(Change(write.type, write.key, value, group.revision))
 
 
 def _store(connection: sqlite3.Connection, group: _Group) -> None:
     # One statement per table, however many rows: every statement gives up the interpreter lock and has to win it back.
     if group.log:
-        rows = ", ".join(["(?, ?, ?, ?, ?)"] * (len(group.log) // 5))
-        connection.execute(f"INSERT INTO log (revision, key, previous, type, value) VALUES {rows}", group.log)
+        rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * (len(group.log) // 6))
+        columns = "revision, key, previous, type, value, checksum"
+        connection.execute(f"INSERT INTO log ({columns}) VALUES {rows}", group.log)
     if group.puts:
         values: list[Any] = []
         for key, row in group.puts.items():
@@ -174,6 +182,19 @@ def compact_log(connection: sqlite3.Connection, revision: int) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def return_free_pages(connection: sqlite3.Connection) -> bool:
+    """Give some of the pages that compaction emptied back to the file system; returns whether there is more to give.
+
+    A quarter of the file stays for the writes to come, which would only make it grow again.
+    """
+    free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    if free <= max(FREE_PAGES_KEPT, pages // 4):
+        return False
+    connection.execute(f"PRAGMA incremental_vacuum({RETURNED_PAGES})").fetchall()
+    return bool(connection.execute("PRAGMA freelist_count").fetchone()[0] < free)
 
 
 def read_compacted_revision(connection: sqlite3.Connection) -> int:

@@ -127,7 +127,7 @@ async def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
     for page in range(2, len(content) // 4096):
         content[page * 4096 : page * 4096 + 64] = b"\xff" * 64
     path.write_bytes(content)
-    with pytest.raises(StorageFormatError, match=r"restore it from a backup or remove it"):
+    with pytest.raises(StorageFormatError, match=r"it is damaged \(.*\); `podling snapshot restore FILE` brings"):
         await SqliteStorage.open(path)
 
 
