@@ -31,7 +31,8 @@ class AgentConfig:
 
     `address` is what the node gives as its InternalIP and where its API listens; empty
     means the node's address in its Pod range. Without TLS
-    files there is no node API (logs, exec). `pod_cidr` is for API servers without a controller that assigns ranges.
+    files there is no node API (logs, exec). `ports_on_loopback`: host ports without a hostIP are bound on 127.0.0.1 as
+    well as at the node's address. `pod_cidr` is for API servers without a controller that assigns ranges.
     """
 
     cluster: str
@@ -47,6 +48,7 @@ class AgentConfig:
     client_ca: Path | None = None
     cluster_cidr: str = "10.244.0.0/16"
     pod_cidr: str = ""
+    ports_on_loopback: bool = False
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     pause_image: str = ""

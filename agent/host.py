@@ -103,6 +103,7 @@ class LinuxHost:
             engine=engine,
             cluster=config.cluster,
             cluster_cidr=config.cluster_cidr,
+            ports_on_loopback=config.ports_on_loopback,
         )
 
     def make_volumes(self, objects: ObjectSource, clock: Clock) -> VolumeManager:

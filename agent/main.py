@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--client-ca", type=Path, help="authority of the clients of the node API")
     run.add_argument("--cluster-cidr", default="10.244.0.0/16", help="range of all Pods; what leaves it is masqueraded")
     run.add_argument("--pod-cidr", default="", help="Pod range of this node (default: its spec.podCIDR)")
+    run.add_argument("--ports-on-loopback", action="store_true", help="bind host ports on 127.0.0.1 too")
     run.add_argument("--cluster-dns", action="append", default=[], help="address of the cluster's DNS")
     run.add_argument("--cluster-domain", default="cluster.local")
     run.add_argument("--pause-image", default="", help="image of the sandboxes (default: the one that is built in)")
@@ -89,6 +90,7 @@ def _run(options: argparse.Namespace) -> int:
         client_ca=options.client_ca,
         cluster_cidr=options.cluster_cidr,
         pod_cidr=options.pod_cidr,
+        ports_on_loopback=options.ports_on_loopback,
         cluster_dns=tuple(options.cluster_dns),
         cluster_domain=options.cluster_domain,
         pause_image=options.pause_image,

@@ -14,7 +14,7 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -29,6 +29,7 @@ from agent.network.addresses import (
     pod_hardware_address,
     pod_link_name,
 )
+from agent.network.host_ports import HostPorts
 from agent.network.namespace import entered, open_own_namespace, write_sysctl
 from agent.network.netlink import Netlink
 from agent.network.nftables import (
@@ -38,7 +39,7 @@ from agent.network.nftables import (
     render_masquerade,
     render_removal,
 )
-from agent.network.protocol import NetworkError, PodAddress
+from agent.network.protocol import NetworkError, PodAddress, PortMapping
 from agent.runtime.protocol import CreateBody
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,13 @@ LOCK_DIRECTORY = "/run"
 class NativeNetwork:
     """Implements `agent.network.protocol.PodNetwork` for one node."""
 
-    def __init__(self, *, cluster: str, cluster_cidr: str) -> None:
-        """`cluster_cidr` is the range of all Pods; what leaves it is masqueraded."""
+    def __init__(self, *, cluster: str, cluster_cidr: str, ports_on_loopback: bool = False) -> None:
+        """`cluster_cidr` is the range of all Pods; what leaves it is masqueraded.
+
+        `ports_on_loopback`: host ports are also bound on 127.0.0.1.
+        """
         self._cluster = cluster
+        self._ports = HostPorts(cluster=cluster, on_loopback=ports_on_loopback, host_lock=_host_lock)
         self._cluster_cidr = cluster_cidr
         self._pod_cidr = ""
         self._node_ip = ""
@@ -95,6 +100,7 @@ class NativeNetwork:
             _enable_forwarding()
             apply_ruleset(render_masquerade(self._cluster, self._cluster_cidr))
             ensure_forwarding(self._cluster, self._cluster_cidr)
+            self._ports.prepare(self._pod_cidr)
 
     def choose_address(self, used: frozenset[str]) -> PodAddress:
         """Choose a free address. One that was chosen stays taken until it is in use or detached."""
@@ -119,9 +125,20 @@ class NativeNetwork:
         host_config["CapAdd"] = [*host_config.get("CapAdd", ()), "SYS_ADMIN", "SETPCAP"]
         body["Cmd"] = ["--unshare-net"]
 
-    async def attach(self, sandbox_pid: int, address: PodAddress, sysctls: dict[str, str]) -> None:
+    async def attach(
+        self, sandbox_pid: int, address: PodAddress, sysctls: dict[str, str], host_ports: Sequence[PortMapping] = ()
+    ) -> Sequence[str]:
         """Wire a started sandbox; idempotent. Returns only when its namespace is its own."""
-        await self._run(lambda: self._attach(sandbox_pid, address, {**DEFAULT_SYSCTLS, **sysctls}))
+
+        def attach() -> list[str]:
+            self._attach(sandbox_pid, address, {**DEFAULT_SYSCTLS, **sysctls})
+            return self._ports.bind(address, host_ports)
+
+        return await self._run(attach)
+
+    async def find_port_clashes(self, host_ports: Sequence[PortMapping]) -> Sequence[str]:
+        """Which of these ports somebody on the host listens on."""
+        return await self._run(lambda: self._ports.find_clashes(host_ports))
 
     def _attach(self, sandbox_pid: int, address: PodAddress, sysctls: dict[str, str]) -> None:
         with open_own_namespace(sandbox_pid, deadline_seconds=UNSHARE_SECONDS_MAX) as namespace, Netlink() as host:
@@ -152,16 +169,22 @@ class NativeNetwork:
     async def detach(self, address: PodAddress) -> None:
         """Remove what `attach` left on the host; idempotent."""
         self._promised.discard(address.ip)
-        await self._run(lambda: self._delete_links([self._link_name(address)]))
+
+        def detach() -> None:
+            self._ports.release(address.ip)
+            self._delete_links([self._link_name(address)])
+
+        await self._run(detach)
 
     async def collect_garbage(self, used: frozenset[str]) -> None:
-        """Remove links of addresses of this node's range that no sandbox carries and no one is about to use."""
+        """Remove links and ports of addresses of this node's range that no sandbox carries or is about to use."""
 
         def collect() -> None:
             network = IPv4Network(self._pod_cidr)
             self._promised -= used
             wanted = used | self._promised | {self._node_ip}
             stale = [name for name, ip in self._own_links(network) if ip not in wanted]
+            self._ports.collect(frozenset(wanted))
             self._delete_links(stale)
             if stale:
                 log.info("Removed links that no Pod uses", extra={"links": stale})
@@ -188,6 +211,9 @@ class NativeNetwork:
             if not self._own_links(IPv4Network(self._cluster_cidr)):
                 apply_ruleset(render_removal(self._cluster))
                 remove_forwarding(self._cluster)
+            elif self._pod_cidr:
+                self._ports.remove(self._pod_cidr)
+        self._ports.give_up_claims()
 
     def _own_links(self, network: IPv4Network) -> list[tuple[str, str]]:
         """(name, address) of the links of this cluster whose address is in the network."""

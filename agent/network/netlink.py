@@ -8,16 +8,13 @@ library of this field takes 250 ms and 20 MB to import.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from types import TracebackType
 
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_REQUEST, _ACK, _DUMP, _REPLACE, _EXCLUSIVE, _CREATE = 0x001, 0x004, 0x300, 0x100, 0x200, 0x400
+from agent.network.netlink_socket import CREATE, EXCLUSIVE, NESTED, REPLACE, NetlinkSocket, attribute, attributes
+
 _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
 _NEW_ADDRESS, _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE, _NEW_NEIGHBOUR = 20, 24, 25, 26, 28
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_INFO, _IFLA_NAMESPACE_FD = 1, 3, 4, 18, 28
@@ -25,9 +22,8 @@ _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DESTINATION, _RTA_LINK, _RTA_GATEWAY, _RTA_SOURCE, _RTA_TABLE = 1, 4, 5, 7, 15
 _NDA_ADDRESS, _NDA_LINK_ADDRESS = 1, 2
-_IFF_UP, _NESTED, _PERMANENT = 0x1, 0x8000, 0x80
+_IFF_UP, _PERMANENT = 0x1, 0x80
 _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _TYPE_UNICAST = 254, 4, 0, 253, 1
-_RECEIVE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,24 +43,12 @@ class Route:
     link_index: int
 
 
-class NetlinkError(OSError):
-    """The kernel refused a request."""
-
-
-class Netlink:
-    """One rtnetlink socket. Use as a context manager."""
+class Netlink(NetlinkSocket):
+    """One rtnetlink socket."""
 
     def __init__(self) -> None:
         """Opens in the calling thread's network namespace."""
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._socket.bind((0, 0))
-        self._sequence = 0
-
-    def __enter__(self) -> Netlink:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._socket.close()
+        super().__init__(socket.NETLINK_ROUTE)
 
     # --- links --------------------------------------------------------------------------------------------------------
 
@@ -73,28 +57,28 @@ class Netlink:
     ) -> None:
         """Create a pair, the peer in another network namespace, in one request. The peer cannot be born up."""
         peer = _link_message(up=False) + _text(_IFLA_NAME, peer_name) + _number(_IFLA_MTU, mtu)
-        peer += _attribute(_IFLA_ADDRESS, _hardware(peer_address)) + _number(_IFLA_NAMESPACE_FD, peer_namespace_fd)
-        info = _text(_INFO_KIND, "veth") + _attribute(_INFO_DATA | _NESTED, _attribute(_VETH_PEER | _NESTED, peer))
+        peer += attribute(_IFLA_ADDRESS, _hardware(peer_address)) + _number(_IFLA_NAMESPACE_FD, peer_namespace_fd)
+        info = _text(_INFO_KIND, "veth") + attribute(_INFO_DATA | NESTED, attribute(_VETH_PEER | NESTED, peer))
         content = _link_message() + _text(_IFLA_NAME, name) + _number(_IFLA_MTU, mtu)
-        content += _attribute(_IFLA_ADDRESS, _hardware(address)) + _attribute(_IFLA_INFO | _NESTED, info)
-        self._ask(_NEW_LINK, _CREATE | _EXCLUSIVE, content)
+        content += attribute(_IFLA_ADDRESS, _hardware(address)) + attribute(_IFLA_INFO | NESTED, info)
+        self.ask(_NEW_LINK, CREATE | EXCLUSIVE, content)
 
     def create_bridge(self, name: str) -> None:
         """Create an empty bridge, up; nothing if it exists."""
-        info = _attribute(_IFLA_INFO | _NESTED, _text(_INFO_KIND, "bridge"))
+        info = attribute(_IFLA_INFO | NESTED, _text(_INFO_KIND, "bridge"))
         try:
-            self._ask(_NEW_LINK, _CREATE | _EXCLUSIVE, _link_message() + _text(_IFLA_NAME, name) + info)
+            self.ask(_NEW_LINK, CREATE | EXCLUSIVE, _link_message() + _text(_IFLA_NAME, name) + info)
         except FileExistsError:
             return
 
     def set_up(self, name: str) -> None:
         """Raise a link."""
-        self._ask(_NEW_LINK, 0, _link_message() + _text(_IFLA_NAME, name))
+        self.ask(_NEW_LINK, 0, _link_message() + _text(_IFLA_NAME, name))
 
     def delete_link(self, name: str) -> bool:
         """Delete a link, and the peer of a veth; False if there is none of that name."""
         try:
-            self._ask(_DELETE_LINK, 0, _link_message(up=False) + _text(_IFLA_NAME, name))
+            self.ask(_DELETE_LINK, 0, _link_message(up=False) + _text(_IFLA_NAME, name))
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return False
@@ -104,11 +88,11 @@ class Netlink:
     def list_links(self) -> list[Link]:
         """All links of the namespace."""
         links = []
-        for content in self._dump(_GET_LINK, _link_message(up=False)):
+        for content in self.dump(_GET_LINK, _link_message(up=False)):
             index = struct.unpack_from("=i", content, 4)[0]
-            attributes = dict(_attributes(content[16:]))
-            name = attributes[_IFLA_NAME].rstrip(b"\0").decode()
-            mtu = int.from_bytes(attributes.get(_IFLA_MTU, b"\0"), "little")
+            found = dict(attributes(content[16:]))
+            name = found[_IFLA_NAME].rstrip(b"\0").decode()
+            mtu = int.from_bytes(found.get(_IFLA_MTU, b"\0"), "little")
             links.append(Link(index=index, name=name, mtu=mtu))
         return links
 
@@ -118,8 +102,8 @@ class Netlink:
         """Add an IPv4 address as /32; nothing if the link has it."""
         packed = IPv4Address(address).packed
         content = struct.pack("=BBBBi", socket.AF_INET, 32, _PERMANENT, _SCOPE_UNIVERSE, link_index)
-        content += _attribute(_IFA_LOCAL, packed) + _attribute(_IFA_ADDRESS, packed)
-        self._ask(_NEW_ADDRESS, _CREATE | _REPLACE, content)
+        content += attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
+        self.ask(_NEW_ADDRESS, CREATE | REPLACE, content)
 
     def replace_route(self, destination: str, link_index: int, *, gateway: str = "", source: str = "") -> None:
         """Set the main table's route to a network; without a gateway it is on-link."""
@@ -130,76 +114,34 @@ class Netlink:
             socket.AF_INET, network.prefixlen, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, scope, _TYPE_UNICAST, 0,
         )  # fmt: skip
         if network.prefixlen:
-            content += _attribute(_RTA_DESTINATION, network.network_address.packed)
+            content += attribute(_RTA_DESTINATION, network.network_address.packed)
         content += _number(_RTA_LINK, link_index)
         if gateway:
-            content += _attribute(_RTA_GATEWAY, IPv4Address(gateway).packed)
+            content += attribute(_RTA_GATEWAY, IPv4Address(gateway).packed)
         if source:
-            content += _attribute(_RTA_SOURCE, IPv4Address(source).packed)
-        self._ask(_NEW_ROUTE, _CREATE | _REPLACE, content)
+            content += attribute(_RTA_SOURCE, IPv4Address(source).packed)
+        self.ask(_NEW_ROUTE, CREATE | REPLACE, content)
 
     def list_routes(self) -> list[Route]:
         """The IPv4 routes of the main table, the default route too."""
         routes = []
-        for content in self._dump(_GET_ROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+        for content in self.dump(_GET_ROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
             length, table = content[1], content[4]
-            attributes = dict(_attributes(content[12:]))
-            table = int.from_bytes(attributes.get(_RTA_TABLE, bytes([table])), "little")
+            found = dict(attributes(content[12:]))
+            table = int.from_bytes(found.get(_RTA_TABLE, bytes([table])), "little")
             if table != _TABLE_MAIN:
                 continue
-            packed = attributes.get(_RTA_DESTINATION, b"\0\0\0\0")
-            link_index = int.from_bytes(attributes.get(_RTA_LINK, b"\0"), "little")
+            packed = found.get(_RTA_DESTINATION, b"\0\0\0\0")
+            link_index = int.from_bytes(found.get(_RTA_LINK, b"\0"), "little")
             routes.append(Route(destination=IPv4Network((packed, length)), link_index=link_index))
         return routes
 
     def add_neighbour(self, link_index: int, address: str, hardware_address: str) -> None:
         """Make a neighbour permanently known, so that nobody asks by ARP."""
         content = struct.pack("=BxxxiHBB", socket.AF_INET, link_index, _PERMANENT, 0, _TYPE_UNICAST)
-        content += _attribute(_NDA_ADDRESS, IPv4Address(address).packed)
-        content += _attribute(_NDA_LINK_ADDRESS, _hardware(hardware_address))
-        self._ask(_NEW_NEIGHBOUR, _CREATE | _REPLACE, content)
-
-    # --- the protocol -------------------------------------------------------------------------------------------------
-
-    def _ask(self, kind: int, flags: int, content: bytes) -> None:
-        self._send(kind, flags | _REQUEST | _ACK, content)
-        for _ in self._answers():
-            pass
-
-    def _dump(self, kind: int, content: bytes) -> Iterator[bytes]:
-        self._send(kind, _REQUEST | _DUMP, content)
-        return self._answers()
-
-    def _send(self, kind: int, flags: int, content: bytes) -> None:
-        self._sequence += 1
-        header = struct.pack("=IHHII", 16 + len(content), kind, flags, self._sequence, 0)
-        self._socket.send(header + content)
-
-    def _answers(self) -> Iterator[bytes]:
-        """The contents that answer the last request; ends at the acknowledgement or the end of the dump."""
-        while True:
-            packet = self._socket.recv(_RECEIVE_BYTES)
-            offset = 0
-            while offset + 16 <= len(packet):
-                length, kind, _, sequence, _ = struct.unpack_from("=IHHII", packet, offset)
-                content = packet[offset + 16 : offset + length]
-                offset += (length + 3) & ~3
-                if sequence != self._sequence:
-                    continue
-                if kind == _NLMSG_DONE:
-                    return
-                if kind == _NLMSG_ERROR:
-                    code = -struct.unpack_from("=i", content)[0]
-                    if code:
-                        raise _error(code)
-                    return
-                yield content
-
-
-def _error(code: int) -> OSError:
-    if code == errno.EEXIST:
-        return FileExistsError(code, os.strerror(code))
-    return NetlinkError(code, os.strerror(code))
+        content += attribute(_NDA_ADDRESS, IPv4Address(address).packed)
+        content += attribute(_NDA_LINK_ADDRESS, _hardware(hardware_address))
+        self.ask(_NEW_NEIGHBOUR, CREATE | REPLACE, content)
 
 
 def _link_message(*, up: bool = True) -> bytes:
@@ -207,27 +149,13 @@ def _link_message(*, up: bool = True) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, flags, flags)
 
 
-def _attribute(kind: int, content: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(content), kind) + content + b"\0" * (-len(content) % 4)
-
-
 def _text(kind: int, text: str) -> bytes:
-    return _attribute(kind, text.encode() + b"\0")
+    return attribute(kind, text.encode() + b"\0")
 
 
 def _number(kind: int, number: int) -> bytes:
-    return _attribute(kind, struct.pack("=I", number))
+    return attribute(kind, struct.pack("=I", number))
 
 
 def _hardware(address: str) -> bytes:
     return bytes.fromhex(address.replace(":", ""))
-
-
-def _attributes(content: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset + 4 <= len(content):
-        length, kind = struct.unpack_from("=HH", content, offset)
-        if length < 4:
-            return
-        yield kind & ~_NESTED, content[offset + 4 : offset + length]
-        offset += (length + 3) & ~3

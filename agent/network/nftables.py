@@ -6,9 +6,11 @@ exceptions: the two rules there, marked with the cluster's comment, are the only
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
+from typing import Any
 
 from agent.network.protocol import NetworkError
 
@@ -47,6 +49,14 @@ def forward_rules(cluster: str, cluster_cidr: str) -> list[list[str]]:
 def apply_ruleset(text: str) -> None:
     """Apply a ruleset as one transaction. Raises NetworkError with nft's words."""
     _run(["nft", "-f", "-"], text)
+
+
+def list_map(cluster: str, name: str) -> dict[str, Any]:
+    """A map of the cluster's table in nft's JSON; empty when there is none of that name. Raises NetworkError."""
+    if not _succeeds(["nft", "list", "map", "ip", table_name(cluster), name]):
+        return {}
+    listing: dict[str, Any] = json.loads(_run(["nft", "-j", "list", "map", "ip", table_name(cluster), name]))
+    return listing
 
 
 def ensure_forwarding(cluster: str, cluster_cidr: str) -> None:
@@ -90,7 +100,7 @@ def _succeeds(command: list[str]) -> bool:
     return subprocess.run(command, capture_output=True, timeout=COMMAND_SECONDS_MAX, check=False).returncode == 0
 
 
-def _run(command: list[str], text: str = "") -> None:
+def _run(command: list[str], text: str = "") -> str:
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
@@ -101,3 +111,4 @@ def _run(command: list[str], text: str = "") -> None:
         raise NetworkError(f"cannot set firewall rules: {command[0]} did not finish") from error
     if done.returncode:
         raise NetworkError(f"cannot set firewall rules: {command[0]}: {done.stderr.strip()}")
+    return done.stdout

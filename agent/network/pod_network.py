@@ -53,7 +53,15 @@ def native_obstacle(agent: AgentFacts, engine: EngineInfo) -> str:
     return f"the agent lacks {' and '.join(missing)} (it is not root)" if missing else ""
 
 
-def choose_network(mode: str, *, agent: AgentFacts, engine: EngineInfo, cluster: str, cluster_cidr: str) -> PodNetwork:
+def choose_network(
+    mode: str,
+    *,
+    agent: AgentFacts,
+    engine: EngineInfo,
+    cluster: str,
+    cluster_cidr: str,
+    ports_on_loopback: bool = False,
+) -> PodNetwork:
     """Choose for `--network auto|native|docker|cni`. Raises NetworkError where there is no way."""
     if mode not in ("auto", "native"):
         raise NetworkError(f"cannot wire Pods: --network {mode} is not implemented yet; only native is")
@@ -62,4 +70,4 @@ def choose_network(mode: str, *, agent: AgentFacts, engine: EngineInfo, cluster:
         raise NetworkError(
             f"cannot wire Pods natively: {obstacle}; the docker wiring, which would do here, is not implemented yet"
         )
-    return NativeNetwork(cluster=cluster, cluster_cidr=cluster_cidr)
+    return NativeNetwork(cluster=cluster, cluster_cidr=cluster_cidr, ports_on_loopback=ports_on_loopback)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,16 @@ class PodAddress:
     node_ip: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortMapping:
+    """A port of the host that leads to one of the Pod's. Without `host_ip` it is a port of the node."""
+
+    host_port: int
+    container_port: int
+    protocol: str = "TCP"
+    host_ip: str = ""
+
+
 class PodNetwork(Protocol):
     """One way to wire sandboxes."""
 
@@ -38,8 +49,17 @@ class PodNetwork(Protocol):
         """Add to the pause container's create body what this wiring needs (mode, capabilities, arguments)."""
         ...
 
-    async def attach(self, sandbox_pid: int, address: PodAddress, sysctls: dict[str, str]) -> None:
-        """Wire a started sandbox. Returns only when its namespace is its own. Raises NetworkError."""
+    async def attach(
+        self, sandbox_pid: int, address: PodAddress, sysctls: dict[str, str], host_ports: Sequence[PortMapping] = ()
+    ) -> Sequence[str]:
+        """Wire a started sandbox; idempotent. Returns only when its namespace is its own. Raises NetworkError.
+
+        What the Pod can do without and does not get is returned, worded for its owner.
+        """
+        ...
+
+    async def find_port_clashes(self, host_ports: Sequence[PortMapping]) -> Sequence[str]:
+        """Which of these ports of the host somebody listens on, worded for the owner of a Pod that wants them."""
         ...
 
     async def detach(self, address: PodAddress) -> None:

@@ -34,6 +34,7 @@ from agent.pods.observed import Stopping
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import describe_pod, find_container, is_host_network
 from agent.pods.pod_status import Waiting
+from agent.pods.ports import port_mappings
 from agent.runtime.identity import NodeIdentity, sandbox_labels, sandbox_name
 from agent.runtime.images import format_duration
 from agent.runtime.protocol import (
@@ -240,15 +241,23 @@ class PodExecutor:
 
     async def _start_sandbox(self, pod_record: PodRecord, sandbox_id: str, ip: str) -> None:
         record = self._cache.find(sandbox_id)
-        if record is None or record.state is not ContainerState.RUNNING:
+        existed = record is not None and record.state is ContainerState.RUNNING
+        if not existed:
             await self._runtime.start_container(sandbox_id)
             record = await self._cache.refresh(sandbox_id)
         if record is None or record.state is not ContainerState.RUNNING:
             raise RuntimeFailure("the pause container exited at once")
         if ip:
-            address = PodAddress(ip=ip, node_ip=self._settings.node_ip())
-            await self._network.attach(record.pid, address, network_sysctls(pod_record.pod))
+            pod, address = pod_record.pod, PodAddress(ip=ip, node_ip=self._settings.node_ip())
+            lacking = await self._network.attach(record.pid, address, network_sysctls(pod), port_mappings(pod))
+            self._report_ports(pod, lacking)
+        elif not existed:
+            self._report_ports(pod_record.pod, await self._network.find_port_clashes(port_mappings(pod_record.pod)))
         pod_record.attached.add(sandbox_id)
+
+    def _report_ports(self, pod: ReadOnlyObject, problems: Sequence[str]) -> None:
+        for problem in problems:
+            self._record(pod, "Warning", "HostPortConflict", problem)
 
     async def _stop_sandbox(self, sandbox_id: str, ip: str) -> None:
         record = self._cache.find(sandbox_id)

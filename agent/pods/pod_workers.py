@@ -65,9 +65,9 @@ class PodWorkers:
             yield {**worker.pod, "status": worker.status or worker.pod.get("status") or {}}
 
     def admitted_pods(self) -> Iterator[ReadOnlyObject]:
-        """Every Pod that the node has taken on."""
+        """Every Pod that the node has taken on and the API still has."""
         for worker in list(self._workers.values()):
-            if worker.is_admitted:
+            if worker.is_admitted and not worker.is_removed:
                 yield {**worker.pod, "status": worker.status or worker.pod.get("status") or {}}
 
     def uids(self) -> frozenset[str]:

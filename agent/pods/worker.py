@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -209,9 +209,11 @@ class PodWorker:
         """Judge a Pod that is new here; one that has containers or a status of ours was admitted before."""
         self._admitted = True
         if observed.is_empty and not (pod.get("status") or {}).get("startTime"):
-            self._rejection = self._services.admit(pod)
-            if self._rejection is not None:
-                self._services.record(pod, "Warning", self._rejection.reason, self._rejection.message)
+            rejection = self._services.admit(pod)
+            if rejection is not None:
+                self._services.record(pod, "Warning", rejection.reason, rejection.message)
+                # The kubelet's words, in the status alone (rejectPod in pkg/kubelet/kubelet.go).
+                self._rejection = replace(rejection, message=f"Pod was rejected: {rejection.message}")
 
     def _report_fields(self, pod: ReadOnlyObject, fields: Sequence[str]) -> None:
         """Name what is not carried out, once: also what was added to a Pod that runs (an ephemeral container)."""

@@ -129,7 +129,10 @@ def _unmet_values(container: Mapping[str, Any], path: str, *, is_on_host: bool) 
             yield f"{path}.resources.limits.{name}"
     for index, port in enumerate(container.get("ports") or ()):
         if port.get("hostPort") and not is_on_host:
-            yield f"{path}.ports[{index}].hostPort"
+            if port.get("protocol") == "SCTP":
+                yield f"{path}.ports[{index}].hostPort"
+            if ":" in (port.get("hostIP") or ""):
+                yield f"{path}.ports[{index}].hostIP"
     for index, rule in enumerate(container.get("restartPolicyRules") or ()):
         if rule.get("action") != "Restart":
             yield f"{path}.restartPolicyRules[{index}].action"

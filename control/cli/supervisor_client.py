@@ -45,6 +45,9 @@ def write_processes(directory: ClusterDirectory, config: ClusterConfig) -> None:
     ]
     for node in config.nodes:
         arguments = ["-m", "agent", "run", *agent_arguments(directory, config, node.name, node.port), "--lifeline"]
+        if node is config.nodes[0]:
+            # A host has one loopback: the first node's Pods get it.
+            arguments.append("--ports-on-loopback")
         entries.append(_process(directory, f"agent-{node.name}", arguments, wanted=not node.halted))
     write_private_file(directory.processes_file, json.dumps(entries, indent=2).encode())
 

@@ -61,6 +61,8 @@ PURE_MODULES = (
     "agent.pods.environment",
     "agent.runtime.translate",
     "agent.runtime.identity",
+    "agent.network.addresses",
+    "agent.network.host_port_rules",
     "agent.server.spdy.frames",
     "agent.server.spdy.header_dictionary",
 )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import socket
 import time
+import urllib.request
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster import Cluster, docker, wait_for
+from tests.cluster import Cluster, docker, run, wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -51,12 +53,13 @@ def node_names(cluster: Cluster) -> list[str]:
     return [node["metadata"]["name"] for node in cluster.get("nodes")["items"]]
 
 
-def deployment(replicas: int, **pod_spec: Any) -> str:
+def deployment(replicas: int, *, ports: Sequence[dict[str, int]] = (), **pod_spec: Any) -> str:
     container = {
         "name": "web",
         "image": "busybox",
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", "echo $HOSTNAME > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"],
+        "ports": list(ports),
     }
     template = {
         "metadata": {"labels": {"app": "web"}},
@@ -95,6 +98,10 @@ def ready_elsewhere(cluster: Cluster, space: str, node: str) -> list[dict[str, A
 
 def is_ready(pod: dict[str, Any]) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in pod["status"].get("conditions", []))
+
+
+def is_unschedulable(pod: dict[str, Any]) -> bool:
+    return any(item.get("reason") == "Unschedulable" for item in pod["status"].get("conditions", []))
 
 
 def pod_node(pod: dict[str, Any]) -> str:
@@ -146,6 +153,53 @@ def test_pods_spread_and_every_node_serves_their_logs_and_commands(nodes_cluster
         answer = nodes_cluster.kubectl("exec", "-n", space, name, "--", "wget", "-qO-", url).stdout.strip()
         assert answer == other["metadata"]["name"]
         assert nodes_cluster.kubectl("logs", "-n", space, other["metadata"]["name"]).returncode == 0
+
+
+def fetch(address: str, port: int) -> str:
+    """What the host gets from there; empty when nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://{address}:{port}/", timeout=10) as page:
+            return str(page.read().decode().strip())
+    except OSError:
+        return ""
+
+
+def test_every_node_has_the_host_port_and_the_first_the_hosts_loopback(nodes_cluster: Cluster, space: str) -> None:
+    port = 20_555
+    pods = run_web(nodes_cluster, space, 3, ports=[{"containerPort": 8080, "hostPort": port}])
+    assert len(set(map(pod_node, pods))) == NODES
+    for pod in pods:
+        assert fetch(pod["status"]["hostIP"], port) == pod["metadata"]["name"]
+    [first] = [pod["metadata"]["name"] for pod in pods if pod_node(pod) == f"{nodes_cluster.name}-node-1"]
+    assert fetch("127.0.0.1", port) == first
+    nodes_cluster.kubectl("scale", "-n", space, "deployment", "web", "--replicas=4")
+    waiting = wait_for(lambda: [pod for pod in live_pods(nodes_cluster, space) if is_unschedulable(pod)], "one waits")
+    assert len(waiting) == 1
+    nodes_cluster.kubectl("delete", "-n", space, "deployment", "web", "--cascade=foreground")
+    wait_for(lambda: not fetch("127.0.0.1", port), "the port leads nowhere")
+    table = run(["nft", "list", "map", "ip", f"podling-{nodes_cluster.name}", "host_ports"]).stdout
+    assert "elements" not in table
+
+
+def test_a_clash_of_two_nodes_in_the_hosts_network_is_an_event(nodes_cluster: Cluster, space: str) -> None:
+    port = 20_556
+    for name, node in zip(("first", "second"), node_names(nodes_cluster), strict=False):
+        pod = json.loads(sleeper(name, node, hostNetwork=True))
+        [container] = pod["spec"]["containers"]
+        container |= {"command": ["httpd", "-f", "-p", str(port)], "ports": [{"containerPort": port}]}
+        nodes_cluster.kubectl("apply", "-n", space, "-f", "-", stdin=json.dumps(pod))
+        if name == "first":
+            nodes_cluster.wait("-n", space, "--for=condition=Ready", "pod/first")
+            wait_for(lambda: listens(port), "it listens")
+    events = ("-n", space, "events", "--field-selector", "reason=HostPortConflict")
+    [event] = wait_for(lambda: nodes_cluster.get(*events)["items"], "an Event tells")
+    assert event["involvedObject"]["name"] == "second"
+    assert event["message"].startswith(f"host port {port}/TCP is in use on this host")
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_cordoned_node_takes_no_new_pods_until_uncordoned(nodes_cluster: Cluster, space: str) -> None:

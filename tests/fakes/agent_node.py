@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from agent.network.protocol import PodAddress
+from agent.network.protocol import PodAddress, PortMapping
 from agent.pods.backoff import Backoff
 from agent.pods.container_cache import ContainerCache
 from agent.pods.container_start import ContainerStarter, StarterSettings
@@ -78,6 +78,8 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.attached: dict[int, str] = {}
         self.detached: list[str] = []
+        self.ports: dict[str, Sequence[PortMapping]] = {}
+        self.taken_ports: set[int] = set()
 
     async def prepare_node(self, pod_cidr: str) -> str:
         return NODE_IP
@@ -89,11 +91,19 @@ class FakeNetwork:
     def configure_sandbox(self, body: CreateBody, address: PodAddress) -> None:
         body["HostConfig"]["NetworkMode"] = "host"
 
-    async def attach(self, sandbox_pid: int, address: PodAddress, sysctls: dict[str, str]) -> None:
+    async def attach(
+        self, sandbox_pid: int, address: PodAddress, sysctls: dict[str, str], host_ports: Sequence[PortMapping] = ()
+    ) -> Sequence[str]:
         self.attached[sandbox_pid] = address.ip
+        self.ports[address.ip] = host_ports
+        return await self.find_port_clashes(host_ports)
+
+    async def find_port_clashes(self, host_ports: Sequence[PortMapping]) -> Sequence[str]:
+        return [f"port {port.host_port} is taken" for port in host_ports if port.host_port in self.taken_ports]
 
     async def detach(self, address: PodAddress) -> None:
         self.detached.append(address.ip)
+        self.ports.pop(address.ip, None)
 
     async def collect_garbage(self, used: frozenset[str]) -> None:
         return None

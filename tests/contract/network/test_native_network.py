@@ -7,78 +7,17 @@ import errno
 import os
 import socket
 import subprocess
-import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from agent.network.native import NativeNetwork
-from agent.network.netlink import Netlink
 from agent.network.nftables import table_name
-from agent.network.protocol import NetworkError, PodAddress
-from agent.runtime.docker_runtime import DockerRuntime
-from agent.runtime.translate import HostLimits, SandboxRequest, sandbox_create_body
-from tests.fakes.docker_images import BUSYBOX_IMAGE, PAUSE_IMAGE, ensure_busybox_image, ensure_pause_image
+from agent.network.protocol import NetworkError
+from tests.contract.network.native_host import CLUSTER_CIDR, Host
+from tests.fakes.docker_images import BUSYBOX_IMAGE
 
 pytestmark = pytest.mark.docker
-
-CLUSTER_CIDR = "10.252.0.0/16"
-LABEL = "io.podling.test"
-
-
-@dataclass
-class Host:
-    """A node whose sandboxes are wired natively; everything it makes is removed with it."""
-
-    runtime: DockerRuntime
-    network: NativeNetwork
-    cluster: str
-    node_ip: str = ""
-    used: set[str] = field(default_factory=set)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return {LABEL: self.cluster}
-
-    async def start_sandbox(self, *, command: list[str] | None = None) -> tuple[str, int, PodAddress]:
-        """(id, pid, address) of a started sandbox that is not wired yet."""
-        pod = {"metadata": {"name": "web", "namespace": "default", "uid": "u"}, "spec": {}}
-        limits = HostLimits(memory_bytes=1 << 30, can_lower_oom_score=False)
-        body = sandbox_create_body(SandboxRequest(pod=pod, image=PAUSE_IMAGE, labels=self.labels, host=limits))
-        address = self.network.choose_address(frozenset(self.used))
-        self.used.add(address.ip)
-        self.network.configure_sandbox(body, address)
-        if command is not None:
-            body["Cmd"] = command
-        sandbox_id = await self.runtime.create_container(f"{self.cluster}-{len(self.used)}", body)
-        await self.runtime.start_container(sandbox_id)
-        return sandbox_id, (await self.runtime.inspect_container(sandbox_id)).pid, address
-
-    async def start_pod(self, *command: str, sysctls: dict[str, str] | None = None) -> tuple[str, PodAddress]:
-        """(container id, address) of a wired sandbox with one busybox in it."""
-        sandbox_id, pid, address = await self.start_sandbox()
-        await self.network.attach(pid, address, sysctls or {})
-        joined = f"container:{sandbox_id}"
-        body = {
-            "Image": BUSYBOX_IMAGE,
-            "Cmd": list(command),
-            "Labels": self.labels,
-            "HostConfig": {"NetworkMode": joined, "IpcMode": joined, "PidMode": joined},
-        }
-        container_id = await self.runtime.create_container(f"{self.cluster}-c{len(self.used)}", body)
-        await self.runtime.start_container(container_id)
-        return container_id, address
-
-    async def run(self, container_id: str, command: str) -> tuple[int, str]:
-        """(exit code, output) of a shell command in the container."""
-        result = await self.runtime.run_exec(container_id, ["sh", "-c", command], timeout_seconds=20)
-        return result.exit_code, result.output.decode()
-
-    def links(self) -> set[str]:
-        with Netlink() as netlink:
-            return {link.name for link in netlink.list_links()}
 
 
 def read(path: str) -> str:
@@ -88,24 +27,6 @@ def read(path: str) -> str:
 def firewall() -> str:
     tables = subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True).stdout
     return tables + subprocess.run(["iptables", "-S"], check=True, capture_output=True, text=True).stdout
-
-
-@pytest.fixture
-async def host() -> AsyncIterator[Host]:
-    ensure_busybox_image()
-    ensure_pause_image()
-    cluster = f"t{uuid.uuid4().hex[:8]}"
-    runtime = DockerRuntime()
-    network = NativeNetwork(cluster=cluster, cluster_cidr=CLUSTER_CIDR)
-    made = Host(runtime, network, cluster)
-    made.node_ip = await network.prepare_node("10.252.7.0/24")
-    try:
-        yield made
-    finally:
-        for record in await runtime.list_containers(made.labels):
-            await runtime.remove_container(record.id)
-        await network.remove_node()
-        await runtime.close()
 
 
 SERVE = "echo page > /tmp/index.html && httpd -p 80 -h /tmp"  # returns when it listens

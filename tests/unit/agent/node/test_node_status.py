@@ -207,11 +207,31 @@ async def test_a_failed_renewal_is_not_the_end(api: MemoryEndpoint, client: Clie
             "OutOfcpu",
             id="too little cpu",
         ),
+        pytest.param(
+            {"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 80}]}]},
+            "NodePorts",
+            id="a host port that another Pod has",
+        ),
+        pytest.param(
+            {"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 80, "hostIP": "127.0.0.1"}]}]},
+            None,
+            id="a host port at another address",
+        ),
+        pytest.param(
+            {"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 81}]}]},
+            None,
+            id="a host port that only a finished Pod has",
+        ),
     ],
 )
 def test_admission(spec: dict[str, Any], reason: str | None) -> None:
     node = node_object(INPUTS)
-    other = make_pod("other", containers=[{"name": "c", "resources": {"requests": {"cpu": "1"}}}])
-    admission = NodeAdmission(lambda: node, lambda: [other])
+    address = "10.244.0.1"
+    port = {"containerPort": 1, "hostPort": 80, "hostIP": address}
+    other = make_pod("other", containers=[{"name": "c", "resources": {"requests": {"cpu": "1"}}, "ports": [port]}])
+    other["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    done = make_pod("done", containers=[{"name": "c", "ports": [{"containerPort": 1, "hostPort": 81}]}])
+    done["status"] = {"phase": "Succeeded"}
+    admission = NodeAdmission(lambda: node, lambda: [other, done])
     rejection = admission.admit(make_pod("web", **spec))
     assert (rejection.reason if rejection else None) == reason

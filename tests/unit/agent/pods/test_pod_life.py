@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from agent.network.protocol import PortMapping
 from agent.pods.probe_attempt import ProbeResult
 from agent.pods.worker import Rejection
 from agent.runtime.fake_runtime import Program
@@ -342,11 +343,57 @@ async def test_readiness_follows_its_probe(node: HollowNode) -> None:
     assert (await node.status())["containerStatuses"][0]["ready"], "a restart of the agent makes no Pod unready"
 
 
+async def test_host_ports_go_to_the_network_and_its_complaints_to_events(node: HollowNode) -> None:
+    ports = [{"containerPort": 80, "hostPort": 8080, "hostIP": "127.0.0.1"}, {"containerPort": 81}]
+    container = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent", "ports": ports}
+    sidecar = {**container, "name": "side", "restartPolicy": "Always"}
+    sidecar["ports"] = [{"containerPort": 53, "hostPort": 53, "protocol": "UDP"}]
+    node.network.taken_ports = {53}
+    await node.create(containers=[container], initContainers=[sidecar])
+    assert node.network.ports["10.244.0.2"] == [
+        PortMapping(host_port=8080, container_port=80, host_ip="127.0.0.1"),
+        PortMapping(host_port=53, container_port=53, protocol="UDP"),
+    ]
+    assert node.event_messages("HostPortConflict") == ["port 53 is taken"]
+    await node.crash()
+    node.network.ports.clear()
+    await node.start()
+    await node.settle()
+    assert len(node.network.ports["10.244.0.2"]) == 2, "bound again by the next agent"
+    await node.delete(grace=0)
+    await node.settle()
+    assert node.network.ports == {}
+
+
+async def test_a_clash_in_the_hosts_network_is_told_once(node: HollowNode) -> None:
+    port = {"containerPort": 80, "hostPort": 80}
+    container = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent", "ports": [port]}
+    node.network.taken_ports = {80}
+    await node.create(containers=[container], hostNetwork=True)
+    assert (await node.status())["phase"] == "Running"
+    await node.crash()
+    await node.start()
+    await node.settle()
+    assert node.event_messages("HostPortConflict") == ["port 80 is taken"]
+
+
+async def test_a_pod_that_ends_holds_its_port_and_one_that_is_gone_does_not(node: HollowNode) -> None:
+    node.runtime.programs["web:1"] = Program(ignores_sigterm=True)
+    await node.create("old")
+    await node.delete("old", grace=30)
+    await node.settle()
+    assert [pod["metadata"]["name"] for pod in node.workers.admitted_pods()] == ["old"]
+    await node.delete("old", grace=0)
+    assert list(node.workers.admitted_pods()) == []
+
+
 async def test_a_rejected_pod_fails_without_a_container(node: HollowNode) -> None:
     node.rejection = lambda pod: Rejection(reason="OutOfcpu", message="Node didn't have enough resource: cpu")
     await node.create()
     status = await node.status()
     assert (status["phase"], status["reason"]) == ("Failed", "OutOfcpu")
+    assert status["message"] == "Pod was rejected: Node didn't have enough resource: cpu"
+    assert node.event_messages("OutOfcpu") == ["Node didn't have enough resource: cpu"]
     assert await node.containers() == []
     await node.delete()
     assert await node.find() is None

@@ -45,14 +45,19 @@ def make_pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, 
             id="huge pages",
         ),
         pytest.param(
-            make_pod({"ports": [{"containerPort": 80, "hostPort": 80}]}),
-            ["spec.containers[0].ports[0].hostPort"],
+            make_pod({"ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "127.0.0.1", "protocol": "UDP"}]}),
+            [],
             id="a port of the node",
         ),
         pytest.param(
-            make_pod({"ports": [{"containerPort": 80, "hostPort": 80}]}, hostNetwork=True),
+            make_pod({"ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "::1", "protocol": "SCTP"}]}),
+            ["spec.containers[0].ports[0].hostPort", "spec.containers[0].ports[0].hostIP"],
+            id="a port of the node that cannot be bound",
+        ),
+        pytest.param(
+            make_pod({"ports": [{"containerPort": 80, "hostPort": 80, "protocol": "SCTP"}]}, hostNetwork=True),
             [],
-            id="a port of the node in the node's network",
+            id="any port in the node's network",
         ),
         pytest.param(
             make_pod({"livenessProbe": {"grpc": {"port": 80}, "periodSeconds": 1}}),
