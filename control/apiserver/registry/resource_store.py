@@ -268,7 +268,8 @@ class ResourceStore:
         else:
             errors += strategy.validate_update(context, obj, old)
         self._refuse_invalid(obj, errors)
-        for text in strategy.warnings_on_update(context, obj, old):
+        warnings = strategy.warnings_on_status_update if change.is_status else strategy.warnings_on_update
+        for text in warnings(context, obj, old):
             write.warn(text)
 
     async def _store_changed(

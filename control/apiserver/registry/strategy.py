@@ -97,6 +97,10 @@ class Strategy:
         """Texts for Warning headers of an update."""
         return []
 
+    def warnings_on_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """Texts for Warning headers of a write to /status."""
+        return []
+
     def begin_graceful_delete(self, context: WriteContext, obj: Object, requested_seconds: int | None) -> int | None:
         """Grace period in seconds if this object is deleted gracefully (Pod), 0 to delete at once, None if never."""
         return None

@@ -96,9 +96,18 @@ MANY_SLASHES = (
         (addresses.ip_errors, "10.0.0.1", []),
         (addresses.ip_errors, "nope", ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]),
         (addresses.ip_errors, "fe80::1%eth0", ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]),
-        (addresses.ip_errors, "010.001.0.1", []),
+        (addresses.ip_errors, "010.001.0.1", ["must not have leading 0s"]),
+        (addresses.ip_errors, "::ffff:10.0.0.1", ["must not be an IPv4-mapped IPv6 address"]),
+        (addresses.ip_errors, "2001:DB8::0:1", []),
+        (addresses.canonical_ip_errors, "2001:DB8::0:1", ['must be in canonical form ("2001:db8::1")']),
+        (addresses.canonical_ip_errors, "10.0.0.1", []),
         (addresses.ip_errors, "256.1.1.1", ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]),
         (addresses.cidr_errors, "10.0.0.0/24", []),
+        (addresses.cidr_errors, "10.0.0.5/24", ["must not have bits set beyond the prefix length"]),
+        (addresses.cidr_errors, "010.0.0.0/24", ["must not have leading 0s in IP or prefix length"]),
+        (addresses.cidr_errors, "10.0.0.0/08", ["must not have leading 0s in IP or prefix length"]),
+        (addresses.cidr_errors, "::ffff:10.0.0.0/104", ["must not have an IPv4-mapped IPv6 address"]),
+        (addresses.canonical_cidr_errors, "2001:DB8::/64", ['must be in canonical form ("2001:db8::/64")']),
         (addresses.cidr_errors, "10.0.0.0/33", ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]),
         (addresses.ipv4_errors, "::1", ["must be a valid IPv4 address"]),
         (addresses.ipv6_errors, "1.2.3.4", ["must be a valid IPv6 address"]),
@@ -140,5 +149,6 @@ def test_a_label_is_a_subdomain_and_a_label_value(text: str) -> None:
 
 @given(st.ip_addresses())
 def test_every_address_is_valid(address: object) -> None:
-    assert addresses.ip_errors(str(address)) == []
+    mapped = address.version == 6 and address.ipv4_mapped is not None
+    assert addresses.ip_errors(str(address)) == (["must not be an IPv4-mapped IPv6 address"] if mapped else [])
     assert addresses.find_network(f"{address}/16") is not None

@@ -24,6 +24,23 @@ VOLUME_MODES = ("Block", "Filesystem")
 
 Spec = Mapping[str, Any]
 
+#: what a claim template may not say, in the order of upstream's record; shown as its Go name in lower camel case
+_METADATA_FIELDS = {
+    "name": "name",
+    "generateName": "generateName",
+    "namespace": "namespace",
+    "selfLink": "selfLink",
+    "uid": "uID",
+    "resourceVersion": "resourceVersion",
+    "generation": "generation",
+    "creationTimestamp": "creationTimestamp",
+    "deletionTimestamp": "deletionTimestamp",
+    "deletionGracePeriodSeconds": "deletionGracePeriodSeconds",
+    "ownerReferences": "ownerReferences",
+    "finalizers": "finalizers",
+    "managedFields": "managedFields",
+}
+
 
 def access_modes(path: str, modes: Sequence[str]) -> Errors:
     """Known modes; ReadWriteOncePod stands alone."""
@@ -89,7 +106,7 @@ def claim_template(path: str, template: Spec) -> Errors:
     metadata = template.get("metadata") or {}
     yield from annotation_keys(f"{path}.metadata.annotations", metadata.get("annotations"))
     yield from label_values(f"{path}.metadata.labels", metadata.get("labels"))
-    for field in metadata:
-        if field not in ("annotations", "labels", "creationTimestamp"):
-            yield FieldError.forbidden(f"{path}.metadata.{field}", "cannot be set")
+    for field, shown in _METADATA_FIELDS.items():
+        if metadata.get(field):
+            yield FieldError.forbidden(f"{path}.metadata.{shown}", "cannot be set")
     yield from claim_spec(f"{path}.spec", template.get("spec") or {})

@@ -25,6 +25,8 @@ from control.apiserver.registry.strategies.security_validation import container_
 Container = Mapping[str, Any]
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_RESTART_RULES_MAX = 20
+_EXIT_CODES_MAX = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +88,22 @@ def _restart_policy(path: str, container: Container) -> Errors:
         yield from one_of(f"{path}.restartPolicy", policy, ("Always", "Never", "OnFailure"))
     elif rules:
         yield FieldError.required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+    if len(rules) > _RESTART_RULES_MAX:
+        yield FieldError.too_many(f"{path}.restartPolicyRules", len(rules), _RESTART_RULES_MAX)
     for index, rule in enumerate(rules):
         yield from _restart_rule(f"{path}.restartPolicyRules[{index}]", rule)
 
 
 def _restart_rule(path: str, rule: Mapping[str, Any]) -> Errors:
-    yield from required_one_of(f"{path}.action", rule.get("action"), ("Restart", "RestartAllContainers"))
+    yield from one_of(f"{path}.action", rule.get("action") or "", ("Restart", "RestartAllContainers"))
     codes = rule.get("exitCodes")
     if codes is None:
         yield FieldError.required(f"{path}.exitCodes", "must be specified")
         return
-    yield from required_one_of(f"{path}.exitCodes.operator", codes.get("operator"), ("In", "NotIn"))
-    if not codes.get("values"):
-        yield FieldError.required(f"{path}.exitCodes.values")
+    yield from one_of(f"{path}.exitCodes.operator", codes.get("operator") or "", ("In", "NotIn"))
+    values = codes.get("values") or ()
+    if len(values) > _EXIT_CODES_MAX:
+        yield FieldError.too_many(f"{path}.exitCodes.values", len(values), _EXIT_CODES_MAX)
 
 
 _EPHEMERAL_FORBIDDEN = (
@@ -164,7 +169,8 @@ def _ports(path: str, ports: Sequence[Mapping[str, Any]]) -> Errors:
                 yield FieldError.invalid(f"{item}.name", name, message)
             if not broken and name in names:
                 yield FieldError.duplicate(f"{item}.name", name)
-            names.add(name)
+            if not broken:
+                names.add(name)
         if not port.get("containerPort"):
             yield FieldError.required(f"{item}.containerPort")
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from control.api import names
 from control.api.errors import FieldError
-from control.apiserver.registry.strategies.field_rules import Errors, descending_path, dns_subdomain, judged
+from control.apiserver.registry.strategies.field_rules import Errors, dns_label, dns_subdomain, judged, no_backsteps
 from control.apiserver.registry.strategies.resource_lists import quantity
 
 ENV_FIELD_PATHS = (
@@ -34,6 +34,8 @@ _POD_FIELD_PATHS = frozenset(ENV_FIELD_PATHS + VOLUME_FIELD_PATHS) | {
     "spec.host",
     "status.phase",
 }
+#: names of the first clients, converted when they are read
+_OLD_NAMES = {"spec.host": "spec.nodeName"}
 _RESOURCE_FIELDS = (
     "limits.cpu",
     "limits.ephemeral-storage",
@@ -97,8 +99,8 @@ def field_reference(path: str, reference: Mapping[str, Any], supported: tuple[st
     elif subscript is not None:
         key = subscript.lower() if stem == "metadata.annotations" else subscript
         yield from judged(path, key, names.qualified_name_errors)
-    elif field not in supported and field != "spec.host":
-        yield FieldError.not_supported(f"{path}.fieldPath", field, supported)
+    elif _OLD_NAMES.get(field, field) not in supported:
+        yield FieldError.not_supported(f"{path}.fieldPath", _OLD_NAMES.get(field, field), supported)
 
 
 def _split_subscript(field: str) -> tuple[str, str | None]:
@@ -151,11 +153,20 @@ def _key_selector(path: str, selector: Mapping[str, Any]) -> Errors:
 
 
 def _file_key(path: str, selector: Mapping[str, Any]) -> Errors:
-    for field in ("volumeName", "path", "key"):
+    for field, rule in (("key", _env_name), ("volumeName", dns_label), ("path", no_backsteps)):
         if not selector.get(field):
             yield FieldError.required(f"{path}.{field}")
-    if selector.get("path"):
-        yield from descending_path(f"{path}.path", selector["path"])
+        else:
+            yield from rule(f"{path}.{field}", selector[field])
+
+
+def _env_name(path: str, name: str) -> Errors:
+    return judged(path, name, names.env_var_name_errors)
+
+
+def _reference_errors(name: str) -> list[str]:
+    """Upstream judges these as names yet to be completed: a trailing dash passes."""
+    return names.dns1123_subdomain_errors(f"{name[:-1]}a" if name.endswith("-") else name)
 
 
 def _env_from(path: str, index: int, source: Mapping[str, Any]) -> Errors:
@@ -168,7 +179,7 @@ def _env_from(path: str, index: int, source: Mapping[str, Any]) -> Errors:
         if not reference:
             yield FieldError.required(f"{item}.{name}.name")
         else:
-            yield from dns_subdomain(f"{item}.{name}.name", reference)
+            yield from judged(f"{item}.{name}.name", reference, _reference_errors)
     if not given:
         yield FieldError.invalid(path, "", "must specify one of: `configMapRef` or `secretRef`")
     elif len(given) > 1:

@@ -207,6 +207,12 @@ def _field(code: str, value: Any) -> Any:
     return internal_form(code, value)
 
 
+def printed_struct(type_name: str, value: Mapping[str, Any]) -> str:
+    """A struct of scalars as Go's %+v prints it: `{Name:http HostPort:0 ...}`."""
+    fields = internal_form(type_name, value)
+    return "{" + " ".join(f"{name}:{'' if item is None else item}" for name, item in fields.items()) + "}"
+
+
 def pod_spec_form(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A PodSpec; the host namespaces are part of the internal security context."""
     context = dict(spec.get("securityContext") or {})

@@ -6,8 +6,12 @@ ports, service links) materialize only in the Pod.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from control.api.objects import Object
 from control.api.quantity import canonical_quantity
+from control.apiserver.registry.strategies.disabled_fields import drop_disabled_pod_fields
 from control.apiserver.registry.strategies.image_names import default_pull_policy
 from control.apiserver.registry.strategies.resource_lists import (
     default_requirements,
@@ -59,6 +63,7 @@ def default_pod_template(owner: Object) -> None:
 
 def default_pod_spec(spec: Object) -> None:
     """Fill what Pods and templates have in common."""
+    drop_disabled_pod_fields(spec)
     spec.setdefault("containers", None)
     _default_empty(spec, "dnsPolicy", "ClusterFirst")
     _default_empty(spec, "restartPolicy", "Always")
@@ -156,7 +161,7 @@ def _default_pod_level_requests(spec: Object) -> None:
     if not limits:
         return
     requests = resources.get("requests") or {}
-    for name, value in aggregate_container_requests(spec).items():
+    for name, value in aggregate_container_amounts(spec, "requests").items():
         if (name in ("cpu", "memory") or is_huge_page(name)) and is_overcommit_allowed(name):
             requests.setdefault(name, value)
     for name, value in limits.items():
@@ -165,19 +170,19 @@ def _default_pod_level_requests(spec: Object) -> None:
         resources["requests"] = requests
 
 
-def aggregate_container_requests(spec: Object) -> dict[str, str]:
-    """Effective requests of all containers: the sum of the main ones and sidecars, or the largest init step."""
+def aggregate_container_amounts(spec: Mapping[str, Any], field: str) -> dict[str, str]:
+    """Effective `requests` or `limits` of all containers: the main ones and sidecars, or the largest init step."""
     totals: dict[str, str] = {}
     sidecars: dict[str, str] = {}
     largest_step: dict[str, str] = {}
     for container in spec.get("containers") or ():
-        _add(totals, container["resources"].get("requests"))
+        _add(totals, container["resources"].get(field))
     for container in spec.get("initContainers") or ():
         step = dict(sidecars)
-        _add(step, container["resources"].get("requests"))
+        _add(step, container["resources"].get(field))
         if container.get("restartPolicy") == "Always":
-            _add(sidecars, container["resources"].get("requests"))
-            _add(totals, container["resources"].get("requests"))
+            _add(sidecars, container["resources"].get(field))
+            _add(totals, container["resources"].get(field))
         _raise_to(largest_step, step)
     _raise_to(totals, largest_step)
     return totals

@@ -26,8 +26,9 @@ from control.apiserver.registry.strategies.field_rules import (
     qualified_name,
     required_one_of,
 )
-from control.apiserver.registry.strategies.pod_defaults import aggregate_container_requests
-from control.apiserver.registry.strategies.resource_lists import pod_resource_name, quantity, requirements
+from control.apiserver.registry.strategies.pod_resource_validation import pod_level_resources
+from control.apiserver.registry.strategies.profile_annotations import annotated_profiles, matching_profiles
+from control.apiserver.registry.strategies.resource_lists import requirements
 from control.apiserver.registry.strategies.scheduling_validation import (
     affinity,
     scheduling_gates,
@@ -35,7 +36,6 @@ from control.apiserver.registry.strategies.scheduling_validation import (
     tolerations,
 )
 from control.apiserver.registry.strategies.security_validation import (
-    annotated_profiles,
     host_users,
     operating_system,
     pod_security,
@@ -48,16 +48,17 @@ Spec = Mapping[str, Any]
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
+_HOSTNAME_MAX = 64
 _NAMESERVERS_MAX = 3
 _SEARCH_PATHS_MAX = 32
 _SEARCH_CHARACTERS_MAX = 2048
 
 
-def pod_spec(path: str, spec: Spec, *, is_pod: bool, pod_name: str = "") -> Errors:
+def pod_spec(path: str, spec: Spec, *, is_pod: bool, pod_name: str = "", is_static: bool = False) -> Errors:
     """A Pod spec. `pod_name` lets ephemeral volumes be judged by the claims they will make."""
     if spec.get("terminationGracePeriodSeconds") is None:
         yield FieldError.required(f"{path}.terminationGracePeriodSeconds")
-    found, broken = volumes(f"{path}.volumes", spec.get("volumes") or (), pod_name)
+    found, broken = volumes(f"{path}.volumes", spec.get("volumes") or (), pod_name, is_pod=is_pod)
     yield from broken
     claims = spec.get("resourceClaims") or ()
     facts = PodFacts(
@@ -68,11 +69,11 @@ def pod_spec(path: str, spec: Spec, *, is_pod: bool, pod_name: str = "") -> Erro
         host_users=spec.get("hostUsers") is not False,
     )
     main = spec.get("containers") or ()
-    yield from _resource_claims(f"{path}.resourceClaims", claims)
+    yield from _resource_claims(f"{path}.resourceClaims", claims, is_static=is_static)
     yield from containers(f"{path}.containers", main, facts)
     yield from init_containers(f"{path}.initContainers", spec.get("initContainers") or (), main, facts)
     yield from ephemeral_containers(f"{path}.ephemeralContainers", spec, facts)
-    yield from _pod_level_resources(f"{path}.resources", spec)
+    yield from pod_level_resources(f"{path}.resources", spec)
     yield from _host_network_ports(f"{path}.containers", spec, is_pod=is_pod)
     yield from _behaviour(path, spec)
     yield from _placement(path, spec)
@@ -80,6 +81,7 @@ def pod_spec(path: str, spec: Spec, *, is_pod: bool, pod_name: str = "") -> Erro
     if spec.get("overhead") is not None:
         yield from requirements(f"{path}.overhead", {"limits": spec["overhead"]}, frozenset())
     yield from operating_system(path, spec)
+    yield from _file_key_volumes(path, spec)
 
 
 def _behaviour(path: str, spec: Spec) -> Errors:
@@ -100,6 +102,35 @@ def _placement(path: str, spec: Spec) -> Errors:
     yield from spread_constraints(f"{path}.topologySpreadConstraints", spec.get("topologySpreadConstraints") or ())
     yield from windows_host_process(path, spec)
     yield from host_users(path, spec)
+    yield from _hostname_override(f"{path}.hostnameOverride", spec)
+
+
+def _hostname_override(path: str, spec: Spec) -> Errors:
+    name = spec.get("hostnameOverride")
+    if name is None:
+        return
+    for field in ("setHostnameAsFQDN", "hostNetwork"):
+        if spec.get(field):
+            yield FieldError.forbidden(path, f"may not be specified when {field} is true")
+    if len(name.encode()) > _HOSTNAME_MAX:
+        yield FieldError.too_long(path, _HOSTNAME_MAX)
+    yield from dns_subdomain(path, name)
+
+
+def _file_key_volumes(path: str, spec: Spec) -> Errors:
+    sources = {volume.get("name") or "": volume for volume in spec.get("volumes") or ()}
+    for name in ("initContainers", "containers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(name) or ()):
+            for env_index, variable in enumerate(container.get("env") or ()):
+                reference = (variable.get("valueFrom") or {}).get("fileKeyRef")
+                if reference is None:
+                    continue
+                where = f"{path}.{name}[{index}].env[{env_index}].valueFrom.fileKeyRef.volumeName"
+                volume = reference.get("volumeName") or ""
+                if volume not in sources:
+                    yield FieldError.not_found(where, volume)
+                elif sources[volume].get("emptyDir") is None:
+                    yield FieldError.invalid(where, volume, "referenced volume must be of type emptyDir")
 
 
 def _identity(path: str, spec: Spec) -> Errors:
@@ -125,9 +156,12 @@ def _identity(path: str, spec: Spec) -> Errors:
         yield from required_one_of(f"{path}.preemptionPolicy", spec["preemptionPolicy"], supported)
 
 
-def _resource_claims(path: str, claims: Any) -> Errors:
+def _resource_claims(path: str, claims: Any, *, is_static: bool) -> Errors:
     seen: set[str] = set()
     for index, claim in enumerate(claims):
+        if is_static:
+            yield FieldError.forbidden("[]", "static pods do not support resource claims")
+            continue
         item, name = f"{path}[{index}]", claim.get("name", "")
         if not name:
             yield FieldError.required(f"{item}.name")
@@ -151,25 +185,6 @@ def _resource_claims(path: str, claims: Any) -> Errors:
             yield FieldError.invalid(item, shown, detail)
         for field in given:
             yield from dns_subdomain(f"{item}.{field}", claim[field])
-
-
-def _pod_level_resources(path: str, spec: Spec) -> Errors:
-    resources = spec.get("resources")
-    if resources is None:
-        return
-    if resources.get("claims") is not None:
-        yield FieldError.forbidden(f"{path}.claims", "claims cannot be set for Resources at pod-level")
-    yield from requirements(path, resources, frozenset(), pod_resource_name)
-    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-    for name, text in sorted(aggregate_container_requests(dict(spec)).items()):
-        if quantity(text).nanos > quantity(requests.get(name, "0")).nanos:
-            detail = f"must be greater than or equal to aggregate container requests of {quantity(text)}"
-            yield FieldError.invalid(f"{path}.requests[{name}]", str(quantity(requests.get(name, "0"))), detail)
-    for index, container in enumerate(spec.get("containers") or ()):
-        for name, text in sorted(((container.get("resources") or {}).get("limits") or {}).items()):
-            if name in limits and quantity(text).nanos > quantity(limits[name]).nanos:
-                detail = f"must be less than or equal to pod limits of {quantity(limits[name])}"
-                yield FieldError.invalid(f"{path}.containers[{index}][{name}].limits", str(quantity(text)), detail)
 
 
 def _host_network_ports(path: str, spec: Spec, *, is_pod: bool) -> Errors:
@@ -224,7 +239,7 @@ def pod_annotations(path: str, values: Mapping[str, str] | None, spec: Spec) -> 
     cost = values.get(DELETION_COST_ANNOTATION)
     if cost is not None and not _is_int32(cost):
         yield FieldError.invalid(f"{path}[{DELETION_COST_ANNOTATION}]", cost, "must be a 32bit integer")
-    yield from annotated_profiles(path, values)
+    yield from annotated_profiles(path, values, spec)
 
 
 def _is_int32(text: str) -> bool:
@@ -241,6 +256,7 @@ def pod_template(path: str, template: Spec) -> Errors:
     yield from annotation_keys(f"{path}.annotations", metadata.get("annotations"))
     yield from pod_annotations(f"{path}.annotations", metadata.get("annotations"), spec)
     yield from pod_spec(f"{path}.spec", spec, is_pod=False)
+    yield from matching_profiles(f"{path}.spec", metadata.get("annotations") or {}, spec)
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"
         yield FieldError.forbidden(f"{path}.spec.ephemeralContainers", detail)

@@ -1,17 +1,16 @@
-"""What an update may change of a Pod: almost nothing (upstream: ValidatePodUpdate, …Resize, …EphemeralContainers)."""
+"""What an update may change of a Pod: almost nothing (upstream: ValidatePodUpdate, …EphemeralContainersUpdate)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from control.api.errors import FieldError
 from control.api.objects import Object, copy_object
-from control.api.pods import qos_class
-from control.apiserver.registry.strategies.field_rules import INT32_MAX, Errors, in_range, is_empty
+from control.apiserver.registry.strategies.field_rules import INT32_MAX, Errors, in_range
 from control.apiserver.registry.strategies.internal_form import difference, internal_form, pod_spec_form
 from control.apiserver.registry.strategies.pod_spec_validation import MIRROR_ANNOTATION
-from control.apiserver.registry.strategies.resource_lists import quantity
+from control.apiserver.registry.strategies.profile_annotations import APP_ARMOR_CONTAINER
 from control.apiserver.registry.strategies.scheduling_validation import tolerations
 
 Spec = Mapping[str, Any]
@@ -29,12 +28,21 @@ _CONTAINER_LISTS = ("containers", "initContainers")
 
 
 def annotation_changes(path: str, new: Mapping[str, str], old: Mapping[str, str]) -> Errors:
-    """The mirror annotation comes and goes with the Pod."""
-    if old.get(MIRROR_ANNOTATION) != new.get(MIRROR_ANNOTATION):
-        detail = "may not add mirror pod annotation"
-        if MIRROR_ANNOTATION in old:
-            detail = "may not remove or update mirror pod annotation"
-        yield FieldError.forbidden(f"{path}[{MIRROR_ANNOTATION}]", detail)
+    """The mirror annotation and those of AppArmor come and go with the Pod."""
+    for key in sorted(old):
+        if new.get(key) != old[key]:
+            for words in _fixed_annotation(key):
+                yield FieldError.forbidden(f"{path}[{key}]", f"may not remove or update {words}")
+    for key in sorted(new.keys() - old.keys()):
+        for words in _fixed_annotation(key):
+            yield FieldError.forbidden(f"{path}[{key}]", f"may not add {words}")
+
+
+def _fixed_annotation(key: str) -> Iterator[str]:
+    if key.startswith(APP_ARMOR_CONTAINER):
+        yield "AppArmor annotations"
+    if key == MIRROR_ANNOTATION:
+        yield "mirror pod annotation"
 
 
 def spec_changes(path: str, new: Spec, old: Spec) -> Errors:
@@ -178,56 +186,3 @@ def ephemeral_container_changes(path: str, new: Spec, old: Spec) -> Errors:
             before, after = (internal_form("EphemeralContainer", item) for item in (container, by_name[name]))
             detail = f'existing ephemeral containers "{name}" may not be changed\n{difference(before, after)}'
             yield FieldError.forbidden(path, detail)
-
-
-def resize_changes(pod: Spec, old: Spec) -> Errors:
-    """A resize changes cpu and memory of containers and sidecars, never the QoS class."""
-    spec, old_spec = pod["spec"], old["spec"]
-    if MIRROR_ANNOTATION in ((old.get("metadata") or {}).get("annotations") or {}):
-        yield FieldError.forbidden("[]", "static pods cannot be resized")
-        return
-    if (old_spec.get("os") or {}).get("name") == "windows":
-        yield FieldError.forbidden("[]", "windows pods cannot be resized")
-        return
-    if qos_class(old) != qos_class(pod):
-        shown = (pod.get("status") or {}).get("qosClass") or ""
-        yield FieldError.invalid("spec", shown, "Pod QOS Class may not change as a result of resizing")
-    for name in ("initContainers", "containers"):
-        pairs = zip(spec.get(name) or (), old_spec.get(name) or (), strict=False)
-        for index, (container, previous) in enumerate(pairs):
-            if name == "containers" or container.get("restartPolicy") == "Always":
-                yield from _resized(f"spec.{name}[{index}].resources", container, previous)
-            elif container != previous:
-                yield FieldError.forbidden("spec", "resources for non-sidecar init containers are immutable")
-    if _without_compute(spec) != _without_compute(old_spec):
-        yield FieldError.forbidden("spec", "only cpu and memory resources are mutable")
-
-
-def _resized(path: str, container: Spec, previous: Spec) -> Errors:
-    new, old = container.get("resources") or {}, previous.get("resources") or {}
-    for name in ("requests", "limits"):
-        if (old.get(name) or {}).keys() - (new.get(name) or {}).keys():
-            yield FieldError.forbidden(f"{path}.{name}", f"resource {name} cannot be removed")
-    policies = {item.get("resourceName"): item.get("restartPolicy") for item in container.get("resizePolicy") or ()}
-    if policies.get("memory") in (None, "", "NotRequired"):
-        new_limit, old_limit = ((value.get("limits") or {}).get("memory") for value in (new, old))
-        if new_limit is not None and old_limit is None:
-            detail = "memory limits cannot be added unless resizePolicy is RestartContainer"
-            yield FieldError.forbidden(f"{path}.limits[memory]", detail)
-        elif new_limit is not None and quantity(new_limit).nanos < quantity(old_limit).nanos:
-            detail = "memory limits cannot be decreased unless resizePolicy is RestartContainer"
-            yield FieldError.forbidden(f"{path}.limits[memory]", detail)
-
-
-def _without_compute(spec: Spec) -> Object:
-    masked: Object = copy_object(dict(spec))
-    for name in _CONTAINER_LISTS:
-        for container in masked.get(name) or ():
-            container.pop("resizePolicy", None)
-            for amounts in (container.get("resources") or {}).values():
-                if isinstance(amounts, dict):
-                    amounts.pop("cpu", None)
-                    amounts.pop("memory", None)
-            resources = container.get("resources") or {}
-            container["resources"] = {key: value for key, value in resources.items() if not is_empty(value)}
-    return masked

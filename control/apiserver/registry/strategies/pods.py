@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from control.api.addresses import address_warnings
 from control.api.errors import FieldError
 from control.api.objects import Object
 from control.api.pods import qos_class
 from control.api.timestamps import format_time
 from control.apiserver.registry.strategies.container_validation import image_without_spaces
 from control.apiserver.registry.strategies.pod_defaults import default_pod, default_pod_template
-from control.apiserver.registry.strategies.pod_spec_validation import pod_annotations, pod_spec, pod_template
+from control.apiserver.registry.strategies.pod_resize import resize_changes, resized_spec
+from control.apiserver.registry.strategies.pod_spec_validation import (
+    MIRROR_ANNOTATION,
+    pod_annotations,
+    pod_spec,
+    pod_template,
+)
 from control.apiserver.registry.strategies.pod_status_validation import status_changes
 from control.apiserver.registry.strategies.pod_update_validation import (
     annotation_changes,
     ephemeral_container_changes,
-    resize_changes,
     spec_changes,
 )
 from control.apiserver.registry.strategies.pod_warnings import pod_warnings, template_warnings
+from control.apiserver.registry.strategies.profile_annotations import adopt_annotated_profiles, matching_profiles
 from control.apiserver.registry.strategy import Strategy, WriteContext
 
 _GATED = "Scheduling is blocked due to non-empty scheduling gates"
@@ -51,6 +58,7 @@ class PodStrategy(Strategy):
         status["qosClass"] = qos_class(obj)
         obj["status"] = status
         _apply_match_label_keys(obj)
+        adopt_annotated_profiles(obj)
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge a new Pod."""
@@ -61,7 +69,7 @@ class PodStrategy(Strategy):
         if spec.get("nodeName") and spec.get("schedulingGates"):
             detail = "cannot be set until all schedulingGates have been cleared"
             errors.append(FieldError.forbidden("spec.nodeName", detail))
-        return errors
+        return [*errors, *matching_profiles("spec", _annotations(obj), spec)]
 
     def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
         """Keep the status; a subresource changes its own part of the spec only."""
@@ -71,17 +79,19 @@ class PodStrategy(Strategy):
             obj["spec"] = {**old["spec"]}
             _set_or_drop(obj["spec"], "ephemeralContainers", added)
         elif context.subresource == "resize":
-            obj["spec"] = _resized_spec(obj["spec"], old["spec"])
+            obj["spec"] = resized_spec(obj["spec"], old["spec"])
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a changed Pod."""
         errors = _metadata_and_spec(obj)
         if context.subresource == "resize":
-            return errors + list(resize_changes(obj, old))
+            return resize_changes(errors, obj, old)
         annotations, old_annotations = _annotations(obj), _annotations(old)
         errors.extend(annotation_changes("metadata.annotations", annotations, old_annotations))
         errors.extend(pod_annotations("metadata.annotations", annotations, obj["spec"]))
         if context.subresource == "ephemeralcontainers":
+            if MIRROR_ANNOTATION in old_annotations:
+                return [FieldError.forbidden("[]", "static pods do not support ephemeral containers")]
             errors.extend(ephemeral_container_changes("spec.ephemeralContainers", obj["spec"], old["spec"]))
         else:
             errors.extend(spec_changes("spec", obj["spec"], old["spec"]))
@@ -101,13 +111,18 @@ class PodStrategy(Strategy):
         return errors + list(status_changes(obj, old))
 
     def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
-        """Deprecated and doubtful fields."""
+        """Deprecated and doubtful fields; updates of Pods do not warn of them."""
         return list(pod_warnings(obj))
 
-    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
-        """Deprecated and doubtful fields that the old object did not have already."""
-        before = set(pod_warnings(old))
-        return [warning for warning in pod_warnings(obj) if warning not in before]
+    def warnings_on_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """Addresses that are better written otherwise."""
+        status = obj.get("status") or {}
+        return [
+            f"status.{name}[{index}].ip: {text}"
+            for name in ("podIPs", "hostIPs")
+            for index, item in enumerate(status.get(name) or ())
+            for text in address_warnings(item.get("ip") or "")
+        ]
 
     def begin_graceful_delete(self, context: WriteContext, obj: Object, requested_seconds: int | None) -> int | None:
         """Seconds the Pod has to end; 0 for one that no node runs. A later request can only shorten them."""
@@ -176,7 +191,8 @@ def _set_or_drop(target: Object, name: str, value: object) -> None:
 def _metadata_and_spec(obj: Object) -> list[FieldError]:
     spec = obj["spec"]
     errors = list(pod_annotations("metadata.annotations", _annotations(obj), spec))
-    errors.extend(pod_spec("spec", spec, is_pod=True, pod_name=obj["metadata"].get("name") or ""))
+    is_static, name = MIRROR_ANNOTATION in _annotations(obj), obj["metadata"].get("name") or ""
+    errors.extend(pod_spec("spec", spec, is_pod=True, pod_name=name, is_static=is_static))
     if not spec.get("serviceAccountName"):
         for volume_index, volume in enumerate(spec.get("volumes") or ()):
             for index, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
@@ -184,25 +200,10 @@ def _metadata_and_spec(obj: Object) -> list[FieldError]:
                     where = f"spec.volumes[{volume_index}].projected.sources[{index}].serviceAccountToken"
                     detail = "must not be specified when serviceAccountName is not set"
                     errors.append(FieldError.forbidden(where, detail))
-    for name in ("containers", "initContainers"):
-        for index, container in enumerate(spec.get(name) or ()):
-            errors.extend(image_without_spaces(f"spec.{name}[{index}]", container))
+    for field in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            errors.extend(image_without_spaces(f"spec.{field}[{index}]", container))
     return errors
-
-
-def _resized_spec(spec: Object, old_spec: Object) -> Object:
-    resized = {**old_spec}
-    for name in ("containers", "initContainers"):
-        asked = {container.get("name"): container for container in spec.get(name) or ()}
-        containers = []
-        for container in old_spec.get(name) or ():
-            wanted = asked.get(container.get("name"), container)
-            changed = {**container, "resources": wanted.get("resources", {})}
-            _set_or_drop(changed, "resizePolicy", wanted.get("resizePolicy"))
-            containers.append(changed)
-        if containers:
-            resized[name] = containers
-    return resized
 
 
 def _apply_match_label_keys(pod: Object) -> None:

@@ -9,7 +9,7 @@ from control.api.errors import FieldError
 from control.api.names import qualified_name_errors
 from control.api.objects import Object
 from control.api.quantity import Quantity, parse_quantity
-from control.apiserver.registry.strategies.field_rules import NEGATIVE, NOT_POSITIVE, Errors, judged
+from control.apiserver.registry.strategies.field_rules import NEGATIVE, NOT_POSITIVE, Errors, dns_label, judged
 
 STANDARD_CONTAINER_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
 OBJECT_COUNT_QUOTA = frozenset(
@@ -198,10 +198,14 @@ def _claims(path: str, claims: Any, claim_names: frozenset[str]) -> Errors:
             yield FieldError.required(f"{path}[{index}]")
             continue
         key = f"{name}/{request}" if request else name
-        overlaps = name in seen or key in seen or (not request and any(k.startswith(f"{name}/") for k in seen))
-        if overlaps:
-            yield FieldError.duplicate(f"{path}[{index}]", name if name in seen or not request else key)
-        seen.add(key)
+        if name in seen:
+            yield FieldError.duplicate(f"{path}[{index}]", name)
+        else:
+            if request:
+                yield from dns_label(f"{path}[{index}].request", request)
+            if key in seen or (not request and any(k.startswith(f"{name}/") for k in seen)):
+                yield FieldError.duplicate(f"{path}[{index}]", key)
+            seen.add(key)
         if name not in claim_names:
             known = ": " + ", ".join(sorted(claim_names)) if claim_names else " which is empty"
             detail = f"must be one of the names in pod.spec.resourceClaims{known}"

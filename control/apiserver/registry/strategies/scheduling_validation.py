@@ -152,6 +152,9 @@ def tolerations(path: str, items: Sequence[Term]) -> Errors:
             if value:
                 detail = "value must be empty when `operator` is 'Exists'"
                 yield FieldError.invalid(f"{where}.operator", value, detail)
+        elif operator in ("Lt", "Gt"):
+            # The gate TaintTolerationComparisonOperators is off, which upstream's listing does not say.
+            yield FieldError.not_supported(f"{where}.operator", operator, ("Equal", "Exists", "Lt", "Gt"))
         else:
             yield FieldError.not_supported(f"{where}.operator", operator, ("Equal", "Exists"))
         if effect:
@@ -200,7 +203,7 @@ def spread_constraints(path: str, items: Sequence[Term]) -> Errors:
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             if item.get(name) is not None:
                 yield from one_of(f"{where}.{name}", item[name], ("Honor", "Ignore"))
-        yield from _spread_label_keys(f"{where}.matchLabelKeys", item)
+        yield from _label_key_lists(where, item)
         yield from label_selector(f"{where}.labelSelector", item.get("labelSelector"))
 
 
@@ -212,22 +215,6 @@ def _min_domains(path: str, value: int | None, action: str) -> Errors:
     if action != "DoNotSchedule":
         detail = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
         yield FieldError.invalid(path, value, detail)
-
-
-def _spread_label_keys(path: str, item: Term) -> Errors:
-    keys, selector = item.get("matchLabelKeys") or (), item.get("labelSelector")
-    if not keys:
-        return
-    used: set[str] = set()
-    if selector is None:
-        yield FieldError.forbidden(path, "must not be specified when labelSelector is not set")
-    else:
-        used.update(selector.get("matchLabels") or ())
-        used.update(expression.get("key", "") for expression in selector.get("matchExpressions") or ())
-    for index, key in enumerate(keys):
-        yield from qualified_name(f"{path}[{index}]", key)
-        if key in used:
-            yield FieldError.invalid(f"{path}[{index}]", key, "exists in both matchLabelKeys and labelSelector")
 
 
 def scheduling_gates(path: str, gates: Sequence[Term]) -> Errors:

@@ -11,11 +11,11 @@ from control.api.errors import FieldError
 from control.apiserver.registry.strategies.field_rules import (
     Errors,
     descending_path,
-    judged,
     one_of,
     required_one_of,
 )
 from control.apiserver.registry.strategies.internal_form import internal_form
+from control.apiserver.registry.strategies.windows_validation import windows_options
 
 _SYSCTL_SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL_FORMAT = f"({_SYSCTL_SEGMENT}[\\./])*{_SYSCTL_SEGMENT}"
@@ -45,6 +45,7 @@ def container_security(path: str, context: Mapping[str, Any] | None, host_users:
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
             detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             yield FieldError.invalid(path, shown, detail)
+    yield from windows_options(f"{path}.windowsOptions", context.get("windowsOptions"))
     yield from _app_armor(f"{path}.appArmorProfile", context.get("appArmorProfile"))
 
 
@@ -73,6 +74,7 @@ def pod_security(path: str, context: Mapping[str, Any], spec: Mapping[str, Any])
     if context.get("fsGroupChangePolicy") is not None:
         yield from one_of(f"{path}.fsGroupChangePolicy", context["fsGroupChangePolicy"], ("Always", "OnRootMismatch"))
     yield from _seccomp(f"{path}.seccompProfile", context.get("seccompProfile"))
+    yield from windows_options(f"{path}.windowsOptions", context.get("windowsOptions"))
     yield from _app_armor(f"{path}.appArmorProfile", context.get("appArmorProfile"))
     for name, supported in (
         ("supplementalGroupsPolicy", ("Merge", "Strict")),
@@ -151,7 +153,11 @@ def host_users(path: str, spec: Mapping[str, Any]) -> Errors:
     if spec.get("hostUsers") is False:
         for field, name in (("hostNetwork", "hostNetwork"), ("HostPID", "hostPID"), ("HostIPC", "hostIPC")):
             if spec.get(name):
-                yield FieldError.forbidden(f"{path}.{field}", "when `pod.Spec.HostUsers` is false")
+                yield FieldError.forbidden(f"{path}.{field}", "when `hostUsers` is false")
+        for name in ("initContainers", "containers", "ephemeralContainers"):
+            for index, container in enumerate(spec.get(name) or ()):
+                if container.get("volumeDevices"):
+                    yield FieldError.forbidden(f"{path}.{name}[{index}].volumeDevices", "when `hostUsers` is false")
 
 
 def operating_system(path: str, spec: Mapping[str, Any]) -> Errors:
@@ -161,7 +167,7 @@ def operating_system(path: str, spec: Mapping[str, Any]) -> Errors:
         return
     name = system.get("name", "")
     if not name:
-        yield FieldError.required(f"{path}.os.name", "cannot be empty")
+        yield FieldError.required(f"{path}.os.name")
     elif name not in ("linux", "windows"):
         yield from required_one_of(f"{path}.os", name, ("linux", "windows"))
     elif name == "linux":
@@ -249,15 +255,3 @@ def windows_host_process(path: str, spec: Mapping[str, Any]) -> Errors:
         if not spec.get("hostNetwork"):
             detail = "hostNetwork must be true if pod contains any hostProcess containers"
             yield FieldError.invalid(f"{path}.hostNetwork", False, detail)
-
-
-def annotated_profiles(path: str, annotations: Mapping[str, str]) -> Errors:
-    """The deprecated seccomp annotations still name profiles of known forms."""
-    for key, profile in sorted(annotations.items()):
-        if key == "seccomp.security.alpha.kubernetes.io/pod" or key.startswith(
-            "container.seccomp.security.alpha.kubernetes.io/"
-        ):
-            if profile.startswith("localhost/"):
-                yield from descending_path(f"{path}.{key}", profile.removeprefix("localhost/"))
-            elif profile not in ("runtime/default", "docker/default", "unconfined"):
-                yield from judged(f"{path}.{key}", profile, lambda _: ["must be a valid seccomp profile"])

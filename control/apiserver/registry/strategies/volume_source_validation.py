@@ -23,10 +23,11 @@ Source: TypeAlias = Mapping[str, Any]
 NamedRule: TypeAlias = tuple[str, str, Callable[[str, Source], Errors]]
 
 _QUALIFIED_NAMES = (
-    ("iqn", r"iqn\.\d{4}-\d{2}\.([\w.-]+)(:[^,;*&$|\s]+)$"),
-    ("eui", r"eui.\w{16}$"),
-    ("naa", r"naa.\w{32}$"),
+    ("iqn", r"iqn\.\d{4}-\d{2}\.([A-Za-z0-9.-]+)(:[^,;*&$|\s]+)$"),
+    ("eui", r"^eui.[A-Za-z0-9]{16}$"),
+    ("naa", r"^naa.[A-Za-z0-9]{32}$"),
 )
+_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*):[^:\[\]]*")
 _HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 
 
@@ -96,27 +97,39 @@ def _nfs(path: str, source: Source) -> Errors:
         yield FieldError.invalid(f"{path}.path", source.get("path") or "", "must be an absolute path")
 
 
-def _iscsi_name(path: str, name: str) -> Errors:
+def _iscsi_name(path: str, name: str, no_prefix: str) -> Errors:
     for prefix, pattern in _QUALIFIED_NAMES:
         if name.startswith(prefix):
             if not re.search(pattern, name, re.ASCII):
                 yield FieldError.invalid(path, name, "must be valid format")
             return
-    yield FieldError.invalid(path, name, "must be valid format starting with iqn, eui, or naa")
+    yield FieldError.invalid(path, name, no_prefix)
 
 
 def _iscsi(path: str, source: Source) -> Errors:
     if not source.get("targetPortal"):
         yield FieldError.required(f"{path}.targetPortal")
+    yield from _iscsi_session(path, source, no_prefix="must be valid format starting with iqn, eui, or naa")
+
+
+def persistent_iscsi(path: str, source: Source) -> Errors:
+    """An iSCSI source of a PersistentVolume, whose Secret has a namespace."""
+    if not source.get("targetPortal"):
+        yield FieldError.required(f"{path}.targetPortal")
+    yield from _iscsi_session(path, source, no_prefix="must be valid format")
+
+
+def _iscsi_session(path: str, source: Source, *, no_prefix: str) -> Errors:
+    """Names, lun and authentication; `no_prefix` is said of a name of no known form."""
     if not source.get("iqn"):
         yield FieldError.required(f"{path}.iqn")
     else:
-        yield from _iscsi_name(f"{path}.iqn", source["iqn"])
+        yield from _iscsi_name(f"{path}.iqn", source["iqn"], no_prefix)
     yield from in_range(f"{path}.lun", source.get("lun") or 0, 0, 255)
     if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and source.get("secretRef") is None:
         yield FieldError.required(f"{path}.secretRef")
     if source.get("initiatorName") is not None:
-        yield from _iscsi_name(f"{path}.initiatorname", source["initiatorName"])
+        yield from _iscsi_name(f"{path}.initiatorname", source["initiatorName"], no_prefix)
 
 
 def _fc(path: str, source: Source) -> Errors:
@@ -152,7 +165,7 @@ def _quobyte(path: str, source: Source) -> Errors:
         yield FieldError.required(f"{path}.tenant", "must be a UUID and may not exceed a length of 64 characters")
     else:
         for pair in registry.split(","):
-            if pair.count(":") != 1:
+            if not _HOST_PORT.fullmatch(pair):
                 yield FieldError.invalid(f"{path}.registry", registry, pairs)
     if not source.get("volume"):
         yield FieldError.required(f"{path}.volume")
@@ -205,6 +218,7 @@ def csi_driver_name(path: str, name: str) -> Errors:
     """The name of a CSI driver: a DNS subdomain of at most 63 characters, in any case."""
     if not name:
         yield FieldError.required(path)
+        return
     if len(name) > 63:
         yield FieldError.too_long(path, 63)
     for message in dns1123_subdomain_errors(name.lower()):

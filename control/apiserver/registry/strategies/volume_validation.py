@@ -22,7 +22,9 @@ from control.apiserver.registry.strategies.volume_source_validation import SIMPL
 Source = Mapping[str, Any]
 
 
-def volumes(path: str, items: Sequence[Source], pod_name: str) -> tuple[dict[str, Source], list[FieldError]]:
+def volumes(
+    path: str, items: Sequence[Source], pod_name: str, *, is_pod: bool
+) -> tuple[dict[str, Source], list[FieldError]]:
     """Judge all volumes; the valid ones are returned by name. `pod_name` is empty for templates."""
     found: dict[str, Source] = {}
     errors: list[FieldError] = []
@@ -30,6 +32,8 @@ def volumes(path: str, items: Sequence[Source], pod_name: str) -> tuple[dict[str
     for index, volume in enumerate(items):
         item, name = f"{path}[{index}]", volume.get("name", "")
         broken = list(_volume(item, volume, name, pod_name))
+        if is_pod and volume.get("image") is not None and not volume["image"].get("reference"):
+            broken.insert(0, FieldError.required(f"{item}.image.reference"))
         if name in found:
             broken.append(FieldError.duplicate(f"{item}.name", name))
         if not broken:
