@@ -26,6 +26,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.delete()
 
 
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A running cluster without nodes: API server, controllers and scheduler, and no engine needed."""
+    made = Cluster(tmp_path_factory.mktemp("control-plane"))
+    try:
+        made.up("--nodes", "0", "--profile", "upstream")
+        yield made
+    finally:
+        made.delete()
+
+
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace of the test's own, deleted with all that is in it."""

@@ -115,7 +115,7 @@ class ApiServer:
         self.token_issuer = token_issuer
         self.authenticator = self._make_authenticator()
         self.authorizer = make_authorizer(self.registry)
-        plugins = make_plugins(self.registry, profile=config.profile, random=random)
+        plugins = make_plugins(self.registry, profile=config.profile, random=random, clock=self.clock)
         self.admission = AdmissionChain([*plugins, RbacEscalation(self.registry, self.authorizer)])
         self._caches: dict[str, WatchCache] = {}
         self._stores: dict[int, ResourceStore] = {}

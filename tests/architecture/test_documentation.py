@@ -14,6 +14,7 @@ import typer
 from agent.runtime.unsupported_fields import HANDLED
 from agent.volumes.pod_volumes import CLAIM_TYPES, CLAIMED_TYPES, CONTENT_TYPES, PLACE_TYPES
 from control.api.builtin_kinds import BUILTIN_KINDS
+from control.api.clock import SystemClock
 from control.apiserver.admission.plugins import make_plugins
 from control.apiserver.registry.served_kind import KindRegistry
 from control.apiserver.registry.subresources.table import SUBRESOURCE_HANDLERS
@@ -117,7 +118,7 @@ def test_every_controller_has_a_row() -> None:
 
 
 def test_every_admission_plugin_has_a_row() -> None:
-    plugins = make_plugins(KindRegistry(), profile="default", random=Random(0))
+    plugins = make_plugins(KindRegistry(), profile="default", random=Random(0), clock=SystemClock())
     assert list(rows_of("Admission plugins")) == [plugin.name for plugin in plugins]
 
 

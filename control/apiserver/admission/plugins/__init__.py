@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from control.api.clock import Clock
 from control.api.names import Chooser
 from control.apiserver.admission.chain import AdmissionPlugin, ObjectReader
 from control.apiserver.admission.plugins.default_ingress_class import DefaultIngressClass
@@ -28,7 +29,7 @@ DEFAULT_TOLERATION_SECONDS = 1
 
 
 def make_plugins(
-    reader: ObjectReader, *, profile: str, random: Chooser, toleration_seconds: int | None = None
+    reader: ObjectReader, *, profile: str, random: Chooser, clock: Clock, toleration_seconds: int | None = None
 ) -> list[AdmissionPlugin]:
     """All plugins of a profile. `toleration_seconds` overrides the profile's own."""
     is_upstream = profile == UPSTREAM_PROFILE
@@ -37,7 +38,7 @@ def make_plugins(
     plugins: list[AdmissionPlugin] = [
         NamespaceLifecycle(reader),
         LimitRanger(reader),
-        ServiceAccount(reader, random),
+        ServiceAccount(reader, random, clock),
         NodeRestriction(reader),
         TaintNodesByCondition(),
         PodSecurity(reader),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control.api.builtin_kinds import PODS, SERVICE_ACCOUNTS
+from control.api.clock import Clock
 from control.api.names import Chooser, random_suffix
 from control.api.objects import Object, ReadOnlyObject
 from control.apiserver.admission.chain import Attributes, ObjectReader
@@ -14,6 +15,9 @@ from control.apiserver.admission.plugins.plugin import Plugin, is_write_of, refu
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME_PREFIX = "kube-api-access-"
+DEFAULT_ACCOUNT = "default"
+#: A controller makes the default account of a namespace soon after the namespace: as long as upstream, its Pods wait.
+_LOOKUPS, _LOOKUP_SECONDS = 30, 0.05
 #: an hour and a little, so that clients can tell this default from an hour that was asked for
 _TOKEN_SECONDS = 3607
 
@@ -23,9 +27,10 @@ class ServiceAccount(Plugin):
 
     name = "ServiceAccount"
 
-    def __init__(self, reader: ObjectReader, random: Chooser) -> None:
+    def __init__(self, reader: ObjectReader, random: Chooser, clock: Clock) -> None:
         self._reader = reader
         self._random = random
+        self._clock = clock
 
     async def admit(self, attributes: Attributes) -> None:
         """Name the default account, mount its token, take over its pull secrets."""
@@ -37,16 +42,25 @@ class ServiceAccount(Plugin):
             self._check_mirror_pod(attributes, pod)
             return
         spec = pod["spec"]
-        name = spec.get("serviceAccountName") or "default"
+        name = spec.get("serviceAccountName") or DEFAULT_ACCOUNT
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-        account = self._reader.find(SERVICE_ACCOUNTS, attributes.namespace, name)
-        if account is None:
-            where = f"{attributes.namespace}/{name}"
-            raise refusal(attributes, f'error looking up service account {where}: serviceaccount "{name}" not found')
+        account = await self._get_account(attributes, name)
         if _mounts_token(account, spec):
             self._mount_token(spec)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(reference) for reference in account["imagePullSecrets"]]
+
+    async def _get_account(self, attributes: Attributes, name: str) -> ReadOnlyObject:
+        account = self._reader.find(SERVICE_ACCOUNTS, attributes.namespace, name)
+        for _ in range(_LOOKUPS if name == DEFAULT_ACCOUNT else 0):
+            if account is not None:
+                break
+            await self._clock.sleep(_LOOKUP_SECONDS)
+            account = self._reader.find(SERVICE_ACCOUNTS, attributes.namespace, name)
+        if account is not None:
+            return account
+        where = f"{attributes.namespace}/{name}"
+        raise refusal(attributes, f'error looking up service account {where}: serviceaccount "{name}" not found')
 
     def _check_mirror_pod(self, attributes: Attributes, pod: ReadOnlyObject) -> None:
         spec = pod["spec"]

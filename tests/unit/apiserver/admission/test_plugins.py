@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
 import pytest
 
 from control.api.builtin_kinds import CONFIG_MAPS, NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PODS
+from control.api.clock import FakeClock
 from control.api.errors import ApiError
 from control.api.exchange import User
 from control.api.kinds import Kind
@@ -22,7 +24,10 @@ class Reader:
     """Objects by kind, namespace and name."""
 
     def __init__(self, *objects: Object) -> None:
-        self._objects = objects
+        self._objects = list(objects)
+
+    def add(self, obj: Object) -> None:
+        self._objects.append(obj)
 
     def find(self, kind: Kind, namespace: str | None, name: str) -> ReadOnlyObject | None:
         return next((o for o in self.list(kind, namespace) if o["metadata"]["name"] == name), None)
@@ -61,8 +66,11 @@ async def write(
     profile: str = "upstream",
     name: str = "",
     namespace: str = "ns",
+    reader: Reader | None = None,
+    clock: FakeClock | None = None,
 ) -> Attributes:
-    plugins = make_plugins(Reader(NAMESPACE, ACCOUNT, *objects), profile=profile, random=random.Random(1))
+    reader = reader or Reader(NAMESPACE, ACCOUNT, *objects)
+    plugins = make_plugins(reader, profile=profile, random=random.Random(1), clock=clock or FakeClock())
     attributes = Attributes(
         kind=kind,
         operation=operation,
@@ -117,6 +125,25 @@ async def test_a_pod_without_its_account_is_refused() -> None:
     error = await refusal_of(make_pod(serviceAccountName="nope"))
     text = 'pods "p" is forbidden: error looking up service account ns/nope: serviceaccount "nope" not found'
     assert (error.code, error.message) == (403, text)
+
+
+async def test_a_pod_waits_for_the_default_account_of_a_new_namespace() -> None:
+    reader, clock = Reader(NAMESPACE), FakeClock()
+    writing = asyncio.create_task(write(make_pod(), reader=reader, clock=clock))
+    await clock.advance(1)
+    assert not writing.done()
+    reader.add(ACCOUNT)
+    await clock.advance(0.1)
+    assert (await writing).object["spec"]["serviceAccountName"] == "default"
+
+
+async def test_a_pod_waits_no_longer_than_upstream_for_the_default_account() -> None:
+    clock = FakeClock()
+    refused = asyncio.create_task(refusal_of(make_pod(), reader=Reader(NAMESPACE), clock=clock))
+    await asyncio.sleep(0)  # so that it waits
+    await clock.advance(2)
+    text = 'pods "p" is forbidden: error looking up service account ns/default: serviceaccount "default" not found'
+    assert (await refused).message == text
 
 
 async def test_no_token_is_mounted_where_it_is_declined() -> None:
