@@ -81,14 +81,15 @@ class ApiServerConfig:
     """What a server must know beyond its store.
 
     `static_tokens` is what `control.auth.authenticator.parse_token_file` read. `node_ssl_context` makes the client
-    side of connections to agents. `service_cidr` is the range of cluster IPs.
+    side of connections to agents. `service_cidr` is the range of cluster IPs. With `allows_anonymous` (upstream's
+    default) a request without credentials is `system:anonymous`, who may do what RBAC lets it.
     """
 
     profile: str = "default"
     service_cidr: str = "10.96.0.0/16"
     node_port_range: tuple[int, int] = (30000, 32767)
     static_tokens: Mapping[str, User] = field(default_factory=dict)
-    allows_anonymous: bool = False
+    allows_anonymous: bool = True
     server_address: str = "127.0.0.1:6443"
     node_ssl_context: ssl.SSLContext | None = None
     client_ca_pem: str = ""

@@ -1,4 +1,4 @@
-"""Who is it? Client certificate, static token, ServiceAccount token, in upstream's order. Anonymous only on request.
+"""Who is it? Client certificate, static token, ServiceAccount token, in upstream's order, then nobody (anonymous).
 
 TLS has already verified that a client certificate is signed by the cluster's CA; here it is only read. What was read
 is kept per certificate, so a connection pays once.

@@ -29,7 +29,6 @@ async def run(arguments: argparse.Namespace) -> None:
         storage=storage,
         port=arguments.port,
         static_tokens=arguments.tokens,
-        allows_anonymous=arguments.anonymous,
         profile=arguments.profile,
     ) as server:
         print(f"{server.url} {server.keys.directory}", flush=True)
@@ -41,7 +40,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--token-auth-file")
-    parser.add_argument("--anonymous", action="store_true", help="accept requests without credentials")
     parser.add_argument("--profile", default="upstream")
     parser.add_argument("--sqlite", help="keep the state in this file")
     arguments = parser.parse_args()

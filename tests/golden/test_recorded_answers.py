@@ -55,7 +55,6 @@ DEVIATIONS = {
     "admission/vap-warn-audit": _POLICY,
     "admission/webhook-unreachable": "admission webhooks are not called yet",
     "apply/pod": _LINE_NUMBERS,
-    "auth/unauthenticated": "a cluster refuses anonymous requests at once (401, not upstream's 403)",
     "crud/apiextensions.k8s.io-v1-customresourcedefinition-create": _CUSTOM,
     "crud/apiextensions.k8s.io-v1-customresourcedefinition-list-delete": _CUSTOM,
     "subresource/ephemeralcontainers": _LINE_NUMBERS,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from control.api.exchange import ApiRequest, User
@@ -19,7 +20,7 @@ async def ask(server: RunningApiServer, path: str, **headers: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("token", "status"), [("", 401), ("Bearer wrong", 401), ("Bearer t-bob", 403), ("Bearer t-admin", 200)]
+    ("token", "status"), [("", 403), ("Bearer wrong", 401), ("Bearer t-bob", 403), ("Bearer t-admin", 200)]
 )
 async def test_identity_decides_the_answer(token: str, status: int) -> None:
     async with running_api_server(https=False, static_tokens=TOKENS) as server:
@@ -27,10 +28,23 @@ async def test_identity_decides_the_answer(token: str, status: int) -> None:
         assert await ask(server, "/api/v1/pods", **headers) == status
 
 
-async def test_anonymous_is_let_in_only_if_configured_and_may_ask_for_health() -> None:
-    async with running_api_server(https=False, allows_anonymous=True) as server:
-        assert await ask(server, "/readyz") == 200
-        assert await ask(server, "/api/v1/pods") == 403
+async def test_anonymous_may_ask_for_health_and_version_alone() -> None:
+    async with running_api_server(https=False) as server:
+        for path in ("/healthz", "/livez", "/readyz", "/version"):
+            assert await ask(server, path) == 200
+        for path in ("/api", "/apis", "/openapi/v2", "/metrics", "/livez/ping", "/api/v1/pods", "/podling/status"):
+            assert await ask(server, path) == 403
+        response = await server.endpoint(ApiRequest(method="GET", path="/api/v1/namespaces/default/pods"))
+        assert response.body is not None
+        assert orjson.loads(response.body)["message"] == (
+            'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group ""'
+            ' in the namespace "default"'
+        )
+
+
+async def test_anonymous_requests_may_be_refused_altogether() -> None:
+    async with running_api_server(https=False, allows_anonymous=False) as server:
+        assert await ask(server, "/readyz") == 401
 
 
 async def test_authenticated_users_may_discover() -> None:
