@@ -31,8 +31,6 @@ from control.apiserver.filters.authorization import AuthorizationFilter
 from control.apiserver.filters.impersonation import ImpersonationFilter
 from control.apiserver.filters.priority import PriorityFilter
 from control.apiserver.go_json import TOO_DEEP
-from control.apiserver.handlers.reviews import review
-from control.apiserver.handlers.verbs import VERB_HANDLERS
 from control.apiserver.health import HealthChecks
 from control.apiserver.metrics import ServerMetrics
 from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, not_acceptable
@@ -43,15 +41,16 @@ from control.apiserver.own_pages import OwnPages
 from control.apiserver.registry.allocators.cluster_ip import RandomRange
 from control.apiserver.registry.allocators.node_port import NodePortRange
 from control.apiserver.registry.allocators.services import ServiceAllocator
+from control.apiserver.registry.metadata import check_name_parameter
 from control.apiserver.registry.resource_store import ResourceStore
 from control.apiserver.registry.served_kind import KindRegistry, ServedKind
 from control.apiserver.registry.strategies import strategy_for
 from control.apiserver.registry.subresources.server_parts import ServerParts
-from control.apiserver.registry.subresources.table import SUBRESOURCE_HANDLERS
 from control.apiserver.representation import compress, error_response
 from control.apiserver.request_body import BODY_BYTES_MAX
 from control.apiserver.request_context import RequestContext
-from control.apiserver.request_info import RequestInfo, parse_request_info
+from control.apiserver.request_info import parse_request_info
+from control.apiserver.routing import find_handler
 from control.apiserver.version import GIT_VERSION
 from control.auth.authenticator import Authenticator
 from control.auth.authorizer import make_authorizer
@@ -173,7 +172,12 @@ class ApiServer:
         )
         self.registry.add(served)
         self._stores[id(served)] = ResourceStore(
-            served, storage=self.storage, admission=self.admission, clock=self.clock, random=self.random
+            served,
+            storage=self.storage,
+            admission=self.admission,
+            authorizer=self.authorizer,
+            clock=self.clock,
+            random=self.random,
         )
 
     def _cache_of(self, kind: Kind) -> WatchCache:
@@ -260,51 +264,12 @@ class ApiServer:
         context.media = media.made_pretty() if context.query("pretty") in ("true", "1") else media
 
     async def _dispatch(self, context: RequestContext, served: ServedKind) -> ApiResponse:
-        info = context.info
-        _check_scope(served.kind, info)
+        handler = find_handler(served.kind, context.info)
         if served.deprecation:
             context.warn(served.deprecation)
-        store = self._stores[id(served)]
-        if info.subresource:
-            return await self._dispatch_subresource(context, store)
-        if served.kind.verbs == ("create",) and info.verb == "create" and not info.has_name_in_path:
-            return await review(context, store, self._parts)
-        handler = VERB_HANDLERS.get(info.verb)
-        if (
-            handler is None
-            or info.verb not in served.kind.verbs
-            or info.method == "HEAD"
-            or info.has_name_in_path != (info.verb in _MEMBER_VERBS)
-        ):
-            raise method_not_allowed()
-        return await handler(context, store)
-
-    async def _dispatch_subresource(self, context: RequestContext, store: ResourceStore) -> ApiResponse:
-        info = context.info
-        subresource = store.kind.find_subresource(info.subresource)
-        handler = SUBRESOURCE_HANDLERS.get(info.subresource)
-        if subresource is None or handler is None or (info.rest and info.subresource != "proxy"):
-            raise path_not_found()
-        if info.verb not in subresource.verbs:
-            raise method_not_allowed()
-        return await handler(context, store, self._parts)
-
-
-_MEMBER_VERBS = frozenset({"get", "update", "patch", "delete"})
-_COLLECTION_VERBS_OF_ALL_NAMESPACES = frozenset({"list", "watch"})
-
-
-def _check_scope(kind: Kind, info: RequestInfo) -> None:
-    """Refuse paths that upstream has no route for: an object without its namespace, a namespace around none."""
-    if kind.namespaced:
-        if info.namespace:
-            return
-        if info.has_name_in_path:
-            raise path_not_found()
-        if info.verb not in _COLLECTION_VERBS_OF_ALL_NAMESPACES:
-            raise method_not_allowed()
-    elif info.namespace and info.resource != "namespaces":
-        raise path_not_found()
+        if context.info.has_name_in_path:
+            check_name_parameter(context.info.name)
+        return await handler(context, self._stores[id(served)], self._parts)
 
 
 #: Fields that watches select by so often that the cache keeps an index of them.
@@ -352,12 +317,6 @@ async def _then(stream: AsyncIterator[T], context: RequestContext) -> AsyncItera
 
 def _internal_error() -> ApiError:
     return ApiError(500, "InternalError", "Internal error occurred: the request failed", details={})
-
-
-def method_not_allowed() -> ApiError:
-    """405 as upstream's router words it."""
-    text = "the server does not allow this method on the requested resource"
-    return ApiError(405, "MethodNotAllowed", text, details={})
 
 
 def request_too_large() -> ApiError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from control.api.errors import ApiError, path_not_found
+from control.api.errors import path_not_found
 from control.api.exchange import ApiResponse
 from control.api.kinds import Kind
 from control.api.objects import Object
@@ -30,6 +30,7 @@ from control.apiserver.own_pages import PREFIX, OwnPages
 from control.apiserver.registry.served_kind import KindRegistry
 from control.apiserver.representation import headers_of, value_response
 from control.apiserver.request_context import RequestContext
+from control.apiserver.routing import method_not_allowed
 from control.apiserver.version import VERSION
 from control.auth.tokens import JWKS_PATH, TokenIssuer, discovery_document, key_set_document
 
@@ -79,7 +80,7 @@ class NonResourcePaths:
         """Answer a request for no resource. Raises 404 and 405."""
         path = context.info.path.rstrip("/")
         if context.info.method not in ("GET", "HEAD"):
-            raise path_not_found() if self._find(path) is None else _method_not_allowed()
+            raise path_not_found() if self._find(path) is None else method_not_allowed()
         handler = self._find(path)
         if handler is None:
             raise path_not_found()
@@ -282,9 +283,3 @@ def _tagged(context: RequestContext, document: _Document, *, content_type: str, 
     if context.request.headers.get("if-none-match", "") == document.tag:
         return ApiResponse(status=304, headers=headers, body=b"")
     return ApiResponse(headers=[("Content-Type", content_type), *headers], body=document.body)
-
-
-def _method_not_allowed() -> ApiError:
-    return ApiError(
-        405, "MethodNotAllowed", "the server does not allow this method on the requested resource", details={}
-    )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
 
-from control.api.errors import ApiError, FieldError, bad_request, invalid
+from control.api.errors import ApiError, FieldError, bad_request, invalid, quote
 from control.api.objects import Object
+from control.api.selectors import (
+    EVERYTHING,
+    FieldSelector,
+    LabelSelector,
+    SelectorError,
+    parse_field_selector,
+    parse_label_selector,
+)
 from control.apiserver.request_context import RequestContext
 from control.apiserver.request_info import is_true
 from control.schema.builtin import definition_schema
@@ -14,8 +22,10 @@ from control.schema.validate import DecodeError, decode_value
 
 _DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 _FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+NO_FIELDS = FieldSelector()
 _PROPAGATION_POLICIES = ("Foreground", "Background", "Orphan")
 FIELD_MANAGER_LENGTH_MAX = 128
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +140,12 @@ def _decode_delete_fields(body: Object) -> Object:
 
 def _delete_fields_of_query(context: RequestContext) -> Object:
     fields: Object = {"dryRun": [value for value in context.query_all("dryRun") if value]}
-    if text := context.query("gracePeriodSeconds"):
-        fields["gracePeriodSeconds"] = read_integer(text, "gracePeriodSeconds")
-    if text := context.query("propagationPolicy"):
-        fields["propagationPolicy"] = text
-    if text := context.query("orphanDependents"):
-        fields["orphanDependents"] = is_true(text)
+    if (period := _integer(context, "gracePeriodSeconds")) is not None:
+        fields["gracePeriodSeconds"] = period
+    if policies := context.query_all("propagationPolicy"):
+        fields["propagationPolicy"] = policies[0]
+    if orphans := context.query_all("orphanDependents"):
+        fields["orphanDependents"] = is_true(orphans[0])
     return fields
 
 
@@ -143,20 +153,21 @@ def _propagation_errors(options: DeleteOptions) -> list[FieldError]:
     policy = options.propagation_policy
     if policy is None:
         return []
+    errors = []
     if options.orphan_dependents is not None:
         detail = "orphanDependents and deletionPropagation cannot be both set"
-        return [FieldError.invalid("propagationPolicy", policy, detail)]
+        errors.append(FieldError.invalid("propagationPolicy", policy, detail))
     if policy not in _PROPAGATION_POLICIES:
-        return [FieldError.not_supported("propagationPolicy", policy, [*_PROPAGATION_POLICIES, "nil"])]
-    return []
+        errors.append(FieldError.not_supported("propagationPolicy", policy, [*_PROPAGATION_POLICIES, "nil"]))
+    return errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListOptions:
     """What a list or watch may say. `resource_version` is None if unset, as "0" means something of its own."""
 
-    label_selector: str = ""
-    field_selector: str = ""
+    labels: LabelSelector = EVERYTHING
+    fields: FieldSelector = NO_FIELDS
     resource_version: int | None = None
     resource_version_match: str = ""
     limit: int = 0
@@ -167,27 +178,45 @@ class ListOptions:
 
 
 def read_list_options(context: RequestContext, *, is_watch: bool) -> ListOptions:
-    """Read ListOptions from the query. Raises the errors upstream gives for combinations that mean nothing."""
-    version = context.query("resourceVersion")
-    match = context.query("resourceVersionMatch")
-    send_initial = context.query("sendInitialEvents")
-    timeout = context.query("timeoutSeconds")
-    limit = context.query("limit")
+    """Read ListOptions from the query. Raises the errors upstream gives for combinations that mean nothing.
+
+    What cannot be read is refused before what is read but means nothing, and a resourceVersion is read last, by the
+    store.
+    """
+    labels, fields = _read_selectors(context)
+    timeout, limit = _integer(context, "timeoutSeconds"), _integer(context, "limit")
+    version, match = context.query("resourceVersion"), context.query("resourceVersionMatch")
     continue_token = context.query("continue")
-    errors = _match_errors(version, match, continue_token, send_initial, is_watch=is_watch)
+    send_initial = context.query_all("sendInitialEvents")
+    judge = _watch_match_errors if is_watch else _list_match_errors
+    errors = judge(version, match, continue_token, sends_initial=bool(send_initial))
     if errors:
         raise invalid("meta.k8s.io", "ListOptions", "", errors)
     return ListOptions(
-        label_selector=context.query("labelSelector"),
-        field_selector=context.query("fieldSelector"),
-        resource_version=_list_revision(version, is_watch=is_watch),
+        labels=labels,
+        fields=fields,
+        resource_version=_list_revision(version),
         resource_version_match=match,
-        limit=read_integer(limit, "limit") if limit else 0,
+        limit=limit or 0,
         continue_token=continue_token,
-        timeout_seconds=read_integer(timeout, "timeoutSeconds") if timeout else None,
+        timeout_seconds=timeout,
         allow_bookmarks=_flag(context, "allowWatchBookmarks"),
-        send_initial_events=is_true(send_initial) if send_initial else None,
+        send_initial_events=is_true(send_initial[0]) if send_initial else None,
     )
+
+
+def _read_selectors(context: RequestContext) -> tuple[LabelSelector, FieldSelector]:
+    try:
+        labels = parse_label_selector(context.query("labelSelector"))
+        text = context.query("fieldSelector")
+        return labels, parse_field_selector(text) if text else NO_FIELDS
+    except SelectorError as error:
+        raise bad_request(str(error)) from error
+
+
+def _integer(context: RequestContext, name: str) -> int | None:
+    values = context.query_all(name)
+    return read_integer(values[0]) if values else None
 
 
 def _flag(context: RequestContext, name: str) -> bool:
@@ -195,40 +224,38 @@ def _flag(context: RequestContext, name: str) -> bool:
     return bool(values) and is_true(values[0])
 
 
-def _match_errors(
-    version: str, match: str, continue_token: str, send_initial: str, *, is_watch: bool
-) -> list[FieldError]:
+def _list_match_errors(version: str, match: str, continue_token: str, *, sends_initial: bool) -> list[FieldError]:
     field = "resourceVersionMatch"
-    if is_watch:
-        return _watch_match_errors(match, send_initial)
-    if send_initial:
-        return [FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
-    if not match:
-        return []
-    if not version:
-        return [FieldError.forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided")]
     errors = []
-    if continue_token:
+    if match and not version:
+        errors.append(
+            FieldError.forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+        )
+    if match and continue_token:
         errors.append(FieldError.forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
-    if match not in ("Exact", "NotOlderThan"):
+    if match not in ("Exact", "NotOlderThan", ""):
         errors.append(FieldError.not_supported(field, match, ["Exact", "NotOlderThan", ""]))
-    elif match == "Exact" and version == "0":
+    if match == "Exact" and version == "0":
         errors.append(FieldError.forbidden(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if sends_initial:
+        errors.append(FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     return errors
 
 
-def _watch_match_errors(match: str, send_initial: str) -> list[FieldError]:
+def _watch_match_errors(version: str, match: str, continue_token: str, *, sends_initial: bool) -> list[FieldError]:
     field = "resourceVersionMatch"
     errors = []
-    if send_initial and match != "NotOlderThan":
+    if sends_initial and match != "NotOlderThan":
         detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         errors.append(FieldError.forbidden(field, detail))
     if match:
-        if not send_initial:
+        if not sends_initial:
             detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
             errors.append(FieldError.forbidden(field, detail))
         if match != "NotOlderThan":
             errors.append(FieldError.not_supported(field, match, ["NotOlderThan"]))
+        if continue_token:
+            errors.append(FieldError.forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
     return errors
 
 
@@ -248,19 +275,21 @@ def _parse_uint_text(text: str, problem: str) -> str:
     return f'strconv.ParseUint: parsing "{text}": {problem}'
 
 
-def _list_revision(text: str, *, is_watch: bool) -> int | None:
+def _list_revision(text: str) -> int | None:
     try:
         return parse_resource_version(text)
     except ValueError as error:
         raise bad_request(f"invalid resource version: {error}") from error
 
 
-def read_integer(text: Any, name: str) -> int:
+def read_integer(text: str) -> int:
     """Read an integer query parameter. Raises BadRequest in the words of upstream's conversion."""
-    try:
-        return int(text)
-    except ValueError as error:
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    if not _INTEGER.fullmatch(text):
+        raise bad_request(f"strconv.ParseInt: parsing {quote(text)}: invalid syntax")
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise bad_request(f"strconv.ParseInt: parsing {quote(text)}: value out of range")
+    return value
 
 
 def too_large_resource_version(requested: int, current: int) -> ApiError:

@@ -6,6 +6,7 @@ Refusals are worded as upstream's decoders do; the rules of types and fields are
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from control.api.builtin_kinds import BUILTIN_KINDS
 from control.api.errors import ApiError, bad_request
@@ -119,13 +120,14 @@ def _require_object(value: object, body: bytes, expected: BodyKind) -> Object:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        problem = (
-            f"couldn't get version/kind; json parse error: json: cannot unmarshal {json_kind(value)} into {_TYPE_META}"
-        )
-        raise _unrecognized(expected, problem, body)
+        raise _unrecognized(expected, _not_an_object(value), body)
     if problem := _type_problem(value):
         raise _unrecognized(expected, problem, body)
     return value
+
+
+def _not_an_object(value: object) -> str:
+    return f"couldn't get version/kind; json parse error: json: cannot unmarshal {json_kind(value)} into {_TYPE_META}"
 
 
 def _type_problem(obj: Object) -> str:
@@ -189,8 +191,10 @@ def _check_kind(obj: Object, expected: BodyKind) -> None:
     raise version_mismatch(api_version, expected.api_version)
 
 
-def kind_mismatch(obj: Object, expected: BodyKind) -> str:
-    """Say as upstream's decoder why an object of a built-in kind is not what it must be; empty if it may be."""
+def kind_mismatch(obj: Any, expected: BodyKind) -> str:
+    """Say as upstream's decoder why a value is no object of the built-in kind it must be; empty if it may be."""
+    if not isinstance(obj, dict):
+        return _not_an_object(obj)
     if problem := _type_problem(obj):
         return problem
     api_version, kind = obj.get("apiVersion") or expected.api_version, obj.get("kind") or expected.kind

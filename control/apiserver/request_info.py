@@ -7,7 +7,7 @@ after this, authorization first, works on the record and never looks at the URL 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -25,6 +25,7 @@ class RequestInfo:
 
     `name` is also set by `fieldSelector=metadata.name=...` on a list or watch, so that a rule for one name applies;
     `has_name_in_path` tells the two apart. `rest` is what follows a subresource (the path of a proxy request).
+    `is_watch_path` marks the old form of a watch, `/api/v1/watch/...`.
     """
 
     is_resource: bool
@@ -39,6 +40,7 @@ class RequestInfo:
     name: str = ""
     has_name_in_path: bool = False
     rest: str = ""
+    is_watch_path: bool = False
 
     @property
     def is_long_running(self) -> bool:
@@ -57,7 +59,7 @@ def parse_request_info(method: str, path: str, query: Sequence[tuple[str, str]])
         return RequestInfo(is_resource=False, path=path, verb=method.lower(), method=method)
     verb = _VERBS.get(method, "")
     if rest[0] == "watch" and len(rest) > 1:
-        verb, rest = "watch", rest[1:]
+        return replace(_parse_resource(method, path, query, "watch", group, version, rest[1:]), is_watch_path=True)
     return _parse_resource(method, path, query, verb, group, version, rest)
 
 

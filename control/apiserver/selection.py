@@ -6,13 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from control.api.errors import bad_request
-from control.api.selectors import (
-    FieldSelector,
-    LabelSelector,
-    SelectorError,
-    parse_field_selector,
-    parse_label_selector,
-)
+from control.api.selectors import FieldRequirement, FieldSelector, LabelSelector
 from control.apiserver.cache.encoding import CachedObject
 from control.apiserver.cache.watcher import WatchScope
 from control.apiserver.options import ListOptions
@@ -35,15 +29,16 @@ class Selection:
 
 def select(served: ServedKind, namespace: str, name: str, options: ListOptions) -> Selection:
     """Make a selection of the parameters of a request; `name` is that of a watch of one object."""
-    labels = _parse_labels(options.label_selector)
-    fields = _parse_fields(served, options.field_selector)
-    exact_name = name or fields.find_exact("metadata.name") or ""
-    scope = WatchScope(namespace=namespace)
+    fields = _supported_fields(served, options.fields)
+    selected_name = fields.find_exact("metadata.name")
+    if name and not fields.is_empty and selected_name != name:
+        raise bad_request("fieldSelector metadata.name doesn't match requested name")
+    exact_name = name or selected_name or ""
     if exact_name and (namespace or not served.kind.namespaced):
         scope = WatchScope(namespace=namespace, key=served.key(namespace, exact_name))
     else:
         scope = _indexed_scope(served, namespace, fields)
-    return Selection(scope, _predicate(served, labels, fields, name))
+    return Selection(scope, _predicate(served, options.labels, fields))
 
 
 def _indexed_scope(served: ServedKind, namespace: str, fields: FieldSelector) -> WatchScope:
@@ -54,36 +49,34 @@ def _indexed_scope(served: ServedKind, namespace: str, fields: FieldSelector) ->
     return WatchScope(namespace=namespace)
 
 
-def _parse_labels(text: str) -> LabelSelector:
-    try:
-        return parse_label_selector(text)
-    except SelectorError as error:
-        raise bad_request(str(error)) from error
+def _supported_fields(served: ServedKind, selector: FieldSelector) -> FieldSelector:
+    """The selector in terms of the values the kind selects by. Refuses labels that the kind does not have."""
+    if selector.is_empty:
+        return selector
+    labels = served.strategy.field_labels
+    known = {"metadata.name": "metadata.name", **labels.own}
+    if labels.has_namespace:
+        known["metadata.namespace"] = "metadata.namespace"
+    requirements = []
+    for term in selector.requirements:
+        if term.field not in known:
+            raise bad_request(_unsupported_text(served, term.field))
+        requirements.append(FieldRequirement(known[term.field], term.operator, term.value))
+    return FieldSelector(tuple(requirements))
 
 
-def _parse_fields(served: ServedKind, text: str) -> FieldSelector:
-    if not text:
-        return FieldSelector()
-    try:
-        selector = parse_field_selector(text)
-    except SelectorError as error:
-        raise bad_request(str(error)) from error
-    own_names = served.strategy.selectable_field_names()
-    for requirement in selector.requirements:
-        field = requirement.field
-        if field in _METADATA_FIELDS or field in own_names:
-            continue
-        if own_names or served.is_custom:
-            raise bad_request(f"field label not supported: {field}")
-        listing = ", ".join(f'"{name}"' for name in _METADATA_FIELDS)
-        raise bad_request(f'"{field}" is not a known field selector: only {listing}')
-    return selector
+def _unsupported_text(served: ServedKind, label: str) -> str:
+    labels = served.strategy.field_labels
+    if labels.own or served.is_custom:
+        return labels.refusal.format(label)
+    listing = ", ".join(f'"{name}"' for name in _METADATA_FIELDS)
+    return f'"{label}" is not a known field selector: only {listing}'
 
 
 def _predicate(
-    served: ServedKind, labels: LabelSelector, fields: FieldSelector, name: str
+    served: ServedKind, labels: LabelSelector, fields: FieldSelector
 ) -> Callable[[CachedObject], bool] | None:
-    if labels.is_empty and fields.is_empty and not name:
+    if labels.is_empty and fields.is_empty:
         return None
     reads_own_fields = any(term.field not in _METADATA_FIELDS for term in fields.requirements)
 
@@ -102,4 +95,4 @@ def _predicate(
             known.update(served.strategy.selectable_fields(obj))
         return fields.matches(known)
 
-    return None if labels.is_empty and fields.is_empty else matches
+    return matches

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,15 @@ from control.schema.structural import Schema
 
 _MEMBER = re.compile(rb'"\s*:')
 
-__all__ = ["DecodeError", "Decoded", "decode_object", "decode_value", "enforce_field_validation", "strict_failure"]
+__all__ = [
+    "DecodeError",
+    "Decoded",
+    "decode_object",
+    "decode_value",
+    "duplicate_fields",
+    "enforce_field_validation",
+    "strict_failure",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,29 @@ def decode_value(obj: Object, schema: Schema, *, body: bytes = b"") -> Decoded:
     return Decoded(decoded)
 
 
+def duplicate_fields(value: Any, body: bytes) -> list[str]:
+    """Say which members a JSON text has more than once in one object, whatever its schema."""
+    if isinstance(value, dict | list) and not _may_have_duplicates(value, body):
+        return []
+    found: dict[str, None] = {}
+    _find_duplicates(_read_pairs(body), "", found)
+    return list(found)
+
+
+def _find_duplicates(value: object, path: str, found: dict[str, None]) -> None:
+    if isinstance(value, Pairs):
+        seen: set[str] = set()
+        for name, item in value:
+            place = f"{path}.{name}" if path else name
+            if name in seen:
+                found[f'duplicate field "{place}"'] = None
+            seen.add(name)
+            _find_duplicates(item, place, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _find_duplicates(item, f"{path}[{index}]", found)
+
+
 def decode_object(obj: Object, schema: Schema, *, kind: Kind, body: bytes = b"") -> Decoded:
     """Decode a request body of the given kind. Raises ApiError (400)."""
     try:
@@ -69,20 +101,20 @@ def enforce_field_validation(decoded: Decoded, mode: str, *, kind: Kind) -> list
     if not decoded.strict_errors or mode == "Ignore":
         return []
     if mode == "Strict":
-        raise _cannot_be_handled(kind, strict_failure(decoded))
+        raise _cannot_be_handled(kind, strict_failure(decoded.strict_errors))
     return list(decoded.strict_errors)
 
 
-def strict_failure(decoded: Decoded) -> str:
+def strict_failure(strict_errors: Sequence[str]) -> str:
     """Word all unknown and duplicate fields as one error."""
-    return "strict decoding error: " + ", ".join(decoded.strict_errors)
+    return "strict decoding error: " + ", ".join(strict_errors)
 
 
 def _cannot_be_handled(kind: Kind, problem: str) -> ApiError:
     return bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {problem}')
 
 
-def _may_have_duplicates(obj: Object, body: bytes) -> bool:
+def _may_have_duplicates(obj: Object | list[Any], body: bytes) -> bool:
     """Tell cheaply. Never says no wrongly: a text that equals its own encoding has none, nor one with as many colons
     after quotes as there are members."""
     with suppress(orjson.JSONEncodeError):  # of numbers that are too large for it

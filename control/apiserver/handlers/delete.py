@@ -27,7 +27,9 @@ async def delete(context: RequestContext, store: ResourceStore) -> ApiResponse:
     deleted = await delete_object(store, write, options)
     if deleted.is_gone and not store.strategy.returns_deleted_object:
         return value_response(context, _success(store, deleted))
-    return object_response(context, store.served, obj=deleted.object)
+    # Upstream tells that a deletion goes on to those alone who ask for it in the old way.
+    status = 202 if not deleted.is_gone and options.orphan_dependents is False else 200
+    return object_response(context, store.served, obj=deleted.object, status=status)
 
 
 def warn_of_orphans(context: RequestContext, store: ResourceStore, options: DeleteOptions) -> None:

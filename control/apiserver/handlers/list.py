@@ -20,13 +20,18 @@ _CHUNK_OBJECTS = 500
 
 async def list_objects(context: RequestContext, store: ResourceStore) -> ApiResponse:
     """List objects, newest state unless the request asks for another."""
-    options = read_list_options(context, is_watch=False)
+    items, metadata = await find_page(context, store, read_list_options(context, is_watch=False))
+    return list_response(context, store.served, items, metadata)
+
+
+async def find_page(
+    context: RequestContext, store: ResourceStore, options: ListOptions
+) -> tuple[list[CachedObject], Object]:
+    """Find what a list shows, and the list's metadata."""
     selection = select(store.served, context.info.namespace, "", options)
     if options.continue_token or _is_exact(options):
-        items, metadata = await _list_past(context, store, options, selection)
-    else:
-        items, metadata = _list_present(context, store, options, selection)
-    return list_response(context, store.served, items, metadata)
+        return await _list_past(context, store, options, selection)
+    return _list_present(context, store, options, selection)
 
 
 def _is_exact(options: ListOptions) -> bool:

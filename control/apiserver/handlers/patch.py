@@ -19,24 +19,24 @@ from control.apiserver.negotiation import JSON, PROTOBUF, YAML
 from control.apiserver.options import WriteOptions, read_write_options
 from control.apiserver.patch.go_format import format_go
 from control.apiserver.patch.go_order import in_go_order, touched_by
-from control.apiserver.patch.json_patch import apply_json_patch
-from control.apiserver.patch.merge_patch import apply_merge_patch
+from control.apiserver.patch.patch_body import (
+    JSON_PATCH,
+    MERGE_PATCH,
+    STRATEGIC_MERGE_PATCH,
+    PatchBody,
+    read_patch_body,
+)
 from control.apiserver.patch.server_side_apply import apply_configuration
-from control.apiserver.patch.strategic_merge import apply_strategic_merge_patch
 from control.apiserver.registry.field_managers import field_writer, fields_reset_by
 from control.apiserver.registry.resource_store import Change, ResourceStore
 from control.apiserver.registry.write_request import WriteRequest
 from control.apiserver.request_body import BodyKind, kind_mismatch, unsupported_media_type
 from control.apiserver.request_context import RequestContext
 from control.schema.structural import Schema
+from control.schema.unstructured import conversion_problem
 from control.schema.validate import DecodeError, decode_value, strict_failure
 
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-
-Patcher = Callable[[Object], Object]
 
 
 async def patch(context: RequestContext, store: ResourceStore, *, is_status: bool = False) -> ApiResponse:
@@ -48,8 +48,13 @@ async def patch(context: RequestContext, store: ResourceStore, *, is_status: boo
     if is_apply:
         produce = _applier(context, store, write)
     else:
-        produce = _patching(context, store, options, make_patcher(context, media_type, store.served.schema))
-    change = Change(produce, records_fields=not is_apply, is_status=is_status, allows_create=is_apply and not is_status)
+        produce = _patching(context, store, options, read_request_patch(context, options))
+    change = Change(
+        produce,
+        records_fields=not is_apply,
+        is_status=is_status,
+        allows_create=is_apply and not context.info.subresource,
+    )
     return written_response(context, store, await store.update(write, change))
 
 
@@ -67,68 +72,58 @@ def patch_type_of(context: RequestContext, *, is_custom: bool = False) -> str:
     raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
 
 
+def read_request_patch(context: RequestContext, options: WriteOptions) -> PatchBody:
+    """Read the patch of a request."""
+    is_strict = options.field_validation != "Ignore"
+    return read_patch_body(context.request.body, patch_type_of(context), is_strict=is_strict)
+
+
 def _patching(
-    context: RequestContext, store: ResourceStore, options: WriteOptions, patcher: Patcher
+    context: RequestContext, store: ResourceStore, options: WriteOptions, body: PatchBody
 ) -> Callable[[Object | None], Object]:
+    served = store.served
+
     def produce(live: Object | None) -> Object:
         if live is None:
-            raise store.served.not_found(context.info.name)
-        obj = decode_patched(context, options, patcher(live), store.served.schema, store.served.body_kind)
-        return store.served.settle(obj)
+            raise served.not_found(context.info.name)
+        document = body.apply(live, served.schema)
+        return served.settle(decode_patched(context, options, body, document, served.schema, served.body_kind))
 
     return produce
 
 
-def make_patcher(context: RequestContext, media_type: str, schema: Schema) -> Patcher:
-    """Return what applies the request's patch to a document. A malformed patch is refused when it is applied."""
-    body = context.request.body
-    patch_value: Any = None
-    problem: ApiError | None = None
-    if isinstance(body, bytes):
-        try:
-            patch_value, _ = parse_json(body)
-        except GoJsonError as error:
-            problem = bad_request(str(error))
-    else:
-        patch_value = body
-
-    def apply(document: Object) -> Object:
-        if problem is not None:
-            raise problem
-        if media_type == JSON_PATCH:
-            return apply_json_patch(document, patch_value)
-        if media_type == MERGE_PATCH:
-            return apply_merge_patch(document, patch_value)
-        return apply_strategic_merge_patch(document, patch_value, schema)
-
-    return apply
-
-
 def decode_patched(
-    context: RequestContext, options: WriteOptions, document: Object, schema: Schema, expected: BodyKind
+    context: RequestContext,
+    options: WriteOptions,
+    body: PatchBody,
+    document: Any,
+    schema: Schema,
+    expected: BodyKind,
 ) -> Object:
     """Decode what a patch made. Raises 422 about the patch for what the kind does not allow."""
-    if patch_type_of(context) != STRATEGIC_MERGE_PATCH and (problem := kind_mismatch(document, expected)):
-        raise _patch_invalid(context, document, schema, problem)
     try:
+        if body.media_type == STRATEGIC_MERGE_PATCH:
+            if problem := conversion_problem(document, schema):
+                raise DecodeError(problem)
+        elif problem := kind_mismatch(document, expected):
+            raise DecodeError(problem)
         decoded = decode_value(document, schema)
     except DecodeError as error:
-        raise _patch_invalid(context, document, schema, str(error)) from None
-    if decoded.strict_errors and options.field_validation != "Ignore":
+        raise _patch_invalid(body, document, schema, str(error)) from None
+    strict_errors = [*body.strict_errors, *decoded.strict_errors]
+    if strict_errors and options.field_validation != "Ignore":
         if options.field_validation == "Strict":
-            raise _patch_invalid(context, document, schema, strict_failure(decoded))
-        for text in decoded.strict_errors:
+            raise _patch_invalid(body, document, schema, strict_failure(strict_errors))
+        for text in strict_errors:
             context.warn(text)
     return decoded.object
 
 
-def _patch_invalid(context: RequestContext, document: Object, schema: Schema, problem: str) -> ApiError:
-    body = context.request.body
-    value = parse_json(body)[0] if isinstance(body, bytes) else body
-    if patch_type_of(context) == STRATEGIC_MERGE_PATCH:
-        shown = format_go(value)
+def _patch_invalid(body: PatchBody, document: Any, schema: Schema, problem: str) -> ApiError:
+    if body.media_type == STRATEGIC_MERGE_PATCH:
+        shown = format_go(body.value)
     else:
-        shown = orjson.dumps(in_go_order(document, schema, touched_by(value))).decode()
+        shown = orjson.dumps(in_go_order(document, schema, touched_by(body.value))).decode()
     return invalid("", "", "", [FieldError.invalid("patch", shown, problem)])
 
 

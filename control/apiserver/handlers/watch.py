@@ -31,8 +31,9 @@ _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 async def watch(context: RequestContext, store: ResourceStore) -> ApiResponse:
     """Open a watch."""
-    options = read_list_options(context, is_watch=True)
     info = context.info
+    # Upstream judges the options of the old paths as those of a list: they do not say `watch`.
+    options = read_list_options(context, is_watch=not info.is_watch_path)
     name = info.name if info.has_name_in_path else ""
     selection = select(store.served, info.namespace, name, options)
     try:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from control.api.errors import bad_request
 from control.api.objects import Object, copy_object
 
+INVALID_MERGE_PATCH = "Invalid JSON Patch"
 
-def apply_merge_patch(document: Object, patch: Any) -> Object:
-    """Return the patched document; the arguments are not changed. Raises 400 unless the patch is an object."""
+
+def apply_merge_patch(document: Object, patch: Any) -> Any:
+    """Return the patched document; the arguments are not changed. Raises 400 unless the patch is an object or a list.
+
+    As with upstream's library a list takes the document's place; that no kind is a list is found out later.
+    """
+    if isinstance(patch, list):
+        return _without_nulls(patch)
     if not isinstance(patch, dict):
-        raise bad_request("Invalid JSON Patch")
-    return cast(Object, _merge(copy_object(document), patch))
+        raise bad_request(INVALID_MERGE_PATCH)
+    return _merge(copy_object(document), patch)
 
 
 def _merge(target: Any, patch: Any) -> Any:

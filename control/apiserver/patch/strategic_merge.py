@@ -29,6 +29,8 @@ _ANYTHING = Schema()
 
 def apply_strategic_merge_patch(document: Object, patch: Any, schema: Schema) -> Object:
     """Return the patched document; the arguments are not changed. Raises ApiError with upstream's status and text."""
+    if patch is None:
+        return copy_object(document)  # type: ignore[no-any-return]
     if not isinstance(patch, dict):
         raise bad_request("invalid JSON document")
     return _merge_objects(copy_object(document), copy_object(patch), schema)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from control.api.errors import FieldError, bad_request
+from control.api.errors import FieldError, bad_request, quote
 from control.api.kinds import Kind
 from control.api.names import (
     ANNOTATIONS_BYTES_MAX,
@@ -55,6 +55,12 @@ def set_request_namespace(kind: Kind, obj: Object, namespace: str) -> None:
         metadata["namespace"] = namespace
     elif given != namespace:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def check_name_parameter(name: str) -> None:
+    """Refuse a name of the URL that no key can be made of."""
+    if errors := path_segment_name_errors(name):
+        raise bad_request(f"Name parameter invalid: {quote(name)}: {';'.join(errors)}")
 
 
 def check_request_name(obj: Object, name: str) -> None:
@@ -102,6 +108,27 @@ def _restore(metadata: Object, old_metadata: Mapping[str, Any], field: str) -> N
         metadata[field] = old_metadata[field]
     else:
         metadata.pop(field, None)
+
+
+def drop_repeated_owners(obj: Object, *, after_admission: bool = False) -> list[str]:
+    """Keep one of every group of equal ownerReferences; returns the warning that this calls for, if any."""
+    references = metadata_of(obj).get("ownerReferences") or []
+    kept: list[Object] = []
+    repeated = []
+    for reference in references:
+        if reference in kept:
+            repeated.append(reference.get("uid") or "")
+        else:
+            kept.append(reference)
+    if not repeated:
+        return []
+    obj["metadata"]["ownerReferences"] = kept
+    moment = " after mutating admission happens" if after_admission else ""
+    return [
+        f".metadata.ownerReferences contains duplicate entries{moment}; API server dedups owner references in 1.20+,"
+        " and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+        + ", ".join(repeated)
+    ]
 
 
 def validate_new_metadata(kind: Kind, strategy: Strategy, obj: ReadOnlyObject) -> list[FieldError]:

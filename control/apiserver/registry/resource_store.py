@@ -18,6 +18,7 @@ from control.api.errors import (
     FieldError,
     already_exists,
     conflict,
+    forbidden,
     invalid,
 )
 from control.api.names import Chooser, generate_name
@@ -27,9 +28,11 @@ from control.apiserver.cache.encoding import CachedObject
 from control.apiserver.registry import metadata as rules
 from control.apiserver.registry.deletion import is_deleted_by_update
 from control.apiserver.registry.field_managers import record_change, record_create, restore_times_of_no_change
+from control.apiserver.registry.preconditions import check_uid, refuse_uid_of_new_object
 from control.apiserver.registry.served_kind import ServedKind
 from control.apiserver.registry.uids import new_uid
 from control.apiserver.registry.write_request import WriteRequest
+from control.auth.attributes import Authorizer, RequestAttributes
 from control.storage.protocol import (
     KeyExistsError,
     KeyNotFoundError,
@@ -54,14 +57,14 @@ class Change:
     """What an update wants: makes the new object of the live one (a private copy; None if there is none).
 
     `records_fields` is False for server-side apply, which keeps managedFields itself. `is_status` uses the status
-    hooks of the strategy.
+    hooks of the strategy. A `uid` must be that of the object the update finds.
     """
 
     produce: Callable[[Object | None], Object]
     records_fields: bool = True
     is_status: bool = False
     allows_create: bool = False
-    checks_name: bool = True
+    uid: str = ""
 
 
 class ResourceStore:
@@ -73,6 +76,7 @@ class ResourceStore:
         *,
         storage: Storage,
         admission: AdmissionChain,
+        authorizer: Authorizer,
         clock: Clock,
         random: Chooser,
     ) -> None:
@@ -81,6 +85,7 @@ class ResourceStore:
         self.strategy = served.strategy
         self.storage = storage
         self.admission = admission
+        self._authorizer = authorizer
         self.clock = clock
         self._random = random
 
@@ -103,6 +108,8 @@ class ResourceStore:
         """Create an object that `ServedKind.decode` returned."""
         rules.wipe_server_fields(obj)
         rules.set_request_namespace(self.kind, obj, write.namespace)
+        for text in rules.drop_repeated_owners(obj):
+            write.warn(text)
         record_create(self.served, write, obj)
         return await self._create_prepared(write, obj)
 
@@ -193,6 +200,7 @@ class ResourceStore:
             cached = self.served.cache.get(key)
             if cached is None:
                 return await self._create_by_update(write, change)
+            self._check_uid(write, change, cached.object["metadata"]["uid"])
             try:
                 return await self._update_once(write, change, cached)
             except (RevisionConflictError, KeyNotFoundError):
@@ -201,22 +209,43 @@ class ResourceStore:
     async def _create_by_update(self, write: WriteRequest, change: Change) -> Written:
         if not change.allows_create:
             raise self.served.not_found(write.name)
+        self._check_uid(write, change, "")
         obj = change.produce(None)
+        refuse_uid_of_new_object(self.kind, write.name, rules.metadata_of(obj).get("uid") or "")
         rules.wipe_server_fields(obj)
         rules.set_request_namespace(self.kind, obj, write.namespace)
-        if change.checks_name:
-            rules.check_request_name(obj, write.name)
+        rules.check_request_name(obj, write.name)
+        self._authorize_create(write)
         obj["metadata"].pop("resourceVersion", None)
         if change.records_fields:
             record_create(self.served, write, obj)
         return await self._create_prepared(write, obj)
 
+    def _check_uid(self, write: WriteRequest, change: Change, found: str) -> None:
+        check_uid(
+            self.kind, write.namespace, write.name, wanted=change.uid, found=found, is_custom=self.served.is_custom
+        )
+
+    def _authorize_create(self, write: WriteRequest) -> None:
+        """Whoever was let in to change an object may not thereby make one."""
+        attributes = RequestAttributes(
+            verb="create",
+            group=self.kind.group,
+            version=self.kind.version,
+            resource=self.kind.plural,
+            subresource=write.subresource,
+            namespace=write.namespace,
+            name=write.name,
+        )
+        decision = self._authorizer.authorize(write.user, attributes)
+        if not decision.allowed:
+            raise forbidden(self.kind.group, self.kind.plural, write.name, decision.reason)
+
     async def _update_once(self, write: WriteRequest, change: Change, cached: CachedObject) -> Written:
         live = self.served.object_of(cached)
         obj = change.produce(self.served.copy_of(cached))
         rules.set_request_namespace(self.kind, obj, write.namespace)
-        if change.checks_name:
-            rules.check_request_name(obj, write.name)
+        rules.check_request_name(obj, write.name)
         if change.records_fields:
             record_change(self.served, write, live, obj)
         attributes = self.attributes(write, "UPDATE", obj, live)
@@ -347,6 +376,8 @@ class ResourceStore:
         obj = attributes.object
         if obj is not None:
             self.strategy.default(obj)
+            for text in rules.drop_repeated_owners(obj, after_admission=True):
+                write.warn(text)
 
     async def judge(self, write: WriteRequest, attributes: Attributes) -> None:
         """Run validating admission. What plugins warn of reaches the client even if one refuses."""

@@ -8,7 +8,7 @@ The engine itself does metadata (name, namespace, uid, timestamps, generation, m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from control.api.errors import FieldError
@@ -28,6 +28,27 @@ class WriteContext:
     profile: str = "default"
 
 
+_REFUSED_LABEL = "field label not supported: {}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldLabels:
+    """The labels of a kind's field selectors beyond metadata.name.
+
+    `own` gives for each label the name of its value in `Strategy.selectable_fields`. A kind without any selects by
+    metadata.namespace too, and says so when asked for more; one with some refuses others with `refusal`.
+    """
+
+    own: Mapping[str, str] = field(default_factory=dict)
+    has_namespace: bool = True
+    refusal: str = _REFUSED_LABEL
+
+    @classmethod
+    def of(cls, *names: str, has_namespace: bool = True, refusal: str = _REFUSED_LABEL) -> FieldLabels:
+        """Labels that are named as their values are."""
+        return cls(own={name: name for name in names}, has_namespace=has_namespace, refusal=refusal)
+
+
 class Strategy:
     """Rules of one kind. Every hook has a working default."""
 
@@ -41,8 +62,10 @@ class Strategy:
     allow_unconditional_update: bool = True
     #: answer to DELETE: the object (Pod, Service, PVC, ...) or a Status
     returns_deleted_object: bool = False
-    #: finalizer defaults of a delete without propagationPolicy: "background" or "orphan"
+    #: finalizers of a delete without propagationPolicy: "background", "orphan", or "unsupported" (never any)
     default_propagation: str = "background"
+    #: what field selectors may name
+    field_labels: FieldLabels = FieldLabels()
 
     def name_errors(self, name: str) -> list[str]:
         """What is wrong with a name of this kind, in upstream's words; most kinds want a DNS subdomain.
@@ -106,9 +129,5 @@ class Strategy:
         return None
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
-        """Field-selector fields beyond metadata.name and metadata.namespace."""
+        """The values that `field_labels` select by."""
         return {}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields, to refuse others with upstream's text."""
-        return frozenset()

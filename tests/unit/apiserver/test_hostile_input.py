@@ -101,9 +101,7 @@ async def test_names_that_would_leave_their_place_are_refused(api: ApiCalls, nam
     assert status["details"]["causes"][0]["field"] == "metadata.name"
 
 
-@pytest.mark.parametrize(
-    "path", [f"{MAPS}/..", f"{MAPS}/../../secrets", f"{MAPS}/\x00", "//api//v1", "/api/v1/../../x"]
-)
+@pytest.mark.parametrize("path", [f"{MAPS}/../../secrets", f"{MAPS}/\x00", "//api//v1", "/api/v1/../../x"])
 async def test_paths_do_not_climb(api: ApiCalls, path: str) -> None:
     assert (await api.call("GET", path, expect=404))["reason"] == "NotFound"
 

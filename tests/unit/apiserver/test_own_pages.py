@@ -11,7 +11,7 @@ from tests.fakes.api_server import ADMIN, running_api_server
 ALICE = User(name="alice", groups=("system:authenticated",))
 
 
-@pytest.mark.parametrize(("user", "status"), [(ADMIN, 200), (ALICE, 403), (None, 401)])
+@pytest.mark.parametrize(("user", "status"), [(ADMIN, 200), (ALICE, 403), (None, 403)])
 async def test_the_cluster_page_is_for_those_who_may_see_it(user: User | None, status: int) -> None:
     async with running_api_server(https=False) as server:
         response = await server.endpoint(ApiRequest(method="GET", path="/podling/v1/cluster", user=user))

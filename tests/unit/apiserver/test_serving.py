@@ -57,10 +57,11 @@ async def test_client_certificate_is_the_identity(https: RunningApiServer) -> No
     connection[1].close()
 
 
-async def test_connection_without_certificate_is_unauthorized(https: RunningApiServer) -> None:
+async def test_connection_without_certificate_is_anonymous(https: RunningApiServer) -> None:
     connection = await connect(https, with_certificate=False)
     status, _, body = await ask(connection, "GET /api/v1/namespaces/default")
-    assert (status, orjson.loads(body)["message"]) == (401, "Unauthorized")
+    assert status == 403
+    assert 'User "system:anonymous" cannot get resource "namespaces"' in orjson.loads(body)["message"]
     connection[1].close()
 
 
@@ -336,5 +337,5 @@ async def test_upgrade_without_permission_never_reaches_the_agent(https: Running
         reader, writer = await connect(https, with_certificate=False)
         path = "/api/v1/namespaces/default/pods/p/exec"
         writer.write(f"POST {path} HTTP/1.1\r\n".encode() + UPGRADE + b"Content-Length: 0\r\n\r\n")
-        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 401 ")
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 403 ")
         writer.close()

@@ -56,7 +56,7 @@ STRATEGIES: dict[tuple[str, str], str] = {
     ("certificates.k8s.io", "CertificateSigningRequest"): "certificates.CertificateSigningRequestStrategy",
     ("coordination.k8s.io", "Lease"): "policy_and_scheduling.LeaseStrategy",
     ("discovery.k8s.io", "EndpointSlice"): "endpoints.EndpointSliceStrategy",
-    ("events.k8s.io", "Event"): "events.EventStrategy",
+    ("events.k8s.io", "Event"): "events.NewEventStrategy",
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): "flowcontrol.FlowSchemaStrategy",
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): "flowcontrol.PriorityLevelConfigurationStrategy",
     ("networking.k8s.io", "Ingress"): "networking.IngressStrategy",

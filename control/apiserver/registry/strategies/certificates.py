@@ -13,7 +13,7 @@ from control.api.objects import Object
 from control.api.timestamps import format_time
 from control.apiserver.registry.strategies.field_rules import Errors, one_of
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
-from control.apiserver.registry.strategy import WriteContext
+from control.apiserver.registry.strategy import FieldLabels, WriteContext
 
 _USAGES = (
     "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
@@ -30,6 +30,7 @@ class CertificateSigningRequestStrategy(StatusStrategy):
     """Rules of requests: who asks is written by the server, the spec never changes."""
 
     has_generation = False
+    field_labels = FieldLabels.of("spec.signerName", has_namespace=False)
 
     def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
         """Write down who asks."""
@@ -82,10 +83,6 @@ class CertificateSigningRequestStrategy(StatusStrategy):
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         return {"spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"spec.signerName"})
 
 
 def _date_conditions(context: WriteContext, obj: Object, old: Object) -> None:

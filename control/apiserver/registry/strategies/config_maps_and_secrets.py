@@ -12,7 +12,7 @@ from control.api.errors import FieldError, quote
 from control.api.names import config_map_key_errors
 from control.api.objects import Object
 from control.apiserver.registry.strategies.field_rules import Errors, immutable, is_empty, judged
-from control.apiserver.registry.strategy import Strategy, WriteContext
+from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
 
 SIZE_MAX = 1024 * 1024
 _FROZEN = "field is immutable when `immutable` is set"
@@ -65,6 +65,7 @@ class SecretStrategy(Strategy):
     """Rules of Secrets, per type."""
 
     has_generation = False
+    field_labels = FieldLabels.of("type")
 
     def default(self, obj: Object) -> None:
         """The type is Opaque unless told; `stringData` is written into `data`."""
@@ -96,10 +97,6 @@ class SecretStrategy(Strategy):
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         return {"type": obj.get("type") or ""}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"type"})
 
 
 _DOCKER_KEYS = {"kubernetes.io/dockercfg": ".dockercfg", "kubernetes.io/dockerconfigjson": ".dockerconfigjson"}

@@ -175,14 +175,6 @@ class ReplicaSetStrategy(StatusStrategy):
         """Deprecated and doubtful fields of the template."""
         return list(template_warnings("spec.template", obj["spec"]["template"]))
 
-    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
-        """Fields a field selector can name."""
-        return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"status.replicas"})
-
 
 def replica_status(path: str, status: Spec) -> Errors:
     """Counters of ReplicaSets and ReplicationControllers."""

@@ -9,7 +9,7 @@ from control.api.errors import FieldError
 from control.api.names import qualified_name_errors
 from control.api.objects import Object
 from control.apiserver.registry.strategies.field_rules import IMMUTABLE, Errors, judged
-from control.apiserver.registry.strategy import Strategy, WriteContext
+from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
 
 _OBJECT_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 _FIXED = (
@@ -33,6 +33,10 @@ class EventStrategy(Strategy):
 
     has_generation = False
     allow_create_on_update = True
+    default_propagation = "unsupported"
+    field_labels = FieldLabels.of(
+        "reason", "type", "reportingComponent", "source", *(f"involvedObject.{name}" for name in _OBJECT_FIELDS)
+    )
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge a new Event."""
@@ -51,30 +55,29 @@ class EventStrategy(Strategy):
         return errors
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
-        """Fields a field selector can name; each group has its own name for the object."""
-        regarding = obj.get("involvedObject") or obj.get("regarding") or {}
-        component = obj.get("reportingComponent") or obj.get("reportingController") or ""
-        source = (obj.get("source") or obj.get("deprecatedSource") or {}).get("component") or component
-        fields = {
+        """Values of the stored form, which is that of the core group."""
+        about = obj.get("involvedObject") or {}
+        component = obj.get("reportingComponent") or ""
+        return {
             "reason": obj.get("reason") or "",
             "type": obj.get("type") or "",
             "reportingComponent": component,
-            "reportingController": component,
-            "source": source,
+            "source": (obj.get("source") or {}).get("component") or component,
+            **{f"involvedObject.{name}": about.get(name) or "" for name in _OBJECT_FIELDS},
         }
-        for name in _OBJECT_FIELDS:
-            fields[f"involvedObject.{name}"] = fields[f"regarding.{name}"] = regarding.get(name) or ""
-        return fields
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return _SELECTABLE
 
 
-_SELECTABLE = frozenset(
-    {"reason", "type", "reportingComponent", "reportingController", "source"}
-    | {f"{owner}.{name}" for owner in ("involvedObject", "regarding") for name in _OBJECT_FIELDS}
-)
+class NewEventStrategy(EventStrategy):
+    """The same Events under events.k8s.io, where fields have other names."""
+
+    field_labels = FieldLabels(
+        own={
+            "reason": "reason",
+            "type": "type",
+            "reportingController": "reportingComponent",
+            **{f"regarding.{name}": f"involvedObject.{name}" for name in _OBJECT_FIELDS},
+        }
+    )
 
 
 def _is_new_form(obj: Mapping[str, Any]) -> bool:

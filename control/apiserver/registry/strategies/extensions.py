@@ -19,7 +19,7 @@ from control.apiserver.registry.strategies.field_rules import (
 )
 from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
-from control.apiserver.registry.strategy import Strategy, WriteContext
+from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
 
 Item = Mapping[str, Any]
 
@@ -318,15 +318,17 @@ class ResourceSliceStrategy(Strategy):
     """Upstream: pkg/apis/resource."""
 
     returns_deleted_object = True
+    field_labels = FieldLabels.of(
+        "spec.nodeName",
+        "spec.driver",
+        has_namespace=False,
+        refusal="field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
+    )
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         spec = obj.get("spec") or {}
         return {"spec.nodeName": spec.get("nodeName") or "", "spec.driver": spec.get("driver") or ""}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"spec.nodeName", "spec.driver"})
 
 
 class ControllerRevisionStrategy(Strategy):

@@ -23,7 +23,7 @@ from control.apiserver.registry.strategies.pod_defaults import default_pod_templ
 from control.apiserver.registry.strategies.pod_warnings import template_warnings
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.workload_rules import MISMATCH, default_number
-from control.apiserver.registry.strategy import WriteContext
+from control.apiserver.registry.strategy import FieldLabels, WriteContext
 
 _PREFIX = "batch.kubernetes.io/"
 _CONTROLLER_UID = f"{_PREFIX}controller-uid"
@@ -36,6 +36,8 @@ _NO_BACKOFF_LIMIT = 2**31 - 1
 
 class JobStrategy(StatusStrategy):
     """Rules of Jobs: the selector is made by the server from the Job's uid."""
+
+    field_labels = FieldLabels.of("status.successful", refusal='field label "{}" not supported for batchv1.Job')
 
     default_propagation = "orphan"
 
@@ -137,10 +139,6 @@ class JobStrategy(StatusStrategy):
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         return {"status.successful": str((obj.get("status") or {}).get("succeeded") or 0)}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"status.successful"})
 
 
 def _finds(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

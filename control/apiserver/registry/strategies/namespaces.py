@@ -8,7 +8,7 @@ from control.api.errors import FieldError
 from control.api.names import dns1123_label_errors, finalizer_errors
 from control.api.objects import Object
 from control.apiserver.registry.strategies.field_rules import judged
-from control.apiserver.registry.strategy import Strategy, WriteContext
+from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"
@@ -19,6 +19,7 @@ class NamespaceStrategy(Strategy):
 
     has_generation = False
     has_status = True
+    field_labels = FieldLabels.of("status.phase", has_namespace=False)
 
     def name_errors(self, name: str) -> list[str]:
         """A namespace is a DNS label."""
@@ -77,12 +78,7 @@ class NamespaceStrategy(Strategy):
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
-        # `name` is an old alias of metadata.name
-        return {"status.phase": (obj.get("status") or {}).get("phase") or "", "name": obj["metadata"].get("name") or ""}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"status.phase", "name"})
+        return {"status.phase": (obj.get("status") or {}).get("phase") or ""}
 
 
 def _finalizer_errors(text: str) -> list[str]:

@@ -324,17 +324,6 @@ class IpAddressStrategy(Strategy):
         """The owner is fixed."""
         return list(immutable("spec.parentRef", obj["spec"].get("parentRef"), old["spec"].get("parentRef")))
 
-    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
-        """Fields a field selector can name."""
-        reference = (obj.get("spec") or {}).get("parentRef") or {}
-        return {
-            f"spec.parentRef.{name}": reference.get(name) or "" for name in ("group", "resource", "namespace", "name")
-        }
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset(f"spec.parentRef.{name}" for name in ("group", "resource", "namespace", "name"))
-
 
 class ServiceCidrStrategy(StatusStrategy):
     """Rules of ServiceCIDRs."""

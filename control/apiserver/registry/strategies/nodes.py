@@ -11,7 +11,7 @@ from control.api.objects import Object
 from control.apiserver.registry.strategies.field_rules import Errors, cidr
 from control.apiserver.registry.strategies.resource_lists import default_resource_list, resource_value
 from control.apiserver.registry.strategies.scheduling_validation import taints
-from control.apiserver.registry.strategy import Strategy, WriteContext
+from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
 
 _INFO = (
     "machineID",
@@ -32,6 +32,7 @@ class NodeStrategy(Strategy):
 
     has_generation = False
     has_status = True
+    field_labels = FieldLabels.of("spec.unschedulable", has_namespace=False)
 
     def default(self, obj: Object) -> None:
         """Allocatable is capacity unless told; the address range and its list mirror each other."""
@@ -72,10 +73,6 @@ class NodeStrategy(Strategy):
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         return {"spec.unschedulable": "true" if (obj.get("spec") or {}).get("unschedulable") else "false"}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"spec.unschedulable"})
 
 
 def _resources(obj: Object) -> Errors:

@@ -133,14 +133,6 @@ class PersistentVolumeStrategy(StatusStrategy):
             errors.append(FieldError.invalid("nodeAffinity", affinity, detail))
         return errors
 
-    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
-        """Fields a field selector can name."""
-        return {"name": obj["metadata"].get("name") or ""}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"name"})
-
 
 def _volume_spec(path: str, spec: Source) -> Errors:
     if not spec.get("accessModes"):
@@ -226,14 +218,6 @@ class PersistentVolumeClaimStrategy(StatusStrategy):
             for name, text in sorted(capacity.items())
             for error in nonnegative_quantity(f"status.capacity[{name}]", text)
         ]
-
-    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
-        """Fields a field selector can name."""
-        return {"name": obj["metadata"].get("name") or ""}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"name"})
 
 
 def _mirror_sources(spec: Object) -> None:

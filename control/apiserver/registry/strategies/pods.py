@@ -26,9 +26,26 @@ from control.apiserver.registry.strategies.pod_update_validation import (
 )
 from control.apiserver.registry.strategies.pod_warnings import pod_warnings, template_warnings
 from control.apiserver.registry.strategies.profile_annotations import adopt_annotated_profiles, matching_profiles
-from control.apiserver.registry.strategy import Strategy, WriteContext
+from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
 
 _GATED = "Scheduling is blocked due to non-empty scheduling gates"
+
+
+#: `spec.host` is what old clients say; `status.podIPs` may be asked for, but no Pod has a value of it.
+_FIELD_LABELS = FieldLabels(
+    own={
+        "spec.nodeName": "spec.nodeName",
+        "spec.host": "spec.nodeName",
+        "spec.restartPolicy": "spec.restartPolicy",
+        "spec.schedulerName": "spec.schedulerName",
+        "spec.serviceAccountName": "spec.serviceAccountName",
+        "spec.hostNetwork": "spec.hostNetwork",
+        "status.phase": "status.phase",
+        "status.podIP": "status.podIP",
+        "status.podIPs": "status.podIPs",
+        "status.nominatedNodeName": "status.nominatedNodeName",
+    }
+)
 
 
 class PodStrategy(Strategy):
@@ -36,6 +53,7 @@ class PodStrategy(Strategy):
 
     has_status = True
     returns_deleted_object = True
+    field_labels = _FIELD_LABELS
 
     def default(self, obj: Object) -> None:
         """Fill upstream's defaults."""
@@ -151,25 +169,6 @@ class PodStrategy(Strategy):
             "status.podIP": _first_pod_ip(status),
             "status.nominatedNodeName": status.get("nominatedNodeName") or "",
         }
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return _SELECTABLE
-
-
-_SELECTABLE = frozenset(
-    {
-        "spec.nodeName",
-        "spec.restartPolicy",
-        "spec.schedulerName",
-        "spec.serviceAccountName",
-        "spec.hostNetwork",
-        "status.phase",
-        "status.podIP",
-        "status.podIPs",
-        "status.nominatedNodeName",
-    }
-)
 
 
 def _first_pod_ip(status: Object) -> str:

@@ -13,11 +13,13 @@ from control.apiserver.registry.strategies.pod_defaults import default_pod_templ
 from control.apiserver.registry.strategies.pod_warnings import template_warnings
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.workload_rules import default_number, matching_template
-from control.apiserver.registry.strategy import WriteContext
+from control.apiserver.registry.strategy import FieldLabels, WriteContext
 
 
 class ReplicationControllerStrategy(StatusStrategy):
     """Rules of ReplicationControllers, whose selector is a plain label map."""
+
+    field_labels = FieldLabels.of("status.replicas")
 
     default_propagation = "orphan"
     empty_status: ClassVar[dict[str, Any]] = {"replicas": 0}
@@ -61,7 +63,3 @@ class ReplicationControllerStrategy(StatusStrategy):
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"status.replicas"})

@@ -14,7 +14,7 @@ from control.api.names import dns1123_label_errors
 from control.api.objects import Object
 from control.apiserver.registry.strategies.service_validation import is_headless, service, service_changes
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
-from control.apiserver.registry.strategy import WriteContext
+from control.apiserver.registry.strategy import FieldLabels, WriteContext
 
 _AFFINITY_SECONDS = 10800
 _WITH_CLUSTER_IP = ("ClusterIP", "NodePort", "LoadBalancer")
@@ -27,6 +27,7 @@ class ServiceStrategy(StatusStrategy):
     allow_create_on_update = True
     returns_deleted_object = True
     empty_status: ClassVar[dict[str, Any]] = {"loadBalancer": {}}
+    field_labels = FieldLabels.of("spec.clusterIP", "spec.type")
 
     def name_errors(self, name: str) -> list[str]:
         """A DNS label; since 1.36 it may start with a digit."""
@@ -82,10 +83,6 @@ class ServiceStrategy(StatusStrategy):
         """Fields a field selector can name."""
         spec = obj.get("spec") or {}
         return {"spec.clusterIP": spec.get("clusterIP") or "", "spec.type": spec.get("type") or ""}
-
-    def selectable_field_names(self) -> frozenset[str]:
-        """Names of those fields."""
-        return frozenset({"spec.clusterIP", "spec.type"})
 
 
 def _warnings(spec: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from control.api.exchange import ApiResponse
 from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
 from control.api.selectors import selector_from_labels, selector_from_object
-from control.apiserver.handlers.patch import decode_patched, make_patcher, patch_type_of
+from control.apiserver.handlers.patch import decode_patched, read_request_patch
 from control.apiserver.handlers.responding import write_request
 from control.apiserver.options import WriteOptions, read_write_options
 from control.apiserver.patch.managed_fields import record_scale, scale_entries
@@ -89,8 +89,8 @@ def _replacement(context: RequestContext, options: WriteOptions) -> Callable[[Ob
 
 def _patched(context: RequestContext, options: WriteOptions) -> Callable[[Object], Object]:
     schema = definition_schema(_DEFINITION)
-    patcher = make_patcher(context, patch_type_of(context), schema)
-    return lambda current: decode_patched(context, options, patcher(current), schema, _SCALE)
+    body = read_request_patch(context, options)
+    return lambda current: decode_patched(context, options, body, body.apply(current, schema), schema, _SCALE)
 
 
 def _check(context: RequestContext, store: ResourceStore, wanted: Object, live: Object) -> None:

@@ -46,7 +46,7 @@ def test_examples_of_the_rfc(document: Any, patch: Any, expected: Any) -> None:
     assert apply_merge_patch(document, patch) == expected
 
 
-@pytest.mark.parametrize("patch", [None, [], "x", 1])
+@pytest.mark.parametrize("patch", [None, "x", 1])
 def test_a_patch_must_be_an_object(patch: Any) -> None:
     with pytest.raises(ApiError) as error:
         apply_merge_patch({}, patch)

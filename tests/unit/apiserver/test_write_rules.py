@@ -1,0 +1,107 @@
+"""What a write demands of the object it meets, and of its writer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from control.api.exchange import User
+from tests.fakes.api_server import RunningApiServer
+from tests.unit.apiserver.api_calls import ApiCalls, config_map
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+APPLY = {"content-type": "application/apply-patch+yaml"}
+
+
+def lease(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name, **metadata}}
+
+
+def owner(uid: str) -> dict[str, str]:
+    return {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid}
+
+
+async def test_a_put_for_another_object_of_the_name_is_a_conflict(api: ApiCalls) -> None:
+    created = await api.call("POST", MAPS, config_map("a"), expect=201)
+    uid = created["metadata"]["uid"]
+    status = await api.call("PUT", f"{MAPS}/a", config_map("a", uid="other"), expect=409)
+    assert status["message"] == (
+        'Operation cannot be fulfilled on configmaps "a": StorageError: invalid object, Code: 4, Key:'
+        " /registry/configmaps/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in"
+        f" precondition: other, UID in object meta: {uid}"
+    )
+    await api.call("PUT", f"{MAPS}/a", config_map("a", uid=uid))
+
+
+async def test_a_put_that_would_create_must_not_name_a_uid(api: ApiCalls) -> None:
+    status = await api.call("PUT", f"{LEASES}/a", lease("a", uid="x"), expect=409)
+    assert status["message"].endswith("Precondition failed: UID in precondition: x, UID in object meta: ")
+    await api.call("PUT", f"{LEASES}/a", lease("a"), expect=201)
+
+
+async def test_an_apply_that_would_create_must_not_name_a_uid(api: ApiCalls) -> None:
+    status = await api.call(
+        "PATCH", f"{MAPS}/a", config_map("a", uid="x"), query={"fieldManager": "m"}, headers=APPLY, expect=409
+    )
+    assert status["message"] == (
+        'Operation cannot be fulfilled on configmaps "a": uid mismatch: the provided object specified uid x, and no'
+        " existing object was found"
+    )
+
+
+async def test_a_patch_must_not_change_the_uid(api: ApiCalls) -> None:
+    await api.call("POST", MAPS, config_map("a"), expect=201)
+    status = await api.patch(f"{MAPS}/a", {"metadata": {"uid": "x"}}, expect=422)
+    assert status["details"]["causes"][0]["field"] == "metadata.uid"
+
+
+@pytest.mark.parametrize("verb", ["patch", "update"])
+async def test_who_may_only_change_may_not_create_thereby(server: RunningApiServer, api: ApiCalls, verb: str) -> None:
+    rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": [verb]}]
+    role: dict[str, Any] = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}}
+    roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    await api.call("POST", f"{roles}/roles", {**role, "rules": rules}, expect=201)
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "r"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+        "subjects": [{"kind": "User", "name": "bob", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    await api.call("POST", f"{roles}/rolebindings", binding, expect=201)
+    bob = ApiCalls(server.endpoint, User(name="bob", groups=("system:authenticated",)))
+
+    async def write(*, expect: int) -> Any:
+        if verb == "update":
+            return await bob.call("PUT", f"{LEASES}/a", lease("a"), expect=expect)
+        query = {"fieldManager": "m"}
+        return await bob.call("PATCH", f"{LEASES}/a", lease("a"), query=query, headers=APPLY, expect=expect)
+
+    status = await write(expect=403)
+    assert status["message"].startswith('leases.coordination.k8s.io "a" is forbidden: ')
+    await api.call("POST", LEASES, lease("a"), expect=201)
+    if verb == "patch":
+        await write(expect=200)
+
+
+async def test_repeated_owners_are_dropped_with_a_warning(api: ApiCalls) -> None:
+    owners = [owner("u1"), owner("u1"), owner("u2"), {**owner("u1"), "controller": True}]
+    response = await api.send("POST", MAPS, config_map("a", ownerReferences=owners))
+    assert dict(response.headers)["Warning"] == (
+        '299 - ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and'
+        ' may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: u1"'
+    )
+    kept = (await api.call("GET", f"{MAPS}/a"))["metadata"]["ownerReferences"]
+    assert kept == [owner("u1"), owner("u2"), {**owner("u1"), "controller": True}]
+    response = await api.send("PUT", f"{MAPS}/a", config_map("a", ownerReferences=owners[:2]))
+    assert "duplicate UID(s) observed: u1" in dict(response.headers)["Warning"]
+
+
+async def test_owners_a_patch_repeats_are_dropped_after_admission(api: ApiCalls) -> None:
+    await api.call("POST", MAPS, config_map("a"), expect=201)
+    headers = {"content-type": "application/merge-patch+json"}
+    body = {"metadata": {"ownerReferences": [owner("u1"), owner("u1")]}}
+    response = await api.send("PATCH", f"{MAPS}/a", body, headers=headers)
+    assert "duplicate entries after mutating admission happens;" in dict(response.headers)["Warning"]
