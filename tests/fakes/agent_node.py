@@ -31,7 +31,7 @@ from agent.runtime.identity import NodeIdentity
 from agent.runtime.images import ImagePuller
 from agent.runtime.protocol import ContainerRecord, ContainerState, CreateBody
 from agent.runtime.translate import HostLimits
-from agent.volumes.protocol import Mount, MountedVolume, VolumeError
+from agent.volumes.protocol import Device, Mount, MountedVolume, VolumeError
 from control.api.builtin_kinds import PODS
 from control.api.clock import FakeClock
 from control.api.exchange import User
@@ -135,6 +135,9 @@ class FakeVolumes:
         self.mounted &= wanted_pod_uids
 
     def container_mounts(self, *args: Any) -> list[Mount]:
+        return []
+
+    def container_devices(self, *args: Any) -> list[Device]:
         return []
 
 

@@ -25,8 +25,8 @@ def make_pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, 
             id="a volume type",
         ),
         pytest.param(
-            make_pod({"volumeDevices": [{"name": "d", "devicePath": "/dev/x"}]}),
-            ["spec.containers[0].volumeDevices"],
+            make_pod({"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}]}),
+            ["spec.containers[0].resizePolicy"],
             id="a field of a container",
         ),
         pytest.param(
