@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
+import pytest
+
 from control.api.builtin_kinds import LEASES
 from control.api.clock import FakeClock
 from control.api.errors import ApiError
-from control.api.exchange import User
+from control.api.exchange import ApiRequest, ApiResponse, User
+from control.api.objects import ReadOnlyObject
 from control.client.client import Client
-from control.client.leader_election import LeaderElector
+from control.client.leader_election import ElectionTimings, LeaderElector
 from control.client.local_transport import LocalTransport
 from tests.fakes.memory_endpoint import MemoryEndpoint
 
@@ -19,24 +22,37 @@ class Setting:
     def __init__(self) -> None:
         self.endpoint = MemoryEndpoint()
         self.clock = FakeClock()
-        self.client = Client(LocalTransport(self.endpoint, User(name="tester")))
+        self.client = Client(LocalTransport(self._answer, User(name="tester")))
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.notices: list[str] = []
+        self.stubborn = False
         self.working: list[str] = []
         self.most_at_once = 0
         self.tasks: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
 
     def start(self, identity: str) -> None:
         elector = LeaderElector(
-            self.client, name="scheduler", identity=identity, clock=self.clock, random=Random(identity)
+            self.client, name="scheduler", identity=identity, clock=self.clock, random=Random(identity), recorder=self
         )
 
         async def work(lost: asyncio.Event) -> None:
             self.working.append(identity)
             self.most_at_once = max(self.most_at_once, len(self.working))
-            await lost.wait()
-            self.working.remove(identity)
+            try:
+                await (asyncio.Event() if self.stubborn else lost).wait()
+            finally:
+                self.working.remove(identity)
 
         stop = asyncio.Event()
         self.tasks[identity] = (stop, asyncio.create_task(elector.run(stop, work)))
+
+    async def _answer(self, request: ApiRequest) -> ApiResponse:
+        await self.answers.wait()
+        return await self.endpoint(request)
+
+    def record(self, regarding: ReadOnlyObject, type: str, reason: str, message: str) -> None:
+        self.notices.append(f"{regarding['kind']} {type} {reason}: {message}")
 
     async def wait(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -115,3 +131,76 @@ async def test_leader_that_cannot_renew_stops_before_another_begins() -> None:
     assert setting.working == ["b"]
     assert setting.most_at_once == 1
     await setting.stop("b")
+
+
+async def test_leader_whose_server_hangs_stops_before_its_lease_is_old() -> None:
+    setting = Setting()
+    setting.start("a")
+    await setting.wait(5)
+    setting.answers.clear()
+    await setting.wait(8)
+    assert setting.working == ["a"]
+    await setting.wait(4)
+    assert setting.working == []
+    await setting.stop("a")
+
+
+async def test_work_that_does_not_end_is_cancelled_before_another_begins() -> None:
+    setting = Setting()
+    setting.stubborn = True
+    setting.start("a")
+    await setting.wait(1)
+    setting.answers.clear()
+    await setting.wait(11)
+    assert setting.working == ["a"], "it is given time to end by itself"
+    await setting.wait(5)
+    assert setting.working == []
+    setting.answers.set()
+    setting.start("b")
+    await setting.wait(30)
+    assert setting.working == ["b"]
+    assert setting.most_at_once == 1
+    task = setting.tasks["b"][1]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert setting.working == [], "cancelling the elector ends its work"
+
+
+async def test_a_lease_that_another_has_taken_ends_the_work_at_once() -> None:
+    setting = Setting()
+    setting.start("a")
+    await setting.wait(1)
+    lease = await setting.client.get(LEASES, "scheduler", namespace="kube-system")
+    await setting.client.update(LEASES, {**lease, "spec": {**lease["spec"], "holderIdentity": "thief"}})
+    await setting.wait(3)
+    assert setting.working == []
+    assert setting.holder() == "thief"
+    await setting.stop("a")
+
+
+async def test_events_tell_who_leads() -> None:
+    setting = Setting()
+    setting.start("a")
+    await setting.wait(1)
+    await setting.stop("a")
+    assert setting.notices == [
+        "Lease Normal LeaderElection: a became leader",
+        "Lease Normal LeaderElection: a stopped leading",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("timings", "problem"),
+    [
+        ({"lease_seconds": 10.0}, "lease duration must be greater than the renew deadline"),
+        ({"retry_seconds": 9.0}, "renew deadline must be greater than 1.2 retry periods"),
+        ({"retry_seconds": 0.0}, "retry period must be greater than zero"),
+        (
+            {"lease_seconds": 0.9, "renew_deadline_seconds": 0.5, "retry_seconds": 0.1},
+            "lease duration must be at least one second",
+        ),
+    ],
+)
+def test_timings_with_which_two_could_lead_are_refused(timings: dict[str, float], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        ElectionTimings(**timings)
