@@ -1,7 +1,8 @@
 """`HttpTransport`: requests over HTTPS with kept-alive connections, and watches as streams of batches.
 
 Failures of the network, time-outs included, rise as `ServerUnavailableError`; the server's own as `ApiError`. A
-request that was refused with Retry-After (429, 503) has not happened and is sent again a few times, as client-go does.
+request that was refused with Retry-After (429, 503) has not happened and is sent again a few times, as client-go does;
+one whose token was refused (401) is sent again with a new token where there may be one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import orjson
 from control.api.errors import ApiError
 from control.api.exchange import WatchEvent
 from control.api.objects import Object
+from control.client.bearer_token import FixedToken, TokenSource
 from control.client.http_connections import LINE_BYTES_MAX, HttpAnswer, HttpConnections, Streams
 from control.client.transport import Query, ServerUnavailableError
 
@@ -31,7 +33,7 @@ class HttpTransport:
         self,
         base_url: str,
         ssl_context: ssl.SSLContext | None = None,
-        token: str | None = None,
+        token: str | TokenSource | None = None,
         *,
         user_agent: str = "podling",
         request_timeout_seconds: float = 30.0,
@@ -43,8 +45,7 @@ class HttpTransport:
         self._server_name = server_name
         self._address = urlsplit(self._base_url)
         self._headers = {"host": self._address.netloc, "accept": "application/json", "user-agent": user_agent}
-        if token:
-            self._headers["authorization"] = f"Bearer {token}"
+        self._tokens = FixedToken(token) if isinstance(token, str) and token else token or None
         self._request_timeout_seconds = request_timeout_seconds
         self._connect_timeout_seconds = connect_timeout_seconds
         self._connections = HttpConnections(self._connect)
@@ -69,8 +70,14 @@ class HttpTransport:
             sent["content-type"] = "application/json"
         sent.update(headers or {})
         encoded = orjson.dumps(body) if body is not None else None
+        token = await self._authorize(sent)
+        has_new_token = False
         for attempt in range(RETRIES_MAX + 1):
             status, answer_headers, answer = await self._exchange(method, path, query, sent, encoded)
+            if status == 401 and self._may_renew(token) and not has_new_token:
+                has_new_token = True
+                token = await self._authorize(sent)
+                continue
             retry_after = _retry_after_seconds(status, answer_headers)
             if retry_after is None or attempt == RETRIES_MAX:
                 break
@@ -79,10 +86,14 @@ class HttpTransport:
 
     async def watch(self, path: str, *, query: Query = ()) -> AsyncIterator[list[WatchEvent]]:
         """Open a watch; yields what arrived since the last batch. A peer that vanished is noticed by TCP keep-alive."""
+        headers = dict(self._headers)
+        token = await self._authorize(headers)
         try:
             async with asyncio.timeout(self._request_timeout_seconds):
-                answer = await self._connections.open("GET", self._target(path, query), self._headers)
+                answer = await self._connections.open("GET", self._target(path, query), headers)
             try:
+                if answer.status == 401:
+                    self._may_renew(token)
                 if answer.status >= 400:
                     raise _error_of(answer.status, await answer.read_body())
                 _keep_alive(answer)
@@ -96,6 +107,17 @@ class HttpTransport:
     async def close(self) -> None:
         """Close all connections."""
         self._connections.close()
+
+    async def _authorize(self, headers: dict[str, str]) -> str:
+        """Put the token into the headers; returns it, empty if this transport has none."""
+        if self._tokens is None:
+            return ""
+        token = await self._tokens.get()
+        headers["authorization"] = f"Bearer {token}"
+        return token
+
+    def _may_renew(self, token: str) -> bool:
+        return self._tokens is not None and self._tokens.reject(token)
 
     async def _exchange(
         self, method: str, path: str, query: Query, headers: Mapping[str, str], encoded: bytes | None

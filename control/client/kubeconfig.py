@@ -14,15 +14,32 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from control.api.clock import Clock, SystemClock
 from control.api.objects import Object
+from control.client.bearer_token import FixedToken, IssuedToken, RenewedToken, TokenSource
+from control.client.credential_plugin import API_VERSIONS, CredentialPlugin
 from control.client.http_transport import HttpTransport
+from control.client.transport import ServerUnavailableError
 
 LOCK_TRIES = 40
 LOCK_TRY_SECONDS = 0.05
+#: client-go reads token files again after this long
+TOKEN_FILE_SECONDS = 60.0
+PLUGIN_EXTENSION = "client.authentication.k8s.io/exec"
+_UNSUPPORTED_CLUSTER_FIELDS = {"proxy-url": "a proxy"}
+_UNSUPPORTED_USER_FIELDS = {
+    "auth-provider": "an auth provider",
+    "username": "a password",
+    "as": "impersonation",
+    "as-uid": "impersonation",
+    "as-groups": "impersonation",
+    "as-user-extra": "impersonation",
+}
 
 
 class KubeconfigError(Exception):
@@ -31,7 +48,7 @@ class KubeconfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How to reach a cluster as somebody: all PEM. Either a client certificate with its key, or a token, or neither."""
+    """How to reach a cluster as somebody: all PEM. A client certificate with its key, a token, or a plugin for one."""
 
     server: str
     ca_pem: str = ""
@@ -41,6 +58,9 @@ class Access:
     insecure: bool = False
     namespace: str = ""
     tls_server_name: str = ""
+    #: where `token` came from; read again now and then, as tokens of mounted files are replaced
+    token_file: Path | None = None
+    plugin: CredentialPlugin | None = None
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """TLS settings for a client, None for plain http."""
@@ -57,6 +77,20 @@ class Access:
                 file.flush()
                 context.load_cert_chain(file.name)
         return context
+
+    def token_source(self, clock: Clock) -> TokenSource | None:
+        """Where a transport gets its token, None for an identity without one. A file goes before a text."""
+        if self.token_file is not None:
+            return RenewedToken(partial(_read_token_file, self.token_file), clock)
+        if self.token:
+            return FixedToken(self.token)
+        return RenewedToken(partial(self.plugin.fetch, clock), clock) if self.plugin is not None else None
+
+    def without_identity(self) -> Access:
+        """The same server for nobody: to be used with another's token."""
+        return replace(
+            self, client_certificate_pem="", client_key_pem="", token="", token_file=None, plugin=None, namespace=""
+        )
 
 
 def kubeconfig_paths(environment: Mapping[str, str] = os.environ) -> list[Path]:
@@ -85,8 +119,8 @@ def read_access(path: Path | None = None, context: str | None = None) -> Access:
     user = _entry(merged, "users", user_name, where) if user_name else {}
     cluster_directory = origin.get(("clusters", cluster_name), Path.cwd())
     user_directory = origin.get(("users", user_name), Path.cwd())
-    if "exec" in user or "auth-provider" in user:
-        raise KubeconfigError(f"user {user_name} of {where} needs a credential plugin, which is not supported")
+    _refuse_unsupported(cluster, _UNSUPPORTED_CLUSTER_FIELDS, f"cluster {cluster_name} of {where}")
+    _refuse_unsupported(user, _UNSUPPORTED_USER_FIELDS, f"user {user_name} of {where}")
     return Access(
         server=cluster.get("server", ""),
         ca_pem=_pem(cluster, "certificate-authority", cluster_directory),
@@ -96,20 +130,30 @@ def read_access(path: Path | None = None, context: str | None = None) -> Access:
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         namespace=chosen.get("namespace", ""),
         tls_server_name=cluster.get("tls-server-name", ""),
+        token_file=user_directory / str(user["tokenFile"]) if user.get("tokenFile") else None,
+        plugin=_plugin(user, user_directory, f"user {user_name} of {where}", _told_cluster(cluster, cluster_directory)),
     )
 
 
 def transport_from_kubeconfig(
     path: Path | None = None, context: str | None = None, *, user_agent: str = "podling"
 ) -> HttpTransport:
-    """Open a transport for a context of a kubeconfig file (default: what kubectl would use)."""
-    access = read_access(path, context)
+    """Open a transport for a context of a kubeconfig file (default: what kubectl would use). Raises KubeconfigError."""
+    return open_transport(read_access(path, context), user_agent=user_agent)
+
+
+def open_transport(access: Access, *, user_agent: str, tokens: TokenSource | None = None) -> HttpTransport:
+    """Open a transport to a server, with the access's own identity or another's tokens. Raises KubeconfigError."""
     if not access.server:
         raise KubeconfigError("the chosen context's cluster has no server")
+    try:
+        context = access.ssl_context()
+    except (ssl.SSLError, ValueError) as error:
+        raise KubeconfigError(f"cannot use the certificates for {access.server}: {error}") from error
     return HttpTransport(
         access.server,
-        access.ssl_context(),
-        access.token or None,
+        context,
+        tokens or access.token_source(SystemClock()),
         user_agent=user_agent,
         server_name=access.tls_server_name or None,
     )
@@ -278,14 +322,67 @@ def _pem(entry: Mapping[str, Any], field: str, directory: Path) -> str:
 
 
 def _token(user: Mapping[str, Any], directory: Path) -> str:
-    if token := user.get("token"):
-        return str(token)
     if file := user.get("tokenFile"):
-        try:
-            return (directory / str(file)).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise KubeconfigError(f"cannot read tokenFile: {error}") from error
-    return ""
+        return _read_token(directory / str(file))
+    return str(user.get("token") or "")
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KubeconfigError(f"cannot read tokenFile: {error}") from error
+
+
+async def _read_token_file(path: Path) -> IssuedToken:
+    try:
+        return IssuedToken(token=_read_token(path), lifetime_seconds=TOKEN_FILE_SECONDS)
+    except KubeconfigError as error:
+        raise ServerUnavailableError(str(error)) from error
+
+
+def _refuse_unsupported(entry: Mapping[str, Any], fields: Mapping[str, str], where: str) -> None:
+    for field, meaning in fields.items():
+        if entry.get(field):
+            raise KubeconfigError(f"{where} needs {meaning} ({field}), which is not supported")
+
+
+def _plugin(
+    user: Mapping[str, Any], directory: Path, where: str, cluster: Mapping[str, Any]
+) -> CredentialPlugin | None:
+    settings = user.get("exec")
+    if not settings:
+        return None
+    api_version = settings.get("apiVersion")
+    if api_version not in API_VERSIONS:
+        raise KubeconfigError(f"{where}: exec.apiVersion must be one of {', '.join(API_VERSIONS)}, not {api_version!r}")
+    if settings.get("interactiveMode") == "Always":
+        raise KubeconfigError(f"{where} needs a credential plugin with a terminal, which is not supported")
+    command = str(settings.get("command") or "")
+    if not command:
+        raise KubeconfigError(f"{where}: exec.command must be specified")
+    return CredentialPlugin(
+        command=str(directory / command) if "/" in command else command,
+        arguments=tuple(str(item) for item in settings.get("args") or ()),
+        environment={str(item["name"]): str(item["value"]) for item in settings.get("env") or ()},
+        api_version=api_version,
+        install_hint=str(settings.get("installHint") or ""),
+        cluster=cluster if settings.get("provideClusterInfo") else None,
+    )
+
+
+def _told_cluster(cluster: Mapping[str, Any], directory: Path) -> Mapping[str, Any]:
+    """What a plugin that asks for it is told of the cluster: the fields of ExecCredential's `spec.cluster`."""
+    told = {
+        field: cluster[field]
+        for field in ("server", "tls-server-name", "insecure-skip-tls-verify")
+        if cluster.get(field)
+    }
+    if authority := _pem(cluster, "certificate-authority", directory):
+        told["certificate-authority-data"] = _encode(authority)
+    extensions = cluster.get("extensions") or ()
+    configuration = [item.get("extension") for item in extensions if item.get("name") == PLUGIN_EXTENSION]
+    return {**told, "config": configuration[0]} if configuration else told
 
 
 def _encode(pem: str) -> str:

@@ -173,3 +173,39 @@ async def test_error_event_ends_the_watch_as_api_error() -> None:
             async for _ in client.watch(PODS):
                 pass
     assert caught.value.code == 410
+
+
+class Tokens:
+    """Gives a new token whenever one was refused."""
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    async def get(self) -> str:
+        return f"token-{len(self.refused)}"
+
+    def reject(self, token: str) -> bool:
+        self.refused.append(token)
+        return True
+
+
+async def test_refused_token_is_renewed_once_for_a_request_and_for_the_next_watch() -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers["Authorization"])
+        if len(seen) in (1, 3, 5, 6):
+            return web.json_response({"kind": "Status", "reason": "Unauthorized", "code": 401}, status=401)
+        return web.json_response({"kind": "Pod"})
+
+    tokens = Tokens()
+    async with serving(answer, token=tokens) as client:
+        assert await client.get(PODS, "p", namespace="n") == {"kind": "Pod"}
+        with pytest.raises(ApiError):
+            async for _ in client.watch(PODS, resource_version="1"):
+                pass
+        assert await client.get(PODS, "p", namespace="n") == {"kind": "Pod"}
+        with pytest.raises(ApiError) as caught:
+            await client.get(PODS, "p", namespace="n")
+        assert caught.value.code == 401
+    assert seen == [f"Bearer token-{count}" for count in (0, 1, 1, 2, 2, 3)]

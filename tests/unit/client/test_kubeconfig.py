@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from control.api.clock import FakeClock
+from control.client.bearer_token import IssuedToken
+from control.client.credential_plugin import API_VERSIONS, CredentialPlugin, parse_credential
 from control.client.kubeconfig import (
     Access,
     KubeconfigError,
@@ -18,6 +24,7 @@ from control.client.kubeconfig import (
     remove_context,
     writable_path,
 )
+from control.client.transport import ServerUnavailableError
 
 ACCESS = Access(server="https://127.0.0.1:6443", ca_pem="CA", client_certificate_pem="CERT", client_key_pem="KEY")
 FOREIGN = """
@@ -107,10 +114,114 @@ def test_relative_files_and_tokens_are_read(tmp_path: Path) -> None:
     assert (access.ca_pem, access.token, access.namespace) == ("CA FILE", "secret", "n")
 
 
-def test_credential_plugins_are_refused_by_name(tmp_path: Path) -> None:
+PLUGIN = """
+import json, os, sys
+info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
+open(sys.argv[1], "a").write(os.environ["COLOUR"] + " " + info["spec"]["cluster"]["server"] + "\\n")
+token = "token-" + str(len(open(sys.argv[1]).readlines()))
+print(json.dumps({"kind": "ExecCredential", "apiVersion": info["apiVersion"], "status": {"token": token}}))
+"""
+
+
+def with_user(path: Path, user: dict[str, object]) -> Path:
+    """A kubeconfig whose current user has these fields."""
+    config = yaml.safe_load(FOREIGN.replace("certificate-authority: ca.pem", "insecure-skip-tls-verify: true"))
+    config["users"][0]["user"] = user
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+async def test_a_credential_plugin_is_asked_once_and_again_when_its_token_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    calls = tmp_path / "calls"
+    user: dict[str, object] = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": sys.executable,
+            "args": [str(tmp_path / "plugin.py"), str(calls)],
+            "env": [{"name": "COLOUR", "value": "red"}],
+            "provideClusterInfo": True,
+        }
+    }
+    source = read_access(with_user(tmp_path / "config", user)).token_source(FakeClock())
+    assert source is not None
+    assert await asyncio.gather(source.get(), source.get()) == ["token-1", "token-1"]
+    assert source.reject("token-1")
+    assert await source.get() == "token-2"
+    assert calls.read_text().splitlines() == ["red https://prod"] * 2
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("/none/such", "No such file or directory; install it"),
+        ("false", "exit code 1"),
+        ("echo", "no ExecCredential"),
+    ],
+)
+async def test_a_credential_plugin_that_fails_says_so(tmp_path: Path, command: str, text: str) -> None:
+    settings = {"apiVersion": "client.authentication.k8s.io/v1", "command": command, "installHint": "install it"}
+    source = read_access(with_user(tmp_path / "config", {"exec": settings})).token_source(FakeClock())
+    assert source is not None
+    with pytest.raises(ServerUnavailableError, match=text):
+        await source.get()
+
+
+@pytest.mark.parametrize(
+    ("status", "api_version", "text"),
+    [
+        ({"clientCertificateData": "x"}, API_VERSIONS[0], "client certificates of plugins are not supported"),
+        ({}, API_VERSIONS[0], "no token"),
+        ({"token": "t"}, API_VERSIONS[1], "not of client.authentication.k8s.io/v1"),
+        ({"token": "t", "expirationTimestamp": "soon"}, API_VERSIONS[0], "no ExecCredential"),
+    ],
+)
+def test_credentials_that_cannot_be_used_are_refused(status: object, api_version: str, text: str) -> None:
+    output = json.dumps({"kind": "ExecCredential", "apiVersion": api_version, "status": status}).encode()
+    with pytest.raises(ServerUnavailableError, match=text):
+        parse_credential(output, CredentialPlugin(command="x"), FakeClock())
+
+
+def test_a_plugins_token_is_good_until_it_expires() -> None:
+    status = {"token": "t", "expirationTimestamp": "2026-01-01T00:05:00Z"}
+    output = json.dumps({"kind": "ExecCredential", "apiVersion": API_VERSIONS[0], "status": status}).encode()
+    issued = parse_credential(output, CredentialPlugin(command="x"), FakeClock())
+    assert issued == IssuedToken(token="t", lifetime_seconds=300.0)
+
+
+async def test_a_token_file_is_read_again_after_a_minute(tmp_path: Path) -> None:
+    clock = FakeClock()
+    (tmp_path / "token").write_text("old\n")
+    access = read_access(with_user(tmp_path / "config", {"tokenFile": "token", "token": "other"}))
+    source = access.token_source(clock)
+    assert source is not None
+    assert await source.get() == "old"
+    (tmp_path / "token").write_text("new\n")
+    assert await source.get() == "old"
+    await clock.advance(60)
+    assert await source.get() == "new"
+
+
+@pytest.mark.parametrize(
+    ("user", "text"),
+    [
+        ({"auth-provider": {"name": "gcp"}}, r"user prod .* an auth provider \(auth-provider\)"),
+        ({"username": "me", "password": "secret"}, r"user prod .* a password"),
+        ({"as": "other", "token": "t"}, r"user prod .* impersonation \(as\)"),
+        ({"exec": {"command": "aws"}}, "exec.apiVersion must be one of"),
+        ({"exec": {"apiVersion": API_VERSIONS[0]}}, "exec.command must be specified"),
+        ({"exec": {"apiVersion": API_VERSIONS[0], "command": "x", "interactiveMode": "Always"}}, "with a terminal"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(tmp_path: Path, user: dict[str, object], text: str) -> None:
+    with pytest.raises(KubeconfigError, match=text):
+        read_access(with_user(tmp_path / "config", user))
+
+
+def test_a_proxy_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "config"
-    path.write_text(FOREIGN.replace("certificate-authority: ca.pem", "insecure-skip-tls-verify: true"))
-    with pytest.raises(KubeconfigError, match=r"user prod .* credential plugin"):
+    path.write_text(FOREIGN.replace("certificate-authority: ca.pem", 'proxy-url: "http://proxy"'))
+    with pytest.raises(KubeconfigError, match=r"cluster prod .* a proxy"):
         read_access(path)
 
 
