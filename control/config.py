@@ -102,6 +102,8 @@ class ClusterDirectory:
         self.store_file = root / "store.db"
         self.pki = root / "pki"
         self.admin_kubeconfig = root / "admin.kubeconfig"
+        self.scheduler_kubeconfig = root / "scheduler.kubeconfig"
+        self.controllers_kubeconfig = root / "controller-manager.kubeconfig"
         self.processes_file = root / "processes.json"
         self.supervisor_socket = root / "supervisor.sock"
         self.control_lock = root / "control.lock"

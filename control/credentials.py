@@ -1,5 +1,6 @@
-"""The cluster's credentials on disk: keys of the control plane, the administrator's kubeconfig, and for every node a
-kubeconfig and a serving certificate. Made at first start, renewed before they expire; idempotent.
+"""The cluster's credentials on disk: keys of the control plane, the kubeconfigs of the administrator, the scheduler and
+the controllers, and for every node a kubeconfig and a serving certificate. Made at first start, renewed before they
+expire; idempotent.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from control.auth.pki import (
-    CertificateAuthority,
+    ClusterKeys,
     KeyPair,
     covers_hosts,
     ensure_client,
@@ -21,6 +22,8 @@ from control.client.kubeconfig import Access, format_kubeconfig, make_kubeconfig
 from control.config import ClusterConfig, ClusterDirectory, NodeConfig, write_private_file
 
 NODE_GROUP = "system:nodes"
+SCHEDULER_USER = "system:kube-scheduler"
+CONTROLLER_MANAGER_USER = "system:kube-controller-manager"
 NODES_MAX = 256
 
 
@@ -43,16 +46,16 @@ def ensure_credentials(directory: ClusterDirectory, config: ClusterConfig) -> No
     """Make what is missing and replace what expires or fits no longer."""
     now = datetime.now(UTC)
     keys = ensure_cluster_keys(directory.pki, serving_hosts(config), now=now)
-    ca_pem = keys.authority.certificate_pem.decode()
-    admin = Access(
-        server=config.server_url,
-        ca_pem=ca_pem,
-        client_certificate_pem=keys.admin.certificate_pem.decode(),
-        client_key_pem=keys.admin.key_pem.decode(),
-    )
-    _write_kubeconfig(directory.admin_kubeconfig, context_name(config.name), admin)
+    _write_kubeconfig(directory.admin_kubeconfig, config, keys, keys.admin)
+    # For the parts of the control plane that run as processes of their own.
+    for path, user in (
+        (directory.scheduler_kubeconfig, SCHEDULER_USER),
+        (directory.controllers_kubeconfig, CONTROLLER_MANAGER_USER),
+    ):
+        client = ensure_client(directory.pki, path.stem, keys.authority, user, (), now=now)
+        _write_kubeconfig(path, config, keys, client)
     for node in config.nodes:
-        _ensure_node(directory, config, node, keys.authority, ca_pem, now)
+        _ensure_node(directory, config, node, keys, now)
 
 
 def serving_hosts(config: ClusterConfig) -> list[str]:
@@ -66,24 +69,17 @@ def _ensure_node(
     directory: ClusterDirectory,
     config: ClusterConfig,
     node: NodeConfig,
-    authority: CertificateAuthority,
-    ca_pem: str,
+    keys: ClusterKeys,
     now: datetime,
 ) -> None:
     state = directory.node(node.name)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    client = ensure_client(state, "client", authority, f"system:node:{node.name}", (NODE_GROUP,), now=now)
-    access = Access(
-        server=config.server_url,
-        ca_pem=ca_pem,
-        client_certificate_pem=client.certificate_pem.decode(),
-        client_key_pem=client.key_pem.decode(),
-    )
-    _write_kubeconfig(state / "kubeconfig", context_name(config.name), access)
+    client = ensure_client(state, "client", keys.authority, f"system:node:{node.name}", (NODE_GROUP,), now=now)
+    _write_kubeconfig(state / "kubeconfig", config, keys, client)
     # Every address of the node's range is covered by name: the agent learns its address after it has its certificate.
     hosts = [node.name, "127.0.0.1", "localhost", *node_addresses(config)]
     if not _is_fit(state / "serving.crt", hosts, now):
-        _write_pair(state, "serving", authority.issue_serving(f"system:node:{node.name}", hosts, now=now))
+        _write_pair(state, "serving", keys.authority.issue_serving(f"system:node:{node.name}", hosts, now=now))
 
 
 def node_addresses(config: ClusterConfig) -> list[str]:
@@ -104,7 +100,13 @@ def _write_pair(directory: Path, name: str, pair: KeyPair) -> None:
     write_private_file(directory / f"{name}.crt", pair.certificate_pem)
 
 
-def _write_kubeconfig(path: Path, name: str, access: Access) -> None:
-    text = format_kubeconfig(make_kubeconfig(name, access)).encode()
+def _write_kubeconfig(path: Path, config: ClusterConfig, keys: ClusterKeys, client: KeyPair) -> None:
+    access = Access(
+        server=config.server_url,
+        ca_pem=keys.authority.certificate_pem.decode(),
+        client_certificate_pem=client.certificate_pem.decode(),
+        client_key_pem=client.key_pem.decode(),
+    )
+    text = format_kubeconfig(make_kubeconfig(context_name(config.name), access)).encode()
     if not path.exists() or path.read_bytes() != text:
         write_private_file(path, text)

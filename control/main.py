@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import gc
 import logging
 import random
@@ -28,11 +27,9 @@ from control.client.local_transport import LocalTransport
 from control.config import ClusterConfig, ClusterDirectory
 from control.controllers import CONTROLLERS
 from control.controllers.context import (
-    UPSTREAM_MISSING_NODE_SECONDS,
-    UPSTREAM_NODE_TIMINGS,
     ControllerContext,
-    ControllerOptions,
     local_context,
+    options_of_profile,
     run_controllers,
 )
 from control.credentials import serving_hosts
@@ -49,7 +46,6 @@ logger = logging.getLogger("podling")
 
 def run_process(root: Path, *, lifeline: bool) -> int:
     """Run the control plane of the cluster in `root` until SIGTERM, SIGINT or the end of the lifeline."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     directory = ClusterDirectory(root)
     config = directory.load()
     if config is None:
@@ -152,14 +148,8 @@ def make_controller_context(
     config: ClusterConfig, keys: ClusterKeys, server: ApiServer, clock: Clock
 ) -> ControllerContext:
     """What the controllers get: clients of the API server of this process, facts and timings of the cluster."""
-    options = ControllerOptions(pod_cidr=config.pod_cidr, ca_pem=keys.authority.certificate_pem.decode())
-    if config.profile == "upstream":
-        options = dataclasses.replace(
-            options,
-            node_timings=UPSTREAM_NODE_TIMINGS,
-            missing_node_seconds=UPSTREAM_MISSING_NODE_SECONDS,
-            default_storage_class=False,
-        )
+    ca_pem = keys.authority.certificate_pem.decode()
+    options = options_of_profile(config.profile, pod_cidr=config.pod_cidr, ca_pem=ca_pem)
     return local_context(server.endpoint, clock=clock, random=random.Random(), options=options)
 
 

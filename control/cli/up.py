@@ -93,6 +93,8 @@ def up(
         started = time.monotonic()
         config = bring_up(directory, options)
         print(f"Cluster {name!r} is ready after {time.monotonic() - started:.1f} s. Try: kubectl get pods -A")
+        for line in missing_parts(directory, config):
+            print(line)
     if foreground:
         stay_in_foreground(directory, config)
 
@@ -265,7 +267,7 @@ def wait_for_api(directory: ClusterDirectory, config: ClusterConfig) -> None:
 
 
 def wait_for_nodes(directory: ClusterDirectory, config: ClusterConfig) -> None:
-    """Wait until every node that is not halted is Ready. Needs the controllers; without them, until it registered."""
+    """Wait until every node that is not halted is Ready; without controllers it gets no Pod range: registered."""
     wanted = {node.name for node in config.nodes if not node.halted}
     if not wanted:
         return
@@ -275,14 +277,29 @@ def wait_for_nodes(directory: ClusterDirectory, config: ClusterConfig) -> None:
 
     def are_ready() -> bool:
         conditions = probe.node_conditions()
-        missing[:] = sorted(name for name in wanted if conditions.get(name) != "True")
+        here = {name for name, ready in conditions.items() if ready == "True" or not config.controllers}
+        missing[:] = sorted(wanted - here)
         return not missing
 
-    with step(f"{len(wanted)} node{'s' * (len(wanted) > 1)} Ready"):
+    with step(f"{len(wanted)} node{'s' * (len(wanted) > 1)} {'Ready' if config.controllers else 'registered'}"):
         if not wait_until(are_ready, seconds_max=NODES_SECONDS_MAX, give_up=lambda: _has_failed(directory)):
             name = missing[0]
             raise CommandError(f"node {name} did not become Ready", _last_line(directory, f"agent-{name}"))
     probe.close()
+
+
+def missing_parts(directory: ClusterDirectory, config: ClusterConfig) -> list[str]:
+    """Say of each part that was left out how it is run as a process of its own."""
+    lines = []
+    if not config.scheduler:
+        lines.append(
+            f"No scheduler runs. One: python -m control scheduler --kubeconfig {directory.scheduler_kubeconfig}"
+        )
+    if not config.controllers:
+        flags = f"--cluster-cidr {config.pod_cidr} --profile {config.profile}"
+        path = directory.controllers_kubeconfig
+        lines.append(f"No controllers run. All: python -m control controllers --kubeconfig {path} {flags}")
+    return lines
 
 
 def _has_failed(directory: ClusterDirectory) -> bool:

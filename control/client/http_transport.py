@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from copy import copy
 from typing import cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -54,6 +55,12 @@ class HttpTransport:
     def base_url(self) -> str:
         """Scheme, host and port of the server."""
         return self._base_url
+
+    def with_tokens(self, tokens: TokenSource) -> HttpTransport:
+        """The same server for somebody else, over the same connections: they must carry no identity themselves."""
+        other = copy(self)
+        other._tokens = tokens
+        return other
 
     async def request(
         self,

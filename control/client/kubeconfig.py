@@ -107,6 +107,8 @@ def writable_path(environment: Mapping[str, str] = os.environ) -> Path:
 
 def read_access(path: Path | None = None, context: str | None = None) -> Access:
     """Resolve a context (default: the current one) of a file, or of what KUBECONFIG names. Raises KubeconfigError."""
+    if path is not None and not path.exists():
+        raise KubeconfigError(f"there is no kubeconfig {path}")
     paths = [path] if path is not None else kubeconfig_paths()
     merged, origin = _merge_files(paths)
     where = os.pathsep.join(map(str, paths))

@@ -85,6 +85,7 @@ class LeaderElector:
         self._observed_spec: dict[str, Any] = {}
         self._observed_seconds = 0.0
         self._renewed = 0.0
+        self._failures = 0
 
     @property
     def is_leader(self) -> bool:
@@ -143,12 +144,15 @@ class LeaderElector:
         try:
             succeeded = await self._within(seconds_max, self._attempt())
         except (ApiError, ServerUnavailableError) as error:
-            logger.debug("Cannot hold the lease lease=%s error=%s", self._name, error)
+            self._failures += 1
+            level = logging.WARNING if self._failures == 1 else logging.DEBUG
+            logger.log(level, "Cannot hold the lease lease=%s error=%s", self._name, error)
             return False
         except Exception:
             # An answer nobody foresaw ends leadership by the deadline, not by a crash.
             logger.exception("Cannot hold the lease lease=%s", self._name)
             return False
+        self._failures = 0
         if succeeded:
             # Others count from when they see the renewal, which is after this.
             self._renewed = began

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Protocol
 
@@ -61,6 +61,19 @@ class ControllerOptions:
     missing_node_seconds: float = 5.0
     #: whether the StorageClass `standard` is the default one
     default_storage_class: bool = True
+
+
+def options_of_profile(profile: str, *, pod_cidr: str, ca_pem: str) -> ControllerOptions:
+    """The options of a cluster with these facts and its profile, `default` or `upstream`."""
+    options = ControllerOptions(pod_cidr=pod_cidr, ca_pem=ca_pem)
+    if profile != "upstream":
+        return options
+    return replace(
+        options,
+        node_timings=UPSTREAM_NODE_TIMINGS,
+        missing_node_seconds=UPSTREAM_MISSING_NODE_SECONDS,
+        default_storage_class=False,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from control.apiserver.admission.plugins import make_plugins
 from control.apiserver.registry.served_kind import KindRegistry
 from control.apiserver.registry.subresources.table import SUBRESOURCE_HANDLERS
 from control.cli.main import app
+from control.command_line import make_parser
 from control.controllers import CONTROLLERS
 from control.scheduler.plugins import default_profile
 from control.schema.builtin import definition_schema
@@ -154,6 +156,23 @@ def test_every_option_of_a_command_is_documented(path: str, command: Any) -> Non
     assert {name for name in rows if name.isupper()} == {
         str(parameter.name).upper() for parameter in command.params if parameter.param_type_name == "argument"
     }
+
+
+@pytest.mark.parametrize("command", ["scheduler", "controllers"])
+def test_every_flag_of_a_part_of_the_control_plane_is_documented(command: str) -> None:
+    assert options_in(f"python -m control {command}") == flags_of(make_parser(), command)
+
+
+def options_in(section: str) -> set[str]:
+    """The options that a section of the page of commands has rows for."""
+    return {name.split()[0].partition("=")[0] for name in rows_of(section, COMMANDS) if name.startswith("-")}
+
+
+def flags_of(parser: argparse.ArgumentParser, command: str) -> set[str]:
+    """The long options of a command but `--help`."""
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    actions = commands.choices[command]._actions
+    return {option for action in actions for option in action.option_strings if option.startswith("--")} - {"--help"}
 
 
 def test_the_readme_names_every_command() -> None:

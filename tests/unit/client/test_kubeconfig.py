@@ -233,6 +233,11 @@ def test_missing_context_is_named(tmp_path: Path, context: str | None, text: str
         read_access(path, context)
 
 
+def test_a_file_that_is_asked_for_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(KubeconfigError, match="there is no kubeconfig"):
+        read_access(tmp_path / "absent")
+
+
 def test_files_of_the_environment_merge_first_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = tmp_path / "one", tmp_path / "two"
     first.write_text(yaml.safe_dump(make_kubeconfig("a", Access(server="http://first"))))
