@@ -41,9 +41,11 @@ CONTROLLERS: Mapping[str, Factory] = {
     "node-ipam": make_node_ipam,
     "endpointslice": runtime_factory(ENDPOINT_SLICE, "endpointslice-controller"),
     "endpoints": runtime_factory(ENDPOINTS_CONTROLLER, "endpoint-controller"),
-    "persistentvolume-binder": joint_factory((CLAIM_BINDER, VOLUME_BINDER), "persistent-volume-binder"),
-    "persistentvolume-expander": runtime_factory(VOLUME_EXPANDER, "expand-controller"),
-    "ephemeral-volume": runtime_factory(EPHEMERAL_VOLUMES, "ephemeral-volume-controller"),
+    "persistentvolume-binder": joint_factory(
+        (CLAIM_BINDER, VOLUME_BINDER), "persistent-volume-binder", "persistentvolume-controller"
+    ),
+    "persistentvolume-expander": runtime_factory(VOLUME_EXPANDER, "expand-controller", "volume_expand"),
+    "ephemeral-volume": runtime_factory(EPHEMERAL_VOLUMES, "ephemeral-volume-controller", "ephemeral_volume"),
     "local-volume-provisioner": make_local_provisioner,
     "pvc-protection": runtime_factory(CLAIM_PROTECTION, "pvc-protection-controller"),
     "pv-protection": runtime_factory(VOLUME_PROTECTION, "pv-protection-controller"),

@@ -93,9 +93,11 @@ Factory = Callable[[ControllerContext], Runnable]
 class RecordingController:
     """A controller's runtime together with its Event recorder."""
 
-    def __init__(self, controller: Controller, context: ControllerContext, service_account: str) -> None:
+    def __init__(
+        self, controller: Controller, context: ControllerContext, service_account: str, component: str = ""
+    ) -> None:
         client = context.client_for(service_account)
-        self._recorder = EventRecorder(client, component=service_account, clock=context.clock)
+        self._recorder = EventRecorder(client, component=component or service_account, clock=context.clock)
         self.runtime = ControllerRuntime(
             controller, client=client, informers=context.informers, clock=context.clock, recorder=self._recorder
         )
@@ -105,16 +107,19 @@ class RecordingController:
         await run_all(stop, self.runtime, self._recorder)
 
 
-def runtime_factory(controller: Controller, service_account: str) -> Factory:
-    """Make a factory for a controller that is data and functions alone."""
-    return lambda context: RecordingController(controller, context, service_account)
+def runtime_factory(controller: Controller, service_account: str, component: str = "") -> Factory:
+    """Make a factory for a controller that is data and functions alone.
+
+    `component` is who speaks in Events where upstream does not use the account's name for that.
+    """
+    return lambda context: RecordingController(controller, context, service_account, component)
 
 
-def joint_factory(controllers: Sequence[Controller], service_account: str) -> Factory:
+def joint_factory(controllers: Sequence[Controller], service_account: str, component: str = "") -> Factory:
     """Make a factory for several controllers that are one to the outside."""
 
     def make(context: ControllerContext) -> Runnable:
-        return Together(*(RecordingController(controller, context, service_account) for controller in controllers))
+        return Together(*(RecordingController(one, context, service_account, component) for one in controllers))
 
     return make
 
