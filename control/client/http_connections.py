@@ -142,7 +142,7 @@ async def _begin(streams: Streams, method: str, request: bytes) -> HttpAnswer:
         status, headers = await _read_head(reader)
         while 100 <= status < 200 and status != 101:
             status, headers = await _read_head(reader)
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as error:
         raise ConnectionResetError(f"the server did not answer in HTTP: {error}") from error
     return HttpAnswer(method=method, status=status, headers=headers, reader=reader, writer=writer)
 

@@ -209,3 +209,16 @@ async def test_refused_token_is_renewed_once_for_a_request_and_for_the_next_watc
             await client.get(PODS, "p", namespace="n")
         assert caught.value.code == 401
     assert seen == [f"Bearer token-{count}" for count in (0, 1, 1, 2, 2, 3)]
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-x\r\n\r\n", b"\r\n\r\n", b"HTTP/1.1 ok\r\n\r\n"])
+async def test_a_server_that_speaks_no_http_is_unavailable(answer: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        transport = HttpTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(ServerUnavailableError):
+            await transport.request("GET", "/version")
