@@ -1,7 +1,7 @@
 """Sends Pod statuses to the API: only what changed, only the newest, and again until it is accepted.
 
-One sender per Pod at a time. A strategic merge patch carries the changed fields, so conditions that others own stay as
-they are; the Pod's uid is a precondition, so that a namesake is never touched.
+One sender per Pod at a time. A strategic merge patch carries the changed fields of the agent's own, so conditions that
+others own stay as they are; the Pod's uid is a precondition, so that a namesake is never touched.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from agent.pods.pod_status import OWN_CONDITIONS
 from control.api.builtin_kinds import PODS
 from control.api.clock import Clock
 from control.api.errors import ApiError
@@ -28,6 +30,14 @@ WHOLE_LISTS = ("podIPs", "hostIPs")
 PASSING_CONDITIONS = ("PodResizePending",)
 
 
+@dataclass(frozen=True, slots=True)
+class _Reported:
+    """The status that the API has, as far as is known, and the version of the object that says so."""
+
+    status: ReadOnlyObject
+    version: int
+
+
 class StatusReporter:
     """Reports statuses and deletes Pods that have ended."""
 
@@ -35,17 +45,31 @@ class StatusReporter:
         self._client = client
         self._clock = clock
         self._wanted: dict[str, tuple[ReadOnlyObject, Object]] = {}
-        self._sent: dict[str, Object] = {}
+        self._reported: dict[str, _Reported] = {}
         self._senders: dict[str, asyncio.Task[None]] = {}
 
     def submit(self, pod: ReadOnlyObject, status: Object) -> None:
         """Let this status stand in the API soon; a newer one replaces it while it waits."""
         uid = pod["metadata"]["uid"]
-        if not status_changes(self._sent.get(uid) or pod.get("status") or {}, status) and uid not in self._wanted:
+        own = [item for item in status.get("conditions") or () if item["type"] in OWN_CONDITIONS]
+        status = {**status, "conditions": own}
+        if not status_changes(self._status_in_api(pod), status) and uid not in self._wanted:
             return
         self._wanted[uid] = (pod, status)
         if uid not in self._senders:
             self._senders[uid] = asyncio.ensure_future(self._send_all(uid))
+
+    def reconcile(self, pod: ReadOnlyObject, status: Object) -> None:
+        """Take in what the API has now, and report again what somebody else has changed.
+
+        The node controller does: it marks the Pods of a silent node as not ready, and leaves it to the node to know
+        better. Upstream: needsReconcile of the kubelet's status manager.
+        """
+        uid, version = pod["metadata"]["uid"], _version(pod)
+        reported = self._reported.get(uid)
+        if reported is not None and version >= reported.version:
+            self._reported[uid] = _Reported(pod.get("status") or {}, version)
+            self.submit(pod, status)
 
     async def flush(self, uid: str) -> None:
         """Return when the last submitted status has been accepted, or the Pod is gone."""
@@ -67,7 +91,7 @@ class StatusReporter:
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a Pod."""
         self._wanted.pop(uid, None)
-        self._sent.pop(uid, None)
+        self._reported.pop(uid, None)
 
     async def close(self) -> None:
         """Give up what is not sent yet."""
@@ -88,7 +112,7 @@ class StatusReporter:
         if uid not in self._wanted:
             return
         pod, status = self._wanted[uid]
-        patch = status_changes(self._sent.get(uid) or pod.get("status") or {}, status)
+        patch = status_changes(self._status_in_api(pod), status)
         if patch:
             metadata = pod["metadata"]
             body = {"metadata": {"uid": uid}, "status": patch}
@@ -100,9 +124,14 @@ class StatusReporter:
                 type=PatchType.STRATEGIC,
                 subresource="status",
             )
-            self._sent[uid] = {**status, "conditions": (answer.get("status") or {}).get("conditions") or []}
+            reported = {**status, "conditions": (answer.get("status") or {}).get("conditions") or []}
+            self._reported[uid] = _Reported(reported, _version(answer))
         if self._wanted.get(uid, (None, None))[1] is status:
             del self._wanted[uid]
+
+    def _status_in_api(self, pod: ReadOnlyObject) -> ReadOnlyObject:
+        reported = self._reported.get(pod["metadata"]["uid"])
+        return reported.status if reported is not None else pod.get("status") or {}
 
     async def _insist(self, verb: str, pod: ReadOnlyObject, call: Any) -> None:
         uid = pod["metadata"]["uid"]
@@ -153,3 +182,7 @@ def _without_probe_time(condition: Mapping[str, Any]) -> dict[str, Any]:
 
 def _name(pod: ReadOnlyObject) -> str:
     return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+
+
+def _version(pod: ReadOnlyObject) -> int:
+    return int(pod["metadata"].get("resourceVersion") or 0)

@@ -127,6 +127,8 @@ class PodWorker:
     def update(self, pod: ReadOnlyObject) -> None:
         """The object changed. The echo of our own status report is no reason to act."""
         old, self._record.pod = self._record.pod, pod
+        if self._status:
+            self._services.reporter.reconcile(pod, self._status)
         if _is_echo(old, pod):
             return
         self._object_changed.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from control.api.builtin_kinds import PODS
 from control.api.clock import FakeClock
 from control.api.errors import ApiError
 from control.api.exchange import User
+from control.api.meta import find_condition
 from control.client.client import Client
 from control.client.local_transport import LocalTransport
-from tests.fakes.agent_node import PodEndpoint, make_pod
+from tests.fakes.agent_node import HollowNode, PodEndpoint, make_pod
 
 READY = {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": "2026-01-01T00:00:00Z"}
 
@@ -86,3 +88,57 @@ async def test_deleting_a_pod_that_is_gone_succeeds() -> None:
     await reporter.delete(pod)
     await reporter.delete(pod)
     assert await client.find(PODS, "web", namespace="default") is None
+
+
+async def test_what_somebody_else_changed_is_reported_again() -> None:
+    reporter, _, client, _, pod = await make()
+    status = {"phase": "Running", "conditions": [READY]}
+    reporter.submit(pod, status)
+    await reporter.flush(pod["metadata"]["uid"])
+    marked = {"status": {"conditions": [{**READY, "status": "False"}]}}
+    seen = await client.patch(PODS, "web", marked, namespace="default", subresource="status")
+    reporter.reconcile(seen, status)
+    await reporter.flush(pod["metadata"]["uid"])
+    now = await client.get(PODS, "web", namespace="default")
+    assert now["status"]["conditions"] == [READY]
+
+
+async def test_an_older_echo_is_no_reason_to_report_again() -> None:
+    reporter, api, client, _, pod = await make()
+    uid = pod["metadata"]["uid"]
+    reporter.submit(pod, {"phase": "Pending", "conditions": []})
+    await reporter.flush(uid)
+    older = await client.get(PODS, "web", namespace="default")
+    status = {"phase": "Running", "conditions": [READY]}
+    reporter.submit(pod, status)
+    await reporter.flush(uid)
+    before = len(api.requests)
+    reporter.reconcile(older, status)
+    await reporter.flush(uid)
+    assert len(api.requests) == before
+
+
+async def test_conditions_of_others_are_never_sent() -> None:
+    reporter, _, client, _, pod = await make()
+    gate = {"type": "example.com/gate", "status": "False"}
+    await client.patch(PODS, "web", {"status": {"conditions": [gate]}}, namespace="default", subresource="status")
+    reporter.submit(pod, {"phase": "Running", "conditions": [{**gate, "status": "True"}, READY]})
+    await reporter.flush(pod["metadata"]["uid"])
+    now = await client.get(PODS, "web", namespace="default")
+    assert {item["type"]: item["status"] for item in now["status"]["conditions"]} == {
+        "example.com/gate": "False",
+        "Ready": "True",
+    }
+
+
+async def test_a_pod_marked_not_ready_while_its_node_was_silent_is_ready_again(tmp_path: Path) -> None:
+    node = HollowNode(tmp_path)
+    await node.start()
+    try:
+        await node.create()
+        marked = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        await node.client.patch(PODS, "web", marked, namespace="default", subresource="status")
+        await node.settle()
+        assert find_condition((await node.status())["conditions"], "Ready")["status"] == "True"  # type: ignore[index]
+    finally:
+        await node.crash()
