@@ -29,7 +29,7 @@ from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest
 from agent.pods.observed import ObservedContainer
 from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import find_container, is_host_network
+from agent.pods.pod_spec import find_container, image_volumes, is_host_network
 from agent.pods.registry_credentials import credentials_from_secrets
 from agent.runtime.identity import NodeIdentity, container_labels, container_name, parse_identity, spec_hash
 from agent.runtime.images import qualified_reference
@@ -137,6 +137,7 @@ class ContainerStarter:
         pod = pod_record.pod
         container = find_container(pod, action.container_name)
         assert container is not None
+        await self._ensure_volume_images(pod_record, action)
         await self._mount_volumes(pod_record)
         image = await self._ensure_image(pod_record, container, action)
         try:
@@ -197,12 +198,32 @@ class ContainerStarter:
             self._event(pod, {"name": name}, "Warning", "SharedProcessNamespace", message)
 
     def begin_mount(self, pod_record: PodRecord) -> None:
-        """Mount the Pod's volumes beside its sandbox; a failure shows when the first container needs them."""
+        """Mount the Pod's volumes beside its sandbox; a failure shows when the first container needs them.
+
+        A Pod with image volumes waits for their images.
+        """
+        if any(volume["name"] not in pod_record.image_layers for volume in image_volumes(pod_record.pod)):
+            return
         if pod_record.volumes is None and pod_record.mounting is None:
-            pod_record.mounting = asyncio.ensure_future(self._volumes.mount_all(pod_record.pod))
+            mounting = self._volumes.mount_all(pod_record.pod, pod_record.image_layers)
+            pod_record.mounting = asyncio.ensure_future(mounting)
             pod_record.mounting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     # --- before the engine --------------------------------------------------------------------------------------------
+
+    async def _ensure_volume_images(self, pod_record: PodRecord, action: StartContainer) -> None:
+        """Pull the images of image volumes as a container's. Raises what `_ensure_image` raises."""
+        for volume in image_volumes(pod_record.pod):
+            if volume["name"] in pod_record.image_layers:
+                continue
+            source = volume["image"]
+            wanted = {
+                "name": volume["name"],
+                "image": source.get("reference", ""),
+                "imagePullPolicy": source.get("pullPolicy"),
+            }
+            image = await self._ensure_image(pod_record, wanted, action)
+            pod_record.image_layers[volume["name"]] = image.layers
 
     async def _mount_volumes(self, pod_record: PodRecord) -> None:
         if pod_record.volumes is not None:

@@ -22,7 +22,7 @@ class PodRecord:
     """One Pod on this node.
 
     `attached` are the sandboxes this process has wired, `stopping` the containers that were told to stop, `waiting`
-    why containers do not run, `volumes` what is mounted (None: not yet).
+    why containers do not run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes.
     """
 
     uid: str
@@ -32,6 +32,7 @@ class PodRecord:
     stopping: dict[str, Stopping] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     volumes: Mapping[str, MountedVolume] | None = None
+    image_layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mounting: asyncio.Task[Mapping[str, MountedVolume]] | None = None
     hinted: set[str] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)

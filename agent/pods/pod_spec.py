@@ -25,6 +25,11 @@ def all_containers(pod: ReadOnlyObject) -> Iterator[Any]:
     yield from regular_containers(pod)
 
 
+def image_volumes(pod: ReadOnlyObject) -> list[Any]:
+    """The volumes whose files are those of an image."""
+    return [volume for volume in pod["spec"].get("volumes") or () if volume.get("image")]
+
+
 def find_container(pod: ReadOnlyObject, name: str) -> Any | None:
     """A container of the spec by name, or None."""
     return next((container for container in all_containers(pod) if container["name"] == name), None)

@@ -67,7 +67,17 @@ def parse_image(described: Mapping[str, Any]) -> ImageRecord:
         digests=tuple(digest for digest in described.get("RepoDigests") or () if digest not in _NO_NAMES),
         size_bytes=int(described.get("Size") or 0),
         config=described.get("Config") or {},
+        layers=_overlay_layers(described.get("GraphDriver") or {}),
     )
+
+
+def _overlay_layers(driver: Mapping[str, Any]) -> tuple[str, ...]:
+    """The directories of an image's layers, the topmost first; only overlay2 has such."""
+    data = driver.get("Data") or {}
+    if driver.get("Name") != "overlay2" or not data.get("UpperDir"):
+        return ()
+    lower = str(data.get("LowerDir") or "")
+    return (str(data["UpperDir"]), *(lower.split(":") if lower else ()))
 
 
 def parse_info(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineInfo:

@@ -73,13 +73,17 @@ class ContainerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
-    """A local image. `digests` are repo@sha256 references; `config` is the image's Config (User, Env, ...)."""
+    """A local image. `digests` are repo@sha256 references; `config` is the image's Config (User, Env, ...).
+
+    `layers` are the directories of its layers on the engine's host, the topmost first, where the engine tells.
+    """
 
     id: str
     tags: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     size_bytes: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,12 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 
-_BIND, _NO_DEV, _NO_SUID, _NO_EXEC, _DETACH = 4096, 4, 2, 8, 2
+_BIND, _READ_ONLY, _NO_DEV, _NO_SUID, _NO_EXEC, _DETACH = 4096, 1, 4, 2, 8, 2
 
 
 def can_mount(engine_socket: str = ENGINE_SOCKET) -> bool:
@@ -36,6 +37,12 @@ def mount_tmpfs(target: Path, *, size_bytes: int | None = None, mode: int = 0o77
     """Mount an empty memory file system; without a size it may grow to half of the host's memory."""
     options = f"mode={mode:o}" + (f",size={size_bytes}" if size_bytes is not None else "")
     _call("mount", b"tmpfs", os.fsencode(target), b"tmpfs", _NO_SUID | _NO_DEV, options.encode())
+
+
+def mount_overlay(target: Path, layers: Sequence[str]) -> None:
+    """Mount directories over one another, the first on top, read-only. Raises OSError, also for too many layers."""
+    flags = _READ_ONLY | _NO_SUID | _NO_DEV | _NO_EXEC
+    _call("mount", b"overlay", os.fsencode(target), b"overlay", flags, f"lowerdir={':'.join(layers)}".encode())
 
 
 def bind_descriptor(descriptor: int, target: Path) -> None:

@@ -5,7 +5,7 @@ The conditions are the kubelet's (pkg/kubelet/volumemanager/populator, v1.36).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ class VolumeSource:
     is_block: bool = False
     volume_name: str = ""
     mount_options: tuple[str, ...] = ()
+    layers: Sequence[str] = ()
 
 
 async def claimed_source(objects: ObjectSource, pod: ReadOnlyObject, volume: Mapping[str, Any]) -> VolumeSource:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from agent.volumes import config_map, downward_api, empty_dir, host_path, local, projected, secret
+from agent.volumes import config_map, downward_api, empty_dir, host_path, image, local, projected, secret
 from agent.volumes.atomic_writer import write_files
 from agent.volumes.mounting import can_mount, mount_tmpfs, mounts_below, unmount
 from agent.volumes.mounts import compute_devices, compute_mounts
@@ -38,6 +39,7 @@ CONTENT_TYPES: Mapping[str, Callable[[VolumeRequest], Awaitable[Files]]] = {
 PLACE_TYPES: Mapping[str, Callable[[VolumeRequest], Path]] = {
     "emptyDir": empty_dir.prepare,
     "hostPath": host_path.prepare,
+    "image": image.prepare,
 }
 # Places that only a claim can have; their files are given to the Pod's group at every mount.
 CLAIMED_TYPES: Mapping[str, Callable[[VolumeRequest], Path]] = {"local": local.prepare}
@@ -70,10 +72,17 @@ class PodVolumes:
         self._node_allocatable = node_allocatable
         self._may_mount = can_mount() if may_mount is None else may_mount
 
-    async def mount_all(self, pod: ReadOnlyObject) -> Mapping[str, MountedVolume]:
-        """Prepare every volume of the Pod; idempotent. Raises VolumeError in the words of a FailedMount event."""
+    async def mount_all(
+        self, pod: ReadOnlyObject, image_layers: Mapping[str, Sequence[str]] = MappingProxyType({})
+    ) -> Mapping[str, MountedVolume]:
+        """Prepare every volume of the Pod; idempotent. Raises VolumeError in the words of a FailedMount event.
+
+        `image_layers`, by name of the volume, are the directories of the images behind its image volumes.
+        """
         volumes = pod["spec"].get("volumes") or ()
-        mounted = await asyncio.gather(*(self._mount(pod, volume) for volume in volumes))
+        mounted = await asyncio.gather(
+            *(self._mount(pod, volume, image_layers.get(volume["name"], ())) for volume in volumes)
+        )
         return {volume.name: volume for volume in mounted}
 
     async def refresh(self, pod: ReadOnlyObject) -> None:
@@ -113,13 +122,16 @@ class PodVolumes:
         """The block devices of one container. Raises VolumeError."""
         return compute_devices(container, volumes)
 
-    async def _mount(self, pod: ReadOnlyObject, volume: Mapping[str, Any]) -> MountedVolume:
+    async def _mount(self, pod: ReadOnlyObject, volume: Mapping[str, Any], layers: Sequence[str] = ()) -> MountedVolume:
         try:
             type_name = volume_type(volume)
             if type_name in CLAIM_TYPES:
                 source = await claimed_source(self._objects, pod, volume)
             else:
-                source = VolumeSource(type_name=type_name, spec=volume.get(type_name) or {})
+                is_image = type_name == "image"
+                source = VolumeSource(
+                    type_name=type_name, spec=volume.get(type_name) or {}, read_only=is_image, layers=layers
+                )
             return await self._mount_source(pod, volume["name"], source)
         except VolumeError as error:
             raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
@@ -139,6 +151,7 @@ class PodVolumes:
             node_allocatable=self._node_allocatable(),
             may_mount=self._may_mount,
             is_block=source.is_block,
+            layers=source.layers,
             local_root=self._local_root,
         )
         if type_name in CONTENT_TYPES:

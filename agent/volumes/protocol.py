@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from control.api.objects import ReadOnlyObject
@@ -79,8 +80,13 @@ class ObjectSource(Protocol):
 class VolumeManager(Protocol):
     """All volumes of a Pod (`manager` is upstream's word for it)."""
 
-    async def mount_all(self, pod: ReadOnlyObject) -> Mapping[str, MountedVolume]:
-        """Prepare every volume of the Pod; idempotent. Raises VolumeError."""
+    async def mount_all(
+        self, pod: ReadOnlyObject, image_layers: Mapping[str, Sequence[str]] = MappingProxyType({})
+    ) -> Mapping[str, MountedVolume]:
+        """Prepare every volume of the Pod; idempotent. Raises VolumeError.
+
+        `image_layers`, by name of the volume, are the directories of the images behind its image volumes.
+        """
         ...
 
     async def refresh(self, pod: ReadOnlyObject) -> None:

@@ -6,7 +6,7 @@ them atomically and refreshing them, is the same for all (pod_volumes.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class VolumeRequest:
     #: where the agent keeps the local volumes it makes
     local_root: Path
     is_block: bool = False
+    #: directories of the image behind an image volume, the topmost first
+    layers: Sequence[str] = ()
 
     @property
     def namespace(self) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agent.runtime.engine_errors import engine_failure, pull_failure
-from agent.runtime.engine_records import parse_container, parse_engine_time, parse_event, parse_info
+from agent.runtime.engine_records import parse_container, parse_engine_time, parse_event, parse_image, parse_info
 from agent.runtime.protocol import (
     ContainerNotFoundError,
     ContainerState,
@@ -125,3 +125,16 @@ def test_parse_usage(memory: dict[str, object]) -> None:
 
     assert (usage.cpu_nanoseconds, usage.memory_usage_bytes) == (7, 100)
     assert (usage.memory_working_set_bytes, usage.memory_rss_bytes) == (70, 20)
+
+
+@pytest.mark.parametrize(
+    ("driver", "layers"),
+    [
+        ({"Name": "overlay2", "Data": {"UpperDir": "/a", "LowerDir": "/b:/c"}}, ("/a", "/b", "/c")),
+        ({"Name": "overlay2", "Data": {"UpperDir": "/a"}}, ("/a",)),
+        ({"Name": "vfs", "Data": None}, ()),
+        (None, ()),
+    ],
+)
+def test_layers_of_an_image_are_known_where_the_engine_keeps_directories(driver: Any, layers: tuple[str, ...]) -> None:
+    assert parse_image({"Id": "sha256:1", "GraphDriver": driver}).layers == layers

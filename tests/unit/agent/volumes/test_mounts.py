@@ -145,6 +145,36 @@ class TestMounting:
         assert mounts_below(tmp_path / "pods") == []
         assert not (tmp_path / "pods/uid-1").exists()
 
+    async def test_layers_of_an_image_are_mounted_over_one_another_read_only(self, tmp_path: Path) -> None:
+        layers = []
+        for number, name in enumerate(("top", "bottom")):
+            directory = tmp_path / "engine" / f"{number}" / "diff"
+            directory.mkdir(parents=True)
+            (directory / name).write_text(name)
+            (directory / "both").write_text(name)
+            layers.append(str(directory))
+        (tmp_path / "engine" / "l").mkdir()
+        (tmp_path / "engine" / "l" / "SHORT").symlink_to("../0/diff")
+        (tmp_path / "engine" / "0" / "link").write_text("SHORT")
+        volumes = PodVolumes(root=tmp_path / "pods", objects=FakeObjects(), clock=FakeClock(), may_mount=True)
+        pod = make_pod({"name": "v", "image": {"reference": "i"}}, {"name": "w", "image": {"reference": "j"}})
+
+        for _ in range(2):
+            mounted = await volumes.mount_all(pod, {"v": layers, "w": layers[:1]})
+
+        place = mounted["v"].host_path
+        assert {path.name: path.read_text() for path in place.iterdir()} == {
+            "top": "top",
+            "bottom": "bottom",
+            "both": "top",
+        }
+        assert {path.name for path in mounted["w"].host_path.iterdir()} == {"top", "both"}
+        assert mounted["v"].read_only
+        with pytest.raises(OSError, match="Read-only"):
+            (place / "new").touch()
+        await volumes.unmount_all("uid-1")
+        assert mounts_below(tmp_path / "pods") == []
+
     async def test_memory_volumes_are_tmpfs_with_their_limit(self, tmp_path: Path) -> None:
         objects = FakeObjects()
         objects.set_secret("s", {"a": b"1"})
