@@ -29,6 +29,7 @@ Spec = Mapping[str, Any]
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _AFFINITY_SECONDS_MAX = 86400
 _ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'"
+_CHANGED = "may not change once set"
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 
 
@@ -37,10 +38,11 @@ def is_headless(spec: Spec) -> bool:
     return list(spec.get("clusterIPs") or ()) == ["None"]
 
 
-def service(obj: Spec) -> Errors:
-    """A Service as a whole."""
-    spec = obj["spec"]
+def service(obj: Spec, old: Spec | None = None) -> Errors:
+    """A Service as a whole; addresses the `old` one had already may be of forms that are refused by now."""
+    spec, old_spec = obj["spec"], (old or {}).get("spec") or {}
     kind, ports = spec.get("type"), spec.get("ports") or ()
+    yield from _topology_annotations((obj.get("metadata") or {}).get("annotations") or {})
     if not ports and not is_headless(spec) and kind != "ExternalName":
         yield FieldError.required("spec.ports")
     yield from _type_fields(spec)
@@ -49,17 +51,28 @@ def service(obj: Spec) -> Errors:
         yield from _port(f"spec.ports[{index}]", port, names, required=len(ports) > 1)
     yield from label_values("spec.selector", spec.get("selector"))
     yield from _affinity(spec)
-    yield from cluster_ip_fields(spec)
+    yield from cluster_ip_fields(spec, old_spec.get("clusterIPs") or ())
+    known = old_spec.get("externalIPs") or ()
     for index, address in enumerate(spec.get("externalIPs") or ()):
-        broken = list(ip_address(f"spec.externalIPs[{index}]", address))
+        broken = list(ip_address(f"spec.externalIPs[{index}]", address, known))
         yield from broken or non_special_ip(f"spec.externalIPs[{index}]", address)
     yield from required_one_of("spec.type", kind, TYPES)
     yield from _unique_ports(kind, ports)
-    yield from _source_ranges(obj)
+    yield from _source_ranges(obj, old or {})
     if spec.get("allocateLoadBalancerNodePorts") is not None and kind != "LoadBalancer":
         yield FieldError.forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_LOAD_BALANCER)
+    if spec.get("allocateLoadBalancerNodePorts") is None and kind == "LoadBalancer":
+        yield FieldError.required("allocateLoadBalancerNodePorts")
     yield from _load_balancer_class(spec)
     yield from _traffic(spec)
+
+
+def _topology_annotations(annotations: Mapping[str, str]) -> Errors:
+    mode, hints = (annotations.get(f"service.kubernetes.io/topology-{name}") for name in ("mode", "aware-hints"))
+    if mode is not None and hints is not None and mode != hints:
+        where = "metadata.annotations[service.kubernetes.io/topology-mode]"
+        detail = "must match annotations[service.kubernetes.io/topology-aware-hints] when both are specified"
+        yield FieldError.invalid(where, mode, detail)
 
 
 def _type_fields(spec: Spec) -> Errors:
@@ -115,7 +128,7 @@ def _affinity(spec: Spec) -> Errors:
         yield FieldError.invalid(f"{path}.clientIP.timeoutSeconds", client["timeoutSeconds"], detail)
 
 
-def cluster_ip_fields(spec: Spec) -> Errors:
+def cluster_ip_fields(spec: Spec, known: Sequence[str] = ()) -> Errors:
     """clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy agree; the allocator asks before it fills them."""
     if spec.get("type") == "ExternalName":
         return
@@ -135,17 +148,17 @@ def cluster_ip_fields(spec: Spec) -> Errors:
     if spec.get("ipFamilyPolicy") is not None:
         supported = ("PreferDualStack", "RequireDualStack", "SingleStack")
         yield from one_of("spec.ipFamilyPolicy", spec["ipFamilyPolicy"], supported)
-    yield from _addresses(path, addresses, families, headless=is_headless(spec))
+    yield from _addresses(path, addresses, families, known, headless=is_headless(spec))
 
 
-def _addresses(path: str, addresses: list[str], families: list[str], *, headless: bool) -> Errors:
+def _addresses(path: str, addresses: list[str], families: list[str], known: Sequence[str], *, headless: bool) -> Errors:
     broken: list[FieldError] = []
     for index, address in enumerate(addresses):
         if index == 0 and address == "None":
             if len(addresses) > 1:
                 broken.append(FieldError.invalid(path, addresses, "'None' must be the first and only value"))
             continue
-        broken.extend(ip_address(f"{path}[{index}]", address))
+        broken.extend(ip_address(f"{path}[{index}]", address, known))
     yield from broken
     if len(addresses) > 2:
         yield FieldError.invalid(path, addresses, "may only hold up to 2 values")
@@ -186,17 +199,19 @@ def _unique_ports(kind: str | None, ports: Sequence[Spec]) -> Errors:
         seen.add(key)
 
 
-def _source_ranges(obj: Spec) -> Errors:
+def _source_ranges(obj: Spec, old: Spec) -> Errors:
     spec, annotations = obj["spec"], (obj.get("metadata") or {}).get("annotations") or {}
     ranges = spec.get("loadBalancerSourceRanges") or ()
     annotated = annotations.get(_SOURCE_RANGES)
     path = "spec.LoadBalancerSourceRanges" if ranges else f"metadata.annotations[{_SOURCE_RANGES}]"
     if (ranges or annotated is not None) and spec.get("type") != "LoadBalancer":
         yield FieldError.forbidden(path, _ONLY_LOAD_BALANCER)
+    former = ((old.get("metadata") or {}).get("annotations") or {}).get(_SOURCE_RANGES)
     if ranges:
+        known = [text.strip() for text in (old.get("spec") or {}).get("loadBalancerSourceRanges") or ()]
         for index, text in enumerate(ranges):
-            yield from cidr(f"{path}[{index}]", text.strip())
-    elif annotated is not None and annotated.strip():
+            yield from cidr(f"{path}[{index}]", text.strip(), known)
+    elif annotated is not None and annotated.strip() and annotated != former:
         for text in annotated.strip().split(","):
             yield from cidr(path, text.strip())
 
@@ -236,40 +251,93 @@ def _traffic(spec: Spec) -> Errors:
         yield from one_of("spec.internalTrafficPolicy", internal, ("Cluster", "Local"))
     distribution = spec.get("trafficDistribution")
     if distribution is not None:
-        supported = ("PreferClose", "PreferSameNode", "PreferSameZone")
+        supported = ("PreferClose", "PreferSameZone", "PreferSameNode")
         yield from one_of("spec.trafficDistribution", distribution, supported)
 
 
 def service_changes(obj: Spec, old: Spec) -> Errors:
     """What may change of the addresses: a second family may come and go, the first stays."""
     spec, old_spec = obj["spec"], old["spec"]
-    external = "ExternalName" in (spec.get("type"), old_spec.get("type"))
-    if not external and not (is_headless(spec) and is_headless(old_spec)):
-        yield from _list_changes("clusterIPs", "clusterIP", spec, old_spec)
-    if not external and not is_headless(spec) and not is_headless(old_spec):
-        yield from _list_changes("ipFamilies", "ipFamily", spec, old_spec)
+    headless, was_headless = is_headless(spec), is_headless(old_spec)
+    if "ExternalName" not in (spec.get("type"), old_spec.get("type")):
+        if not (headless and was_headless):
+            yield from _cluster_ip_changes(spec, old_spec)
+        if not headless and not was_headless:
+            yield from _family_changes(spec, old_spec)
     both = spec.get("type") == "LoadBalancer" and old_spec.get("type") == "LoadBalancer"
     if both and spec.get("loadBalancerClass") != old_spec.get("loadBalancerClass"):
-        detail = "may not change once set"
-        yield FieldError.invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), detail)
+        yield FieldError.invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), _CHANGED)
+    # Upstream judges the class with the change, and once more with the Service.
+    yield from _load_balancer_class(spec)
     local = all(item.get("externalTrafficPolicy") == "Local" for item in (spec, old_spec))
     if both and local and spec.get("healthCheckNodePort") != old_spec.get("healthCheckNodePort"):
         yield FieldError.forbidden("spec.healthCheckNodePort", "field is immutable")
 
 
-def _list_changes(name: str, singular: str, spec: Spec, old: Spec) -> Errors:
-    new, previous = list(spec.get(name) or ()), list(old.get(name) or ())
-    path, changed = f"spec.{name}", "may not change once set"
+def _cluster_ip_changes(spec: Spec, old: Spec) -> Errors:
+    new, previous = list(spec.get("clusterIPs") or ()), list(old.get("clusterIPs") or ())
+    path = "spec.clusterIPs"
     if len(new) == len(previous):
         for index, value in enumerate(previous):
             if value != new[index]:
-                where = f"{path}[{index}]" if name == "clusterIPs" else f"{path}[0]"
-                yield FieldError.invalid(where, new, changed)
+                yield FieldError.invalid(f"{path}[{index}]", new, _CHANGED)
         return
     if not new:
-        yield FieldError.invalid(f"{path}[0]", None, f"primary {singular} can not be unset")
+        yield FieldError.invalid(f"{path}[0]", None, "primary clusterIP can not be unset")
     elif previous and new[0] != previous[0]:
-        yield FieldError.invalid(f"{path}[0]", new, changed)
-    if len(previous) > len(new) == 1 and spec.get("ipFamilyPolicy") != "SingleStack":
-        detail = f"must be set to 'SingleStack' when releasing the secondary {singular}"
-        yield FieldError.invalid("spec.ipFamilyPolicy", spec.get("ipFamilyPolicy"), detail)
+        yield FieldError.invalid(f"{path}[0]", new, _CHANGED)
+    if len(previous) > len(new):
+        yield from _released("clusterIP", new, spec)
+
+
+def _family_changes(spec: Spec, old: Spec) -> Errors:
+    new, previous = list(spec.get("ipFamilies") or ()), list(old.get("ipFamilies") or ())
+    # Upstream shows the addresses, not the families, where their number changed.
+    path, addresses = "spec.ipFamilies[0]", list(spec.get("clusterIPs") or ()) or None
+    if len(new) == len(previous):
+        for index, value in enumerate(previous):
+            if value != new[index]:
+                yield FieldError.invalid(path, new, _CHANGED)
+        return
+    if len(previous) > len(new) and not addresses:
+        yield FieldError.invalid(path, new or None, "primary ipFamily can not be unset")
+    if new and previous and new[0] != previous[0]:
+        yield FieldError.invalid(path, addresses, _CHANGED)
+    if len(previous) > len(new):
+        yield from _released("ipFamily", new, spec)
+
+
+def _released(what: str, new: list[str], spec: Spec) -> Errors:
+    policy = spec.get("ipFamilyPolicy")
+    if len(new) == 1 and policy != "SingleStack":
+        detail = f"must be set to 'SingleStack' when releasing the secondary {what}"
+        yield FieldError.invalid("spec.ipFamilyPolicy", policy, detail)
+
+
+def load_balancer_status(path: str, status: Spec, kind: str, known: Sequence[str] = ()) -> Errors:
+    """Addresses and names at which a load balancer is reached; `known` were there before."""
+    ingresses = status.get("ingress") or ()
+    if kind != "LoadBalancer" and ingresses:
+        yield FieldError.forbidden(f"{path}.ingress", "may only be used when `spec.type` is 'LoadBalancer'")
+        return
+    for index, ingress in enumerate(ingresses):
+        item, ip, mode = f"{path}.ingress[{index}]", ingress.get("ip") or "", ingress.get("ipMode")
+        if ip:
+            yield from ip_address(f"{item}.ip", ip, known)
+        if mode is None:
+            if ip:
+                yield FieldError.required(f"{item}.ipMode", "must be specified when `ip` is set")
+        elif not ip:
+            yield FieldError.forbidden(f"{item}.ipMode", "may not be specified when `ip` is not set")
+        else:
+            yield from one_of(f"{item}.ipMode", mode, ("Proxy", "VIP"))
+        yield from ingress_hostname(f"{item}.hostname", ingress.get("hostname") or "")
+
+
+def ingress_hostname(path: str, name: str) -> Errors:
+    """A DNS name that is no address."""
+    if not name:
+        return
+    yield from dns_subdomain(path, name)
+    if find_address(name) is not None:
+        yield FieldError.invalid(path, name, "must be a DNS name, not an IP address")

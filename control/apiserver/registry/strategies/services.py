@@ -6,13 +6,19 @@ this strategy prepares and judges the object.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from control.api.addresses import address_warnings
 from control.api.errors import FieldError
 from control.api.names import dns1123_label_errors
 from control.api.objects import Object
-from control.apiserver.registry.strategies.service_validation import is_headless, service, service_changes
+from control.apiserver.registry.strategies.service_validation import (
+    load_balancer_status,
+    service,
+    service_changes,
+)
+from control.apiserver.registry.strategies.service_warnings import service_warnings
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategy import FieldLabels, WriteContext
 
@@ -69,33 +75,35 @@ class ServiceStrategy(StatusStrategy):
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a changed Service."""
-        return [*service_changes(obj, old), *service(obj)]
+        return [*service_changes(obj, old), *service(obj, old)]
+
+    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge what a load balancer says of itself."""
+        status, old_status = ((item.get("status") or {}).get("loadBalancer") or {} for item in (obj, old))
+        known = [ingress["ip"] for ingress in old_status.get("ingress") or () if ingress.get("ip")]
+        return list(load_balancer_status("status.loadBalancer", status, obj["spec"].get("type") or "", known))
 
     def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
-        """Deprecated fields and fields that a headless Service ignores."""
-        return list(_warnings(obj["spec"]))
+        """Deprecated fields and fields that are ignored."""
+        return list(service_warnings(obj))
 
     def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
         """The same."""
-        return list(_warnings(obj["spec"]))
+        return list(service_warnings(obj))
+
+    def warnings_on_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """Addresses that are better written otherwise."""
+        balancer = (obj.get("status") or {}).get("loadBalancer") or {}
+        return [
+            f"status.loadBalancer.ingress[{index}].ip: {text}"
+            for index, ingress in enumerate(balancer.get("ingress") or ())
+            for text in address_warnings(ingress.get("ip") or "")
+        ]
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         spec = obj.get("spec") or {}
         return {"spec.clusterIP": spec.get("clusterIP") or "", "spec.type": spec.get("type") or ""}
-
-
-def _warnings(spec: Mapping[str, Any]) -> Iterator[str]:
-    if is_headless(spec):
-        for name in ("loadBalancerIP", "externalIPs"):
-            if spec.get(name):
-                yield f"spec.{name} is ignored for headless services"
-        if spec.get("sessionAffinity") == "ClientIP":
-            yield "spec.SessionAffinity is ignored for headless services"
-    if spec.get("externalIPs"):
-        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
-    if spec.get("trafficDistribution") == "PreferClose":
-        yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
 
 
 def _default_affinity(spec: Object) -> None:

@@ -68,12 +68,12 @@ def _paths(source: Mapping[str, Any]) -> list[str]:
 
 def _projected_overlaps(name: str, projected: Mapping[str, Any]) -> Iterator[str]:
     before: set[str] = set()
-    paths: list[str] = []
-    title = ""
     for source in projected.get("sources") or ():
         if not any(value is not None for value in source.values()):
             yield f"volume {name} (Projected) has no sources provided"
             continue
+        paths: list[str] = []
+        title = ""
         for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
             if (source.get(field) or {}).get("items"):
                 paths = _paths(source[field])
