@@ -28,7 +28,12 @@ class FieldError:
     @classmethod
     def invalid(cls, field: str, value: Any, detail: str) -> FieldError:
         """A value that breaks a rule."""
-        return cls("FieldValueInvalid", field, f"Invalid value: {format_value(value)}: {detail}")
+        return cls("FieldValueInvalid", field, _with_detail(f"Invalid value: {format_value(value)}", detail))
+
+    @classmethod
+    def invalid_unshown(cls, field: str, detail: str) -> FieldError:
+        """A value that breaks a rule and is not repeated in the message."""
+        return cls("FieldValueInvalid", field, f"Invalid value: {detail}")
 
     @classmethod
     def not_supported(cls, field: str, value: Any, supported: Sequence[str]) -> FieldError:

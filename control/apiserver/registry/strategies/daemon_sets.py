@@ -20,7 +20,7 @@ from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.pod_defaults import default_pod_template
 from control.apiserver.registry.strategies.pod_warnings import template_warnings
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
-from control.apiserver.registry.strategies.workload_rules import amount, default_number, matching_template
+from control.apiserver.registry.strategies.workload_rules import amount, collisions, default_number, matching_template
 from control.apiserver.registry.strategy import WriteContext
 
 Spec = Mapping[str, Any]
@@ -80,11 +80,17 @@ class DaemonSetStrategy(StatusStrategy):
         status = obj.get("status") or {}
         counters = (*self.empty_status, "observedGeneration", "updatedNumberScheduled", "numberAvailable")
         names = (*counters, "numberUnavailable", "collisionCount")
-        return [error for name in names for error in nonnegative(f"status.{name}", status.get(name))]
+        errors = [error for name in names for error in nonnegative(f"status.{name}", status.get(name))]
+        return errors + list(collisions("status.collisionCount", status, old.get("status") or {}))
 
     def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
         """Deprecated and doubtful fields of the template."""
         return list(template_warnings("spec.template", obj["spec"]["template"]))
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """The same, when the template changed."""
+        changed = _template_generation(obj) != _template_generation(old)
+        return self.warnings_on_create(context, obj) if changed else []
 
 
 def _template_generation(obj: Object) -> int:
@@ -120,11 +126,11 @@ def _update_strategy(path: str, update: Spec) -> Errors:
     rolling = update.get("rollingUpdate") or {}
     where = f"{path}.rollingUpdate"
     unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
-    if amount(unavailable) and amount(surge):
-        yield FieldError.invalid(f"{where}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
-    elif not amount(unavailable) and not amount(surge):
-        yield FieldError.required(f"{where}.maxUnavailable", "cannot be 0 when maxSurge is 0")
     for name, value in (("maxUnavailable", unavailable), ("maxSurge", surge)):
         yield from percent_or_count(f"{where}.{name}", value)
     for name, value in (("maxUnavailable", unavailable), ("maxSurge", surge)):
         yield from not_over_100_percent(f"{where}.{name}", value)
+    if amount(unavailable) and amount(surge):
+        yield FieldError.invalid(f"{where}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
+    elif not amount(unavailable) and not amount(surge):
+        yield FieldError.required(f"{where}.maxUnavailable", "cannot be 0 when maxSurge is 0")

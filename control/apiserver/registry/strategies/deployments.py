@@ -22,9 +22,10 @@ from control.apiserver.registry.strategies.pod_warnings import template_warnings
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.workload_rules import (
     amount,
+    collisions,
     default_number,
-    matching_template,
     required_selector,
+    selected_template,
 )
 from control.apiserver.registry.strategy import WriteContext
 
@@ -75,7 +76,9 @@ class DeploymentStrategy(StatusStrategy):
 
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge the counters."""
-        return list(_deployment_status("status", obj.get("status") or {}))
+        status = obj.get("status") or {}
+        former = old.get("status") or {}
+        return [*_deployment_status("status", status), *collisions("status.collisionCount", status, former)]
 
     def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
         """Deprecated and doubtful fields of the template."""
@@ -89,7 +92,7 @@ class DeploymentStrategy(StatusStrategy):
 def _deployment_spec(path: str, spec: Spec) -> Errors:
     yield from nonnegative(f"{path}.replicas", spec.get("replicas"))
     yield from required_selector(f"{path}.selector", spec.get("selector"), "deployment")
-    yield from matching_template(f"{path}.template", spec.get("selector"), spec["template"], "ReplicaSet")
+    yield from selected_template(path, spec, "ReplicaSet")
     yield from _rollout(f"{path}.strategy", spec["strategy"])
     yield from nonnegative(f"{path}.minReadySeconds", spec.get("minReadySeconds"))
     yield from nonnegative(f"{path}.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
@@ -126,7 +129,7 @@ def _rolling_update(path: str, rolling: Spec) -> Errors:
 
 def _deployment_status(path: str, status: Spec) -> Errors:
     counters = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
-    for name in (*counters, "unavailableReplicas", "collisionCount", "terminatingReplicas"):
+    for name in (*counters, "unavailableReplicas", "terminatingReplicas", "collisionCount"):
         yield from nonnegative(f"{path}.{name}", status.get(name))
     yield from _bounded_counters(path, status, ("updatedReplicas", "readyReplicas", "availableReplicas"))
 
@@ -161,7 +164,7 @@ class ReplicaSetStrategy(StatusStrategy):
             *nonnegative("spec.minReadySeconds", spec.get("minReadySeconds")),
             *required_selector("spec.selector", spec.get("selector"), "deployment"),
         ]
-        return errors + list(matching_template("spec.template", spec.get("selector"), spec["template"], "ReplicaSet"))
+        return errors + list(selected_template("spec", spec, "ReplicaSet"))
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a changed ReplicaSet."""
@@ -174,6 +177,10 @@ class ReplicaSetStrategy(StatusStrategy):
     def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
         """Deprecated and doubtful fields of the template."""
         return list(template_warnings("spec.template", obj["spec"]["template"]))
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """The same, when the spec changed."""
+        return [] if obj["spec"] == old["spec"] else self.warnings_on_create(context, obj)
 
 
 def replica_status(path: str, status: Spec) -> Errors:

@@ -60,6 +60,10 @@ class ReplicationControllerStrategy(StatusStrategy):
         template = obj["spec"].get("template")
         return list(template_warnings("spec.template", template)) if template else []
 
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """The same, when the spec changed."""
+        return [] if obj["spec"] == old["spec"] else self.warnings_on_create(context, obj)
+
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}

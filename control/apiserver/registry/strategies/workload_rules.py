@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from control.apiserver.registry.strategies.field_rules import (
 from control.apiserver.registry.strategies.pod_spec_validation import pod_template
 
 Spec = Mapping[str, Any]
+
+_NUMBER = re.compile(r"[-+]?[0-9]+")
 
 MISMATCH = "`selector` does not match template `labels`"
 
@@ -45,6 +48,23 @@ def matching_template(path: str, selector: Spec | None, template: Spec, kind: st
         yield FieldError.forbidden(f"{path}.spec.activeDeadlineSeconds", detail)
 
 
+def selected_template(path: str, spec: Spec, kind: str, detail: str = "invalid label selector") -> Errors:
+    """The template of a spec, judged only where its selector can be read."""
+    selector = spec.get("selector")
+    if selector is not None and not _can_be_read(selector):
+        yield FieldError.invalid(f"{path}.selector", selector_form(selector), detail)
+    else:
+        yield from matching_template(f"{path}.template", selector, spec["template"], kind)
+
+
+def _can_be_read(selector: Spec) -> bool:
+    try:
+        selector_from_object(dict(selector))
+    except SelectorError:
+        return False
+    return True
+
+
 def _matches(selector: Spec, labels: Mapping[str, str]) -> bool:
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         return True
@@ -57,7 +77,8 @@ def _matches(selector: Spec, labels: Mapping[str, str]) -> bool:
 def amount(value: int | str | None) -> int:
     """The number in a count or a percentage; only whether it is 0 means something."""
     if isinstance(value, str):
-        return int(value[:-1]) if value.endswith("%") and value[:-1].isdigit() else 0
+        number = _NUMBER.fullmatch(value.removesuffix("%"))
+        return int(number[0]) if number else 0
     return value or 0
 
 
@@ -65,3 +86,10 @@ def default_number(target: Object, name: str, value: int) -> None:
     """Fill an absent number; 0 stays 0."""
     if target.get(name) is None:
         target[name] = value
+
+
+def collisions(path: str, status: Spec, old: Spec) -> Errors:
+    """The count of name collisions only grows."""
+    count, former = status.get("collisionCount"), old.get("collisionCount")
+    if former is not None and (count or 0) < former:
+        yield FieldError.invalid(path, count or 0, "cannot be decremented")
