@@ -1,4 +1,4 @@
-"""What one agent is told: node, cluster, files, timings. Made from the command line by `agent/command_line.py`."""
+"""What one agent is told: node, cluster, files, timings. Made from the command line by `agent/main.py`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class AgentConfig:
     """Configuration of `python -m agent run`.
 
     `address` is what the node gives as its InternalIP and where its API listens; empty
-    means the node's address in its Pod range. Without TLS
-    files there is no node API (logs, exec). `ports_on_loopback`: host ports without a hostIP are bound on 127.0.0.1 as
-    well as at the node's address. `pod_cidr` is for API servers without a controller that assigns ranges.
+    means the node's address in its Pod range. Without TLS files the node API (logs, exec) has a certificate signed by
+    itself; clients are those whose certificate is of `client_ca_pem`. `ports_on_loopback`: host ports without a hostIP
+    are bound on 127.0.0.1 as well as at the node's address. `cluster_cidr` is the range of all Pods, empty if it is not
+    known; `pod_cidr` is for API servers without a controller that assigns ranges.
     """
 
     cluster: str
     node_name: str
-    kubeconfig: Path
     state_dir: Path
     timings: Timings
     address: str = ""
@@ -45,8 +45,8 @@ class AgentConfig:
     port: int = 10250
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    client_ca: Path | None = None
-    cluster_cidr: str = "10.244.0.0/16"
+    client_ca_pem: str = ""
+    cluster_cidr: str = ""
     pod_cidr: str = ""
     ports_on_loopback: bool = False
     cluster_dns: tuple[str, ...] = ()

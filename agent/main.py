@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from agent.config import PROFILES, AgentConfig
+from agent.defaults import default_cluster, default_state_dir
+from agent.node_lock import NodeTakenError, only_agent
 
-PREDECESSOR_SECONDS_MAX = 5.0
-PREDECESSOR_POLL_SECONDS = 0.02
+if TYPE_CHECKING:
+    from control.client.kubeconfig import Access
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr,
         level=os.environ.get("PODLING_LOG_LEVEL", "INFO").upper(),
@@ -35,23 +35,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return commands[options.command](options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `python -m agent`."""
     parser = argparse.ArgumentParser(prog="python -m agent", description="A Podling node.")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a node until SIGTERM; its Pods keep running afterwards")
-    run.add_argument("--cluster", required=True, help="name of the cluster, in the labels of all containers")
     run.add_argument("--node-name", required=True)
     run.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the API server as this node")
-    run.add_argument("--state-dir", type=Path, required=True, help="directory of this node's volumes and files")
+    run.add_argument("--cluster", help="name of the cluster in labels and links (default: as the kubeconfig calls it)")
+    run.add_argument("--state-dir", type=Path, help="directory of this node (default: in Podling's data directory)")
     run.add_argument("--address", default="", help="the node's InternalIP (default: its address in its Pod range)")
     run.add_argument("--bind-address", default="", help="where the node API listens (default: the node's address)")
     run.add_argument("--port", type=int, default=10250, help="port of the node API")
     run.add_argument("--profile", choices=sorted(PROFILES), default="default", help="timings")
     run.add_argument("--lease-seconds", type=float, help="interval of lease renewals (default: the profile's)")
-    run.add_argument("--tls-cert", type=Path, help="serving certificate of the node API")
-    run.add_argument("--tls-key", type=Path)
-    run.add_argument("--client-ca", type=Path, help="authority of the clients of the node API")
-    run.add_argument("--cluster-cidr", default="10.244.0.0/16", help="range of all Pods; what leaves it is masqueraded")
+    run.add_argument("--tls-cert", type=Path, help="serving certificate of the node API (default: a self-signed one)")
+    run.add_argument("--tls-key", type=Path, help="its key")
+    run.add_argument("--client-ca", type=Path, help="authority of the node API's clients (default: the kubeconfig's)")
+    run.add_argument("--cluster-cidr", default="", help="range of all Pods (default: the /16 around the node's range)")
     run.add_argument("--pod-cidr", default="", help="Pod range of this node (default: its spec.podCIDR)")
     run.add_argument("--ports-on-loopback", action="store_true", help="bind host ports on 127.0.0.1 too")
     run.add_argument("--cluster-dns", action="append", default=[], help="address of the cluster's DNS")
@@ -75,19 +76,35 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from control.client.kubeconfig import KubeconfigError, read_access
+
+    try:
+        access = read_access(options.kubeconfig)
+        config = _read_config(options, access)
+    except (KubeconfigError, OSError) as error:
+        return _fail(str(error))
+    try:
+        with only_agent(config.state_dir, config.cluster, config.node_name):
+            return _run_loop(config, access)
+    except NodeTakenError as error:
+        return _fail(str(error))
+
+
+def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
+    """What the flags say and, where they say nothing, the kubeconfig. Raises OSError for a file that is not there."""
+    cluster = options.cluster or default_cluster(access.cluster_name)
     profile = PROFILES[options.profile]
-    config = AgentConfig(
-        cluster=options.cluster,
+    return AgentConfig(
+        cluster=cluster,
         node_name=options.node_name,
-        kubeconfig=options.kubeconfig,
-        state_dir=options.state_dir.absolute(),
+        state_dir=(options.state_dir or default_state_dir(cluster, options.node_name)).absolute(),
         timings=profile if options.lease_seconds is None else profile.with_lease(options.lease_seconds),
         address=options.address,
         bind_address=options.bind_address,
         port=options.port,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
-        client_ca=options.client_ca,
+        client_ca_pem=options.client_ca.read_text() if options.client_ca else access.ca_pem,
         cluster_cidr=options.cluster_cidr,
         pod_cidr=options.pod_cidr,
         ports_on_loopback=options.ports_on_loopback,
@@ -99,40 +116,21 @@ def _run(options: argparse.Namespace) -> int:
         pods_max=options.max_pods,
         lifeline=options.lifeline,
     )
-    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (config.state_dir / "agent.lock").open("w") as lock:
-        if not _locked(lock):
-            return _fail(f"another agent runs node {config.node_name} (it holds {lock.name})")
-        return _run_loop(config)
 
 
-def _locked(lock: IO[str]) -> bool:
-    """Whether the lock is this process's now. A predecessor that is just ending, its supervisor dead, is waited for."""
-    deadline = time.monotonic() + PREDECESSOR_SECONDS_MAX
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(PREDECESSOR_POLL_SECONDS)
-        else:
-            return True
-
-
-def _run_loop(config: AgentConfig) -> int:
+def _run_loop(config: AgentConfig, access: Access) -> int:
     from agent.engine_check import EngineProblemError
     from agent.network.protocol import NetworkError
     from control.client.kubeconfig import KubeconfigError
 
     try:
-        asyncio.run(_run_node(config))
+        asyncio.run(_run_node(config, access))
     except (EngineProblemError, NetworkError, KubeconfigError) as error:
         return _fail(str(error))
     return 0
 
 
-async def _run_node(config: AgentConfig) -> None:
+async def _run_node(config: AgentConfig, access: Access) -> None:
     from random import Random
 
     from agent.engine_check import check_engine
@@ -141,7 +139,7 @@ async def _run_node(config: AgentConfig) -> None:
     from agent.runtime.docker_runtime import DockerRuntime
     from control.api.clock import SystemClock
     from control.client.client import Client
-    from control.client.kubeconfig import transport_from_kubeconfig
+    from control.client.kubeconfig import open_transport
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -150,7 +148,7 @@ async def _run_node(config: AgentConfig) -> None:
     if config.lifeline:
         _on_supervisor_gone(loop, stop)
     runtime = DockerRuntime()
-    client = Client(transport_from_kubeconfig(config.kubeconfig, user_agent="kubelet/v1.36.2"))
+    client = Client(open_transport(access, user_agent="kubelet/v1.36.2"))
     try:
         engine = await check_engine(runtime)
         agent = NodeAgent(

@@ -165,11 +165,16 @@ class NodeAgent:
     async def _serve(self) -> None:
         """The node API, imported only now: the node is Ready without it."""
         config = self._config
-        if config.tls_cert is None or config.tls_key is None:
-            logger.warning("Serving no node API: no certificate was given")
-            return
         from agent.network.pod_dial import NamespaceDialer
         from agent.server.node_server import NodeServer, NodeServerSettings
+
+        tls_cert, tls_key = config.tls_cert, config.tls_key
+        if tls_cert is None or tls_key is None:
+            from agent.server.serving_certificate import ensure_serving_certificate
+
+            addresses = [self.address(), self._node_ip]
+            own = ensure_serving_certificate(config.state_dir, config.node_name, addresses, self._clock.now())
+            tls_cert = tls_key = own
 
         server = NodeServer(
             runtime=self._runtime,
@@ -178,9 +183,9 @@ class NodeAgent:
             settings=NodeServerSettings(
                 addresses=(config.bind_address or self._node_ip,),
                 port=config.port,
-                tls_cert=config.tls_cert,
-                tls_key=config.tls_key,
-                client_ca=config.client_ca,
+                tls_cert=tls_cert,
+                tls_key=tls_key,
+                client_ca_pem=config.client_ca_pem,
                 node_name=config.node_name,
             ),
             clock=self._clock,

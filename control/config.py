@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from control.private_file import write_private_file
 
 Profile = Literal["default", "upstream"]
 PROFILES = ("default", "upstream")
@@ -48,6 +49,8 @@ class ClusterConfig:
     host: str = "127.0.0.1"
     controllers: bool = True
     scheduler: bool = True
+    #: whether nodes must show a serving certificate of the cluster's authority
+    node_verification: bool = True
     token_auth_file: str | None = None
     nodes: list[NodeConfig] = field(default_factory=list)
 
@@ -127,15 +130,3 @@ class ClusterDirectory:
     def save(self, config: ClusterConfig) -> None:
         """Write the configuration atomically."""
         write_private_file(self.config_file, config.to_json())
-
-
-def write_private_file(path: Path, content: bytes) -> None:
-    """Replace a file atomically, readable by its owner only."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

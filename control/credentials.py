@@ -19,7 +19,8 @@ from control.auth.pki import (
     is_expiring,
 )
 from control.client.kubeconfig import Access, format_kubeconfig, make_kubeconfig
-from control.config import ClusterConfig, ClusterDirectory, NodeConfig, write_private_file
+from control.config import ClusterConfig, ClusterDirectory, NodeConfig
+from control.private_file import write_private_file
 
 NODE_GROUP = "system:nodes"
 SCHEDULER_USER = "system:kube-scheduler"

@@ -128,7 +128,8 @@ def make_api_server(config: ClusterConfig, keys: ClusterKeys, storage: SqliteSto
             static_tokens=tokens,
             server_address=f"{config.host}:{config.port}",
             client_ca_pem=keys.authority.certificate_pem.decode(),
-            node_ssl_context=make_node_context(keys),
+            node_ssl_context=make_node_context(keys, verifies=config.node_verification),
+            unverified_node_ssl_context=make_node_context(keys, verifies=False),
         ),
         storage=storage,
         random=random.SystemRandom(),
@@ -137,10 +138,13 @@ def make_api_server(config: ClusterConfig, keys: ClusterKeys, storage: SqliteSto
     )
 
 
-def make_node_context(keys: ClusterKeys) -> ssl.SSLContext:
-    """TLS with which the API server calls agents: its own client certificate, the cluster's CA."""
+def make_node_context(keys: ClusterKeys, *, verifies: bool) -> ssl.SSLContext:
+    """TLS with which the API server calls agents: its own client certificate, and the cluster's CA or no question."""
     context = ssl.create_default_context(cafile=str(keys.ca_path))
     context.load_cert_chain(keys.directory / f"{NODE_CLIENT_FILE}.crt", keys.directory / f"{NODE_CLIENT_FILE}.key")
+    if not verifies:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

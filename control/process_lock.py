@@ -1,4 +1,4 @@
-"""The lock that makes a process the only one of its cluster; `agent/main.py` has the same few lines for its node.
+"""The lock that makes a process the only one of its cluster; `agent/node_lock.py` has one for a node.
 
 The kernel lets go of it when the process ends, however it ends. A process whose supervisor died ends by itself a
 moment later: its successor, started by `podling up` in that moment, waits for it.

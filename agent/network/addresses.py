@@ -11,11 +11,18 @@ if TYPE_CHECKING:
     from agent.network.netlink import Route
 
 LINK_NAME_LENGTH_MAX = 15
+CLUSTER_PREFIX_LENGTH = 16
 
 
 def node_address(pod_cidr: str) -> str:
     """The node's own address: the first of its Pod range."""
     return str(IPv4Network(pod_cidr)[1])
+
+
+def surrounding_range(pod_cidr: str) -> str:
+    """The range of all Pods, guessed from one node's: Kubernetes' usual sizes are a /24 of a /16."""
+    network = IPv4Network(pod_cidr)
+    return str(network.supernet(new_prefix=min(CLUSTER_PREFIX_LENGTH, network.prefixlen)))
 
 
 def choose_pod_ip(pod_cidr: str, used: frozenset[str], *, after: str = "") -> str | None:

@@ -28,6 +28,7 @@ from agent.network.addresses import (
     parse_link_name,
     pod_hardware_address,
     pod_link_name,
+    surrounding_range,
 )
 from agent.network.host_ports import HostPorts
 from agent.network.namespace import entered, open_own_namespace, write_sysctl
@@ -61,7 +62,7 @@ class NativeNetwork:
     """Implements `agent.network.protocol.PodNetwork` for one node."""
 
     def __init__(self, *, cluster: str, cluster_cidr: str, ports_on_loopback: bool = False) -> None:
-        """`cluster_cidr` is the range of all Pods; what leaves it is masqueraded.
+        """`cluster_cidr` is the range of all Pods, empty if it is not known; what leaves it is masqueraded.
 
         `ports_on_loopback`: host ports are also bound on 127.0.0.1.
         """
@@ -78,6 +79,7 @@ class NativeNetwork:
     async def prepare_node(self, pod_cidr: str) -> str:
         """Make the node's own address and rules; idempotent. Returns the node IP."""
         self._pod_cidr, self._node_ip = pod_cidr, node_address(pod_cidr)
+        self._cluster_cidr = self._cluster_cidr or surrounding_range(pod_cidr)
         if not IPv4Network(pod_cidr).subnet_of(IPv4Network(self._cluster_cidr)):
             raise NetworkError(f"cannot use Pod range {pod_cidr}: it is not part of {self._cluster_cidr}")
         await self._run(self._prepare_node)

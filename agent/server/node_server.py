@@ -38,13 +38,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeServerSettings:
-    """Where the server listens and whom it believes. Without `client_ca` nobody is let in."""
+    """Where the server listens and whom it believes. Without `client_ca_pem` nobody is let in."""
 
     addresses: tuple[str, ...]
     port: int
     tls_cert: Path
     tls_key: Path
-    client_ca: Path | None
+    client_ca_pem: str
     node_name: str
 
 
@@ -117,8 +117,8 @@ class NodeServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._settings.tls_cert, self._settings.tls_key)
-        if self._settings.client_ca is not None:
-            context.load_verify_locations(self._settings.client_ca)
+        if self._settings.client_ca_pem:
+            context.load_verify_locations(cadata=self._settings.client_ca_pem)
             context.verify_mode = ssl.CERT_OPTIONAL
         return context
 

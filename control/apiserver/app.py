@@ -80,7 +80,8 @@ class ApiServerConfig:
     """What a server must know beyond its store.
 
     `static_tokens` is what `control.auth.authenticator.parse_token_file` read. `node_ssl_context` makes the client
-    side of connections to agents. `service_cidr` is the range of cluster IPs. With `allows_anonymous` (upstream's
+    side of connections to agents, `unverified_node_ssl_context` that of requests which need not verify the agent.
+    `service_cidr` is the range of cluster IPs. With `allows_anonymous` (upstream's
     default) a request without credentials is `system:anonymous`, who may do what RBAC lets it.
     """
 
@@ -91,6 +92,7 @@ class ApiServerConfig:
     allows_anonymous: bool = True
     server_address: str = "127.0.0.1:6443"
     node_ssl_context: ssl.SSLContext | None = None
+    unverified_node_ssl_context: ssl.SSLContext | None = None
     client_ca_pem: str = ""
 
 
@@ -142,7 +144,7 @@ class ApiServer:
             authenticator=self.authenticator,
             authorizer=self.authorizer,
             token_issuer=token_issuer,
-            node_proxy=NodeProxy(config.node_ssl_context),
+            node_proxy=NodeProxy(config.node_ssl_context, unverified_context=config.unverified_node_ssl_context),
         )
         self._in_flight = PriorityFilter()
         self._filters: Sequence[Filter] = (

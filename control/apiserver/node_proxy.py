@@ -34,12 +34,13 @@ _HOP_HEADERS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a request goes: host, port, whether over TLS, and the path with its query."""
+    """Where a request goes: host, port, whether over TLS (and whether to verify it), and the path with its query."""
 
     host: str
     port: int
     path: str
     uses_tls: bool = True
+    verifies_tls: bool = True
 
     @property
     def url(self) -> str:
@@ -63,10 +64,14 @@ class _Head:
 
 
 class NodeProxy:
-    """Sends requests to agents. `ssl_context` holds the API server's client certificate and trusts the cluster's CA."""
+    """Sends requests to agents. `ssl_context` holds the API server's client certificate and trusts the cluster's CA.
 
-    def __init__(self, ssl_context: ssl.SSLContext | None) -> None:
+    `unverified_context` holds the same certificate and trusts anybody, for targets that ask for that.
+    """
+
+    def __init__(self, ssl_context: ssl.SSLContext | None, *, unverified_context: ssl.SSLContext | None = None) -> None:
         self._ssl_context = ssl_context
+        self._unverified_context = unverified_context or ssl_context
 
     async def forward(
         self, target: Target, *, method: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
@@ -91,10 +96,10 @@ class NodeProxy:
         return ApiResponse(status=head.status, headers=kept, stream=exchange.read_body())
 
     async def _connect(self, target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        context = self._ssl_context if target.uses_tls else None
+        context = self._ssl_context if target.verifies_tls else self._unverified_context
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                return await asyncio.open_connection(target.host, target.port, ssl=context)
+                return await asyncio.open_connection(target.host, target.port, ssl=context if target.uses_tls else None)
         except (OSError, TimeoutError) as error:
             cause = f"dial tcp {target.host}:{target.port}: {_dial_failure(error)}"
             raise NodeUnreachableError(target, cause) from error

@@ -7,8 +7,6 @@ written with mode 0600 and moved into place, so a crash leaves either the old fi
 from __future__ import annotations
 
 import ipaddress
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from control.private_file import write_private_file
 
 CA_LIFETIME = timedelta(days=3650)
 LEAF_LIFETIME = timedelta(days=365)
@@ -179,20 +179,6 @@ def covers_hosts(certificate_pem: bytes, hosts: Iterable[str]) -> bool:
     return set(_general_names(hosts)) <= set(names)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file with mode 0600 so that it is either all there or not there."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterKeys:
     """Everything secret or signed that the control plane uses. `directory` holds the same as files.
@@ -238,7 +224,7 @@ def ensure_cluster_keys(directory: Path, hosts: Sequence[str], *, now: datetime)
         _write_pair(directory, "apiserver", serving)
     token_key_path = directory / "sa.key"
     if not token_key_path.exists():
-        write_private(token_key_path, make_signing_key())
+        write_private_file(token_key_path, make_signing_key())
     return ClusterKeys(
         directory=directory,
         authority=authority,
@@ -277,5 +263,5 @@ def _read_pair(directory: Path, name: str) -> KeyPair | None:
 
 def _write_pair(directory: Path, name: str, pair: KeyPair) -> None:
     # The key first: a certificate without its key would look complete to nobody, a key without certificate is remade.
-    write_private(directory / f"{name}.key", pair.key_pem)
-    write_private(directory / f"{name}.crt", pair.certificate_pem)
+    write_private_file(directory / f"{name}.key", pair.key_pem)
+    write_private_file(directory / f"{name}.crt", pair.certificate_pem)

@@ -12,7 +12,8 @@ import time
 from typing import Any
 
 from control.cli.failure import CommandError
-from control.config import ClusterConfig, ClusterDirectory, write_private_file
+from control.config import ClusterConfig, ClusterDirectory
+from control.private_file import write_private_file
 
 ANSWER_SECONDS_MAX = 10.0
 START_SECONDS_MAX = 10.0

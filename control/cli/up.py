@@ -52,6 +52,7 @@ class UpOptions:
     data_dir: Path | None
     controllers: bool
     scheduler: bool
+    node_verification: bool
     token_auth_file: Path | None
     service_cidr: str | None
     pod_cidr: str | None
@@ -70,6 +71,9 @@ def up(
     foreground: Annotated[bool, typer.Option(help="Stay in the foreground; Ctrl-C ends the processes.")] = False,
     controllers: Annotated[bool, typer.Option(help="Run the controllers.")] = True,
     scheduler: Annotated[bool, typer.Option(help="Run the scheduler.")] = True,
+    node_verification: Annotated[
+        bool, typer.Option(help="Accept only serving certificates of the cluster's authority from nodes.")
+    ] = True,
     token_auth_file: Annotated[
         Path | None, typer.Option(help="Static bearer tokens, in kube-apiserver's CSV format.")
     ] = None,
@@ -84,6 +88,7 @@ def up(
         data_dir=data_dir,
         controllers=controllers,
         scheduler=scheduler,
+        node_verification=node_verification,
         token_auth_file=token_auth_file,
         service_cidr=service_cidr,
         pod_cidr=pod_cidr,
@@ -186,6 +191,7 @@ def plan_config(
                 raise CommandError(f"port {port} of cluster {options.name!r} is in use", "end what listens there")
     config = existing.copy()
     config.controllers, config.scheduler = options.controllers, options.scheduler
+    config.node_verification = options.node_verification
     if options.token_auth_file is not None:
         config.token_auth_file = _token_file(options.token_auth_file)
     wanted = len(config.nodes) if options.nodes is None else options.nodes
@@ -221,6 +227,7 @@ def _new_config(options: UpOptions, others: list[ClusterConfig], ports: set[int]
             service_cidr=options.service_cidr or ranges.choose_range(ranges.SERVICE_RANGE_FIRST, [*taken, pod_cidr]),
             controllers=options.controllers,
             scheduler=options.scheduler,
+            node_verification=options.node_verification,
             token_auth_file=_token_file(options.token_auth_file) if options.token_auth_file else None,
         )
     except ConfigError as error:

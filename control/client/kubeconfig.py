@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from control.client.bearer_token import FixedToken, IssuedToken, RenewedToken, T
 from control.client.credential_plugin import API_VERSIONS, CredentialPlugin
 from control.client.http_transport import HttpTransport
 from control.client.transport import ServerUnavailableError
+from control.private_file import write_private_file
 
 LOCK_TRIES = 40
 LOCK_TRY_SECONDS = 0.05
@@ -58,6 +59,8 @@ class Access:
     insecure: bool = False
     namespace: str = ""
     tls_server_name: str = ""
+    #: what the file calls the cluster
+    cluster_name: str = field(default="", compare=False)
     #: where `token` came from; read again now and then, as tokens of mounted files are replaced
     token_file: Path | None = None
     plugin: CredentialPlugin | None = None
@@ -131,6 +134,7 @@ def read_access(path: Path | None = None, context: str | None = None) -> Access:
         token=_token(user, user_directory),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         namespace=chosen.get("namespace", ""),
+        cluster_name=cluster_name,
         tls_server_name=cluster.get("tls-server-name", ""),
         token_file=user_directory / str(user["tokenFile"]) if user.get("tokenFile") else None,
         plugin=_plugin(user, user_directory, f"user {user_name} of {where}", _told_cluster(cluster, cluster_directory)),
@@ -209,7 +213,7 @@ def merge_context(path: Path, name: str, access: Access, *, make_current: bool =
             config[section] = entries
         if make_current or not config.get("current-context"):
             config["current-context"] = name
-        write_private_file(path, format_kubeconfig(config))
+        write_private_file(path, format_kubeconfig(config).encode())
 
 
 def remove_context(path: Path, name: str) -> bool:
@@ -229,26 +233,10 @@ def remove_context(path: Path, name: str) -> bool:
         if config.get("current-context") == name:
             config["current-context"] = ""
         if any(config.get(key) for key in config if key not in ("apiVersion", "kind")):
-            write_private_file(path, format_kubeconfig(config))
+            write_private_file(path, format_kubeconfig(config).encode())
         else:
             path.resolve().unlink()
         return True
-
-
-def write_private_file(path: Path, text: str) -> None:
-    """Replace a file atomically, readable by its owner alone; a symbolic link keeps pointing at it."""
-    target = path.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -344,9 +332,9 @@ async def _read_token_file(path: Path) -> IssuedToken:
 
 
 def _refuse_unsupported(entry: Mapping[str, Any], fields: Mapping[str, str], where: str) -> None:
-    for field, meaning in fields.items():
-        if entry.get(field):
-            raise KubeconfigError(f"{where} needs {meaning} ({field}), which is not supported")
+    for name, meaning in fields.items():
+        if entry.get(name):
+            raise KubeconfigError(f"{where} needs {meaning} ({name}), which is not supported")
 
 
 def _plugin(

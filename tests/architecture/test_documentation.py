@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 
+from agent.main import make_parser as make_agent_parser
 from agent.runtime.unsupported_fields import HANDLED
 from agent.volumes.pod_volumes import CLAIM_TYPES, CLAIMED_TYPES, CONTENT_TYPES, PLACE_TYPES
 from control.api.builtin_kinds import BUILTIN_KINDS
@@ -20,7 +21,7 @@ from control.apiserver.admission.plugins import make_plugins
 from control.apiserver.registry.served_kind import KindRegistry
 from control.apiserver.registry.subresources.table import SUBRESOURCE_HANDLERS
 from control.cli.main import app
-from control.command_line import make_parser
+from control.command_line import make_parser as make_control_parser
 from control.controllers import CONTROLLERS
 from control.scheduler.plugins import default_profile
 from control.schema.builtin import definition_schema
@@ -158,9 +159,11 @@ def test_every_option_of_a_command_is_documented(path: str, command: Any) -> Non
     }
 
 
-@pytest.mark.parametrize("command", ["scheduler", "controllers"])
-def test_every_flag_of_a_part_of_the_control_plane_is_documented(command: str) -> None:
-    assert options_in(f"python -m control {command}") == flags_of(make_parser(), command)
+@pytest.mark.parametrize("command", ["control scheduler", "control controllers", "agent run"])
+def test_every_flag_of_a_part_is_documented(command: str) -> None:
+    program, name = command.split()
+    parser = make_control_parser() if program == "control" else make_agent_parser()
+    assert options_in(f"python -m {command}") == flags_of(parser, name)
 
 
 def options_in(section: str) -> set[str]:

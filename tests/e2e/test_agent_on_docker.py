@@ -50,7 +50,6 @@ class RealNode:
         self.config = AgentConfig(
             cluster=self.cluster,
             node_name="node-1",
-            kubeconfig=directory / "none",
             state_dir=directory / "state",
             timings=PROFILES["default"],
             cluster_cidr=f"10.199.{third_octet}.0/24",

@@ -33,8 +33,11 @@ from control.storage.protocol import Storage
 ADMIN = User(name="kubernetes-admin", groups=("system:masters", "system:authenticated"))
 
 
-def _node_context(keys: ClusterKeys) -> ssl.SSLContext:
+def _node_context(keys: ClusterKeys, *, verifies: bool) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=keys.authority.certificate_pem.decode())
+    if not verifies:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     name = keys.directory / "apiserver-kubelet-client"
     context.load_cert_chain(f"{name}.crt", f"{name}.key")
     return context
@@ -100,7 +103,8 @@ async def running_api_server(
             config=ApiServerConfig(
                 static_tokens=static_tokens or {},
                 client_ca_pem=keys.authority.certificate_pem.decode(),
-                node_ssl_context=_node_context(keys),
+                node_ssl_context=_node_context(keys, verifies=True),
+                unverified_node_ssl_context=_node_context(keys, verifies=False),
                 **config,
             ),
             storage=storage,

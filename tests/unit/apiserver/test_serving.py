@@ -6,13 +6,13 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
 import pytest
 
-from control.auth.pki import KeyPair
+from control.auth.pki import CertificateAuthority, KeyPair, make_ca
 from tests.fakes.api_server import RunningApiServer, running_api_server
 from tests.unit.apiserver.api_calls import ApiCalls, config_map, pod
 
@@ -147,10 +147,13 @@ async def test_watch_streams_events_as_they_happen_and_ends_at_its_timeout(https
 
 
 @asynccontextmanager
-async def agent_of_pod(server: RunningApiServer, handler: Agent) -> AsyncIterator[None]:
-    """A node `n1` with a Pod `p`, whose agent is `handler` behind mutual TLS."""
+async def agent_of_pod(
+    server: RunningApiServer, handler: Agent, *, authority: CertificateAuthority | None = None
+) -> AsyncIterator[None]:
+    """A node `n1` with a Pod `p`, whose agent is `handler` behind mutual TLS; its certificate is of the authority."""
     directory = server.keys.directory
-    pair: KeyPair = server.keys.authority.issue_serving("n1", ["127.0.0.1"], now=server.server.clock.now())
+    issuer = authority or server.keys.authority
+    pair: KeyPair = issuer.issue_serving("n1", ["127.0.0.1"], now=server.server.clock.now())
     (directory / "n1.crt").write_bytes(pair.certificate_pem)
     (directory / "n1.key").write_bytes(pair.key_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -189,6 +192,24 @@ async def test_log_is_fetched_from_the_agent(https: RunningApiServer) -> None:
         assert response.stream is not None
         assert b"".join([chunk async for chunk in response.stream]) == b"first\nsecond\n"
     assert asked[0].startswith(b"GET /containerLogs/default/p/c?tailLines=2 HTTP/1.1\r\n")
+
+
+async def test_log_of_an_agent_with_a_strange_certificate_is_fetched_only_on_request(https: RunningApiServer) -> None:
+    async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, OSError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nline")
+            await writer.drain()
+        writer.close()
+
+    strange = CertificateAuthority(make_ca("somebody", now=https.server.clock.now()))
+    async with agent_of_pod(https, agent, authority=strange):
+        calls, path = ApiCalls(https.endpoint), "/api/v1/namespaces/default/pods/p/log"
+        status = await calls.call("GET", path, expect=500)
+        assert "certificate verify failed" in status["message"]
+        response = await calls.send("GET", path, query={"insecureSkipTLSVerifyBackend": "true"})
+        assert response.stream is not None
+        assert b"".join([chunk async for chunk in response.stream]) == b"line"
 
 
 async def test_unreachable_agent_is_a_clear_error(https: RunningApiServer) -> None:

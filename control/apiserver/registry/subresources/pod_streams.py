@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 from control.api.builtin_kinds import NODES
@@ -25,7 +26,7 @@ from control.apiserver.request_info import is_true
 
 Query = list[tuple[str, str]]
 
-_LOG_FLAGS = ("follow", "previous", "timestamps", "insecureSkipTLSVerifyBackend")
+_LOG_FLAGS = ("follow", "previous", "timestamps")
 _LOG_NUMBERS = ("tailLines", "limitBytes", "sinceSeconds")
 _STREAM_FLAGS = ("stdin", "stdout", "stderr", "tty")
 
@@ -38,6 +39,8 @@ async def log(context: RequestContext, store: ResourceStore, parts: ServerParts)
     if not pod["spec"].get("nodeName"):
         return ApiResponse(status=204, body=b"")
     target = _agent(parts, pod, f"containerLogs/{_pod_path(pod)}/{quote(container)}", query)
+    if (value := context.query("insecureSkipTLSVerifyBackend")) and is_true(value):
+        target = replace(target, verifies_tls=False)
     try:
         answer = await parts.node_proxy.forward(target, method="GET")
     except NodeUnreachableError as error:
@@ -51,7 +54,7 @@ async def log(context: RequestContext, store: ResourceStore, parts: ServerParts)
 def _log_query(context: RequestContext) -> Query:
     query: Query = []
     errors = []
-    for name in _LOG_FLAGS[:3]:
+    for name in _LOG_FLAGS:
         if (value := context.query(name)) and is_true(value):
             query.append((name, "true"))
     for name in _LOG_NUMBERS:

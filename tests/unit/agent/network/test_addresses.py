@@ -17,6 +17,7 @@ from agent.network.addresses import (
     parse_link_name,
     pod_hardware_address,
     pod_link_name,
+    surrounding_range,
 )
 from agent.network.netlink import Route
 
@@ -97,3 +98,11 @@ def test_find_overlap(routes: list[Route], expected: str | None) -> None:
     found = find_overlap("10.244.1.0/24", routes, names, cluster="mine")
 
     assert (str(found[0]) if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("pod_cidr", "cluster_cidr"),
+    [("10.244.7.0/24", "10.244.0.0/16"), ("10.9.8.0/26", "10.9.0.0/16"), ("10.64.0.0/12", "10.64.0.0/12")],
+)
+def test_the_range_of_all_pods_is_guessed_from_a_nodes(pod_cidr: str, cluster_cidr: str) -> None:
+    assert surrounding_range(pod_cidr) == cluster_cidr

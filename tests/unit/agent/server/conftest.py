@@ -57,7 +57,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
             port=port,
             tls_cert=tmp_path / "serving.crt",
             tls_key=tmp_path / "serving.key",
-            client_ca=tmp_path / "ca.crt",
+            client_ca_pem=authority.certificate_pem.decode(),
             node_name="node-1",
         ),
         clock=SystemClock(),
