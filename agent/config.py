@@ -55,6 +55,7 @@ class AgentConfig:
     network: str = "auto"
     labels: tuple[tuple[str, str], ...] = ()
     pods_max: int = 110
+    container_restart_seconds_max: float = 300.0
     lifeline: bool = False
 
     @property

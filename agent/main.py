@@ -61,6 +61,13 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--network", choices=("auto", "native", "docker", "cni"), default="auto")
     run.add_argument("--node-label", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--max-pods", type=int, default=110)
+    run.add_argument(
+        "--max-container-restart-period",
+        type=_restart_seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="longest back-off between restarts of a container, 1 to 300",
+    )
     run.add_argument("--lifeline", action="store_true", help="stop when standard input closes")
     commands.add_parser("check", help="say what the Docker Engine is, or why it cannot be used")
     cleanup = commands.add_parser("cleanup", help="stop and remove all that a cluster has on this host")
@@ -73,6 +80,14 @@ def make_parser() -> argparse.ArgumentParser:
     halt.add_argument("--cluster", required=True)
     halt.add_argument("--node-name", required=True)
     return parser
+
+
+def _restart_seconds(text: str) -> float:
+    """Bounds as the kubelet's (crashLoopBackOff.maxContainerRestartPeriod)."""
+    seconds = float(text)
+    if not 1 <= seconds <= 300:
+        raise argparse.ArgumentTypeError("must be between 1 and 300 seconds")
+    return seconds
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -114,6 +129,7 @@ def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
         network=options.network,
         labels=tuple((name, value) for name, _, value in (label.partition("=") for label in options.node_label)),
         pods_max=options.max_pods,
+        container_restart_seconds_max=options.max_container_restart_period,
         lifeline=options.lifeline,
     )
 

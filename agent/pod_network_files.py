@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from agent.network.pod_files import pod_file_mounts, read_host_resolver, write_pod_files
+from agent.network.pod_files import PodNames, pod_file_mounts, read_host_resolver, write_pod_files
 from agent.network.resolver import ClusterDns
 from agent.runtime.log_files import read_log
 from agent.runtime.log_options import LogOptions
-from agent.runtime.translate import pod_hostname
+from agent.runtime.translate import kernel_hostname, pod_domain, pod_hostname
 from agent.volumes.protocol import Mount
 from control.api.objects import ReadOnlyObject
 
@@ -26,7 +26,11 @@ class PodNetworkFiles:
         write_pod_files(
             directory,
             pod,
-            hostname=pod_hostname(pod),
+            names=PodNames(
+                hostname=pod_hostname(pod),
+                domain=pod_domain(pod, self._cluster_dns.domain),
+                kernel_hostname=kernel_hostname(pod, self._cluster_dns.domain),
+            ),
             pod_ips=pod_ips,
             host_resolver=read_host_resolver(),
             cluster=self._cluster_dns,

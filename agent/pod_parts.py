@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agent.api_objects import ApiObjects
 from agent.network.protocol import PodNetwork
 from agent.node.admission import NodeAdmission
-from agent.pods.backoff import Backoff
+from agent.pods.backoff import RestartBackoff
 from agent.pods.container_start import ContainerStarter, StarterSettings
 from agent.pods.executor import ExecutorSettings, PodExecutor
 from agent.pods.field_reference import NodeFacts
@@ -40,7 +40,6 @@ class PodParts:
         objects = ApiObjects(agent.client)
         volumes = host.make_volumes(objects, clock)
         files = PodFiles(agent.config.state_dir / "pods", host.make_network_files())
-        backoff = Backoff()
         images = ImagePulls(runtime, ImagePuller(runtime=runtime, clock=clock), clock)
         hooks = HookRunner(runtime, cache, clock, record, agent.address)
         reporter = StatusReporter(agent.client, clock)
@@ -53,16 +52,10 @@ class PodParts:
             objects=objects,
             services=lambda: list(services.store),
             hooks=hooks,
-            backoff=backoff,
             record=record,
             link_log=host.link_log,
             clock=clock,
-            settings=StarterSettings(
-                owner=agent.owner,
-                host=limits,
-                node_facts=NodeFacts(cpu_millis=agent.engine.cpus * 1000, memory_bytes=agent.engine.memory_bytes),
-                host_ip=agent.address,
-            ),
+            settings=_starter_settings(agent, limits),
         )
         executor = PodExecutor(
             runtime=runtime,
@@ -72,7 +65,7 @@ class PodParts:
             hooks=hooks,
             record=record,
             clock=clock,
-            settings=ExecutorSettings(owner=agent.owner, pause_image=pause_image, host=limits, node_ip=agent.address),
+            settings=_executor_settings(agent, pause_image, limits),
         )
         probes = ProbeRunner(
             host.make_probe_attempt(runtime), clock=clock, random=agent.random, record=record, host_ip=agent.address
@@ -84,7 +77,7 @@ class PodParts:
                 cache=cache,
                 executor=executor,
                 probes=probes,
-                backoff=backoff,
+                backoff=RestartBackoff.with_maximum(agent.config.container_restart_seconds_max),
                 reporter=reporter,
                 images=images,
                 volumes=volumes,
@@ -102,3 +95,22 @@ class PodParts:
             cache=cache, volumes=volumes, files=files, network=network, worker_uids=self.workers.uids, clock=clock
         )
         self.volume_refresh = VolumeRefresh(volumes, self.workers.admitted_pods, clock)
+
+
+def _starter_settings(agent: NodeAgent, limits: HostLimits) -> StarterSettings:
+    return StarterSettings(
+        owner=agent.owner,
+        host=limits,
+        node_facts=NodeFacts(cpu_millis=agent.engine.cpus * 1000, memory_bytes=agent.engine.memory_bytes),
+        host_ip=agent.address,
+    )
+
+
+def _executor_settings(agent: NodeAgent, pause_image: str, limits: HostLimits) -> ExecutorSettings:
+    return ExecutorSettings(
+        owner=agent.owner,
+        pause_image=pause_image,
+        host=limits,
+        node_ip=agent.address,
+        cluster_domain=agent.config.cluster_domain,
+    )

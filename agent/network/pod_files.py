@@ -6,7 +6,9 @@ container that joins another one's network.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.network.resolver import (
@@ -31,6 +33,15 @@ HOSTS_FILE, HOSTNAME_FILE, RESOLVER_FILE = "etc-hosts", "etc-hostname", "resolv.
 CONTAINER_PATHS = {HOSTS_FILE: "/etc/hosts", HOSTNAME_FILE: "/etc/hostname", RESOLVER_FILE: "/etc/resolv.conf"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodNames:
+    """What a Pod is called: its hostname, the domain of its subdomain (or empty), and what the kernel says."""
+
+    hostname: str
+    domain: str
+    kernel_hostname: str
+
+
 def read_host_resolver(path: Path = HOST_RESOLVER_PATH, resolved_path: Path = RESOLVED_PATH) -> Resolver:
     """The host's resolver, with the servers behind a loopback stub where they are known."""
     resolver = parse_resolver(_read(path))
@@ -45,7 +56,7 @@ def write_pod_files(
     directory: Path,
     pod: ReadOnlyObject,
     *,
-    hostname: str,
+    names: PodNames,
     pod_ips: Sequence[str],
     host_resolver: Resolver,
     cluster: ClusterDns,
@@ -53,8 +64,10 @@ def write_pod_files(
     """Write the files, in place where they exist: containers hold the inode. `directory` is the Pod's."""
     if pod["spec"].get("hostNetwork"):
         hosts = format_host_network_hosts(pod, _read(HOST_HOSTS_PATH))
+        hostname = socket.gethostname()
     else:
-        hosts = format_hosts(pod, pod_ips=pod_ips, hostname=hostname, cluster_domain=cluster.domain)
+        hosts = format_hosts(pod, pod_ips=pod_ips, hostname=names.hostname, domain=names.domain)
+        hostname = names.kernel_hostname
     texts = {
         HOSTS_FILE: hosts,
         HOSTNAME_FILE: f"{hostname}\n",

@@ -118,8 +118,8 @@ def _limited(resolver: Resolver) -> Resolver:
     )
 
 
-def format_hosts(pod: ReadOnlyObject, *, pod_ips: Sequence[str], hostname: str, cluster_domain: str) -> str:
-    """Text of the Pod's /etc/hosts."""
+def format_hosts(pod: ReadOnlyObject, *, pod_ips: Sequence[str], hostname: str, domain: str) -> str:
+    """Text of the Pod's /etc/hosts; `domain` is that of its subdomain, or empty."""
     lines = [
         "# Kubernetes-managed hosts file.",
         "127.0.0.1\tlocalhost",
@@ -129,9 +129,7 @@ def format_hosts(pod: ReadOnlyObject, *, pod_ips: Sequence[str], hostname: str, 
         "fe00::1\tip6-allnodes",
         "fe00::2\tip6-allrouters",
     ]
-    subdomain = pod["spec"].get("subdomain")
-    namespace = pod["metadata"].get("namespace", "default")
-    names = f"{hostname}.{subdomain}.{namespace}.svc.{cluster_domain}\t{hostname}" if subdomain else hostname
+    names = f"{hostname}.{domain}\t{hostname}" if domain else hostname
     lines += [f"{address}\t{names}" for address in pod_ips]
     return "".join(f"{line}\n" for line in lines) + _format_aliases(pod)
 

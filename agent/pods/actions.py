@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 
@@ -47,22 +48,30 @@ class RemoveSandbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartContainer:
-    """Run the next attempt of a container: image, create, start, post-start hook."""
+    """Run the next attempt of a container: image, create, start, post-start hook.
+
+    `backoff_seconds` and `round` are written on the container: see `backoff.py` and `container_history.py`.
+    """
 
     container_name: str
     attempt: int
     cause: str
-    init: bool = False
+    backoff_seconds: float = 0.0
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopContainer:
-    """Run the pre-stop hook and send the stop signal; the container has `grace_seconds` until it is killed."""
+    """Run the pre-stop hook and send the stop signal; the container has `grace_seconds` until it is killed.
+
+    `pod_deadline` is the end of the Pod's own grace period, if it is the Pod that stops.
+    """
 
     container_id: str
     container_name: str
     grace_seconds: float
     cause: str
+    pod_deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

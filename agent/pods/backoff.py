@@ -1,8 +1,8 @@
-"""The kubelet's exponential back-off for restarts: 10 s, doubled up to 300 s.
+"""The kubelet's exponential back-off for restarts: none for the first, then 10 s, doubled up to 300 s. Pure.
 
-A key is forgotten once an event comes more than twice the maximum after the last one (10 minutes of health). Callers
-give the time, so the same object serves the pure decision (`remaining_seconds`) and its bookkeeping (`record`).
-Upstream: k8s.io/client-go/util/flowcontrol/backoff.go.
+The delay that follows a container's end is written on the container when it is made, so it survives the agent. A
+container that lived for more than twice the maximum (10 minutes) is healthy: its end counts as the first again.
+Upstream: k8s.io/client-go/util/flowcontrol/backoff.go, and crashLoopBackOff.maxContainerRestartPeriod (v1.36).
 """
 
 from __future__ import annotations
@@ -10,48 +10,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from agent.pods.observed import ObservedContainer
 
-@dataclass(slots=True)
-class _Entry:
-    delay_seconds: float
-    updated_at: datetime
-
-
-class Backoff:
-    """Delays by key."""
-
-    def __init__(self, *, initial_seconds: float = 10.0, maximum_seconds: float = 300.0) -> None:
-        self._initial_seconds = initial_seconds
-        self._maximum_seconds = maximum_seconds
-        self._entries: dict[str, _Entry] = {}
-
-    def delay_seconds(self, key: str, event_at: datetime) -> float:
-        """The delay that counts from `event_at`; 0 when the key is unknown or was healthy for long enough."""
-        entry = self._entries.get(key)
-        return 0.0 if entry is None or self._is_expired(entry, event_at) else entry.delay_seconds
-
-    def remaining_seconds(self, key: str, event_at: datetime, now: datetime) -> float:
-        """Seconds that are left of the delay after something that happened at `event_at`."""
-        return max(0.0, self.delay_seconds(key, event_at) - (now - event_at).total_seconds())
-
-    def record(self, key: str, event_at: datetime, now: datetime) -> None:
-        """Note another try after the failure at `event_at`: the next delay is twice as long."""
-        entry = self._entries.get(key)
-        if entry is None or self._is_expired(entry, event_at):
-            self._entries[key] = _Entry(self._initial_seconds, now)
-            return
-        entry.delay_seconds = min(entry.delay_seconds * 2, self._maximum_seconds)
-        entry.updated_at = now
-
-    def forget(self, key_prefix: str) -> None:
-        """Drop every key with that prefix (a Pod that is gone)."""
-        for key in [key for key in self._entries if key.startswith(key_prefix)]:
-            del self._entries[key]
-
-    def _is_expired(self, entry: _Entry, event_at: datetime) -> bool:
-        return (event_at - entry.updated_at).total_seconds() > 2 * self._maximum_seconds
+FIRST_SECONDS = 10.0
+MAXIMUM_SECONDS = 300.0
 
 
-def restart_key(pod_uid: str, container_name: str) -> str:
-    """The key of a container's restarts."""
-    return f"{pod_uid}/{container_name}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartBackoff:
+    """The limits of the delays, in seconds."""
+
+    first_seconds: float = FIRST_SECONDS
+    maximum_seconds: float = MAXIMUM_SECONDS
+
+    @classmethod
+    def with_maximum(cls, seconds: float) -> RestartBackoff:
+        """Limits with another maximum; a maximum below the first delay is the first delay too."""
+        return cls(first_seconds=min(FIRST_SECONDS, seconds), maximum_seconds=seconds)
+
+    def delay_seconds(self, exited: ObservedContainer) -> float:
+        """The delay between the end of a container and its next start."""
+        lived_seconds = (exited.finished_at - exited.record.created_at).total_seconds()
+        return 0.0 if lived_seconds > 2 * self.maximum_seconds else min(exited.backoff_seconds, self.maximum_seconds)
+
+    def remaining_seconds(self, exited: ObservedContainer, now: datetime) -> float:
+        """What is left of that delay."""
+        return max(0.0, self.delay_seconds(exited) - (now - exited.finished_at).total_seconds())
+
+    def next_delay_seconds(self, newest: ObservedContainer | None) -> float:
+        """The delay to write on the attempt that follows `newest`."""
+        if newest is None:
+            return 0.0
+        if not newest.is_exited:
+            return newest.backoff_seconds
+        delay = self.delay_seconds(newest)
+        return min(2 * delay, self.maximum_seconds) if delay else self.first_seconds

@@ -10,33 +10,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from agent.pods.actions import (
     Action,
     BackOff,
     CreateSandbox,
-    KillContainer,
     RemoveContainer,
     RemoveSandbox,
     StartContainer,
     StartSandbox,
-    StopContainer,
     StopSandbox,
-    WakeAfter,
 )
-from agent.pods.backoff import Backoff, restart_key
+from agent.pods.backoff import RestartBackoff
+from agent.pods.container_history import (
+    has_failed_for_good,
+    is_finished,
+    is_stale,
+    is_wanted_back,
+    next_attempt,
+    reported_status,
+    restart_round,
+)
+from agent.pods.container_stop import stop_actions, whose_turn_to_stop
 from agent.pods.observed import ObservedContainer, ObservedPod, ObservedSandbox
 from agent.pods.pod_spec import (
+    ephemeral_containers,
     find_container,
     grace_period_seconds,
     init_containers,
     is_host_network,
     is_sidecar,
-    needs_restart,
     pod_restart_policy,
     regular_containers,
-    restarts_after,
 )
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from agent.runtime.identity import spec_hash
@@ -47,7 +52,7 @@ Probes = Mapping[str, ContainerVerdicts]
 
 
 def compute_actions(
-    pod: ReadOnlyObject, observed: ObservedPod, backoff: Backoff, probes: Probes, now: datetime
+    pod: ReadOnlyObject, observed: ObservedPod, backoff: RestartBackoff, probes: Probes, now: datetime
 ) -> list[Action]:
     """Return what must happen now, in order. An empty list means that the Pod is as it should be."""
     decision = _Decision(pod, observed, backoff, probes, now)
@@ -55,48 +60,18 @@ def compute_actions(
     return decision.actions
 
 
-def next_attempt(pod: ReadOnlyObject, observed: ObservedPod, container_name: str) -> int:
-    """Number of the next attempt: after the newest that exists, or after the one the API remembers."""
-    newest = observed.find(container_name)
-    if newest is not None:
-        # An attempt that was never started does not count; the executor replaces what does not fit.
-        return newest.attempt if newest.is_created else newest.attempt + 1
-    remembered = reported_status(pod, container_name) or {}
-    # Without an id the count is already that of the attempt to come: the last one was lost.
-    return int(remembered.get("restartCount") or 0) + (1 if remembered.get("containerID") else 0)
-
-
-def reported_status(pod: ReadOnlyObject, container_name: str) -> Any | None:
-    """The status of a container that the API holds, or None."""
-    status = pod.get("status") or {}
-    for field in ("containerStatuses", "initContainerStatuses"):
-        for item in status.get(field) or ():
-            if item.get("name") == container_name:
-                return item
-    return None
-
-
-def is_finished(pod: ReadOnlyObject, observed: ObservedPod, container: ReadOnlyObject) -> bool:
-    """True when the container ended and must not run again; what the API holds counts once the container is gone."""
-    newest = observed.find(container["name"])
-    if newest is not None:
-        return newest.is_exited and not needs_restart(pod, container, newest)
-    reported = reported_status(pod, container["name"]) or {}
-    terminated = (reported.get("state") or {}).get("terminated")
-    return terminated is not None and not restarts_after(pod, container, int(terminated.get("exitCode") or 0))
-
-
 class _Decision:
     """One evaluation; the methods append to `actions`."""
 
     def __init__(
-        self, pod: ReadOnlyObject, observed: ObservedPod, backoff: Backoff, probes: Probes, now: datetime
+        self, pod: ReadOnlyObject, observed: ObservedPod, backoff: RestartBackoff, probes: Probes, now: datetime
     ) -> None:
         self.pod = pod
         self.observed = observed
         self.backoff = backoff
         self.probes = probes
         self.now = now
+        self.round = restart_round(pod, observed)
         self.actions: list[Action] = []
 
     def decide(self) -> None:
@@ -148,7 +123,7 @@ class _Decision:
         """Start what a fresh sandbox begins with: the first init container, or all regular ones."""
         initial = init_containers(self.pod)
         if initial:
-            self._start(initial[0], sandbox_exists=sandbox_exists, init=True)
+            self._start(initial[0], sandbox_exists=sandbox_exists)
             return
         for container in regular_containers(self.pod):
             if not is_finished(self.pod, self.observed, container):
@@ -157,6 +132,18 @@ class _Decision:
     # --- containers ---------------------------------------------------------------------------------------------------
 
     def _sync_containers(self, sandbox: ObservedSandbox) -> None:
+        if self._stop_what_does_not_belong(sandbox):
+            return
+        for container in ephemeral_containers(self.pod):
+            self._sync_ephemeral_container(container)
+        if not self._sync_init_containers():
+            return
+        for container in regular_containers(self.pod):
+            self._sync_container(container)
+
+    def _stop_what_does_not_belong(self, sandbox: ObservedSandbox) -> bool:
+        """Stop containers of other sandboxes, attempts or rounds; True while a round that is over still has some."""
+        is_round_ending = False
         for container in self.observed.running_containers():
             newest = self.observed.find(container.name)
             if container.sandbox_id and container.sandbox_id != sandbox.id:
@@ -165,15 +152,20 @@ class _Decision:
                 self._stop(container, f"Container {container.name} was replaced by attempt {newest.attempt}")
             elif find_container(self.pod, container.name) is None:
                 self._stop(container, f"Container {container.name} is not part of the Pod")
-        initialized = self._sync_init_containers()
-        if not initialized:
-            return
-        for container in regular_containers(self.pod):
-            self._sync_container(container)
+            elif is_stale(self.pod, self.observed, container):
+                # Upstream: at once, without pre-stop hooks.
+                self._stop(container, "Restarting all containers of the Pod", grace_seconds=0)
+                is_round_ending = True
+        return is_round_ending
+
+    def _current(self, name: str) -> ObservedContainer | None:
+        """The newest attempt, if it belongs to the newest sandbox and to the round under way."""
+        newest = self.observed.find_in_sandbox(name)
+        return None if newest is None or newest.round < self.round else newest
 
     def _is_initialized_already(self) -> bool:
         """True when a regular container exists in this sandbox: all init containers must have been done then."""
-        return any(self.observed.find_in_sandbox(item["name"]) for item in regular_containers(self.pod))
+        return any(self._current(item["name"]) for item in regular_containers(self.pod))
 
     def _sync_init_containers(self) -> bool:
         """Bring the init containers forward; returns True when the regular containers may run."""
@@ -188,32 +180,42 @@ class _Decision:
 
     def _sync_sidecar(self, container: ReadOnlyObject) -> bool:
         """Keep a restartable init container running; True once it has started (its startup probe passed)."""
-        newest = self.observed.find_in_sandbox(container["name"])
-        self._sync_container(container, init=True)
+        newest = self._current(container["name"])
+        self._sync_container(container)
         if newest is None or not newest.is_running:
             return False
         return not container.get("startupProbe") or self._verdicts(newest).startup is True
 
     def _sync_init_container(self, container: ReadOnlyObject) -> bool:
         """Run an init container to its end; True once it has succeeded."""
-        newest = self.observed.find_in_sandbox(container["name"])
+        newest = self._current(container["name"])
         if newest is not None and newest.succeeded:
             return True
-        if newest is None or newest.is_created or (newest.is_exited and pod_restart_policy(self.pod) != "Never"):
-            self._start(container, sandbox_exists=True, init=True)
-        elif newest.is_running:
+        if newest is not None and newest.is_running:
             self._continue_or_kill(container, newest)
+        elif newest is None or newest.is_created or not has_failed_for_good(self.pod, self.observed, container):
+            self._start(container, sandbox_exists=True)
         return False
 
-    def _sync_container(self, container: ReadOnlyObject, *, init: bool = False) -> None:
-        newest = self.observed.find_in_sandbox(container["name"])
+    def _sync_container(self, container: ReadOnlyObject) -> None:
+        newest = self._current(container["name"])
         if newest is not None and newest.is_running:
             self._continue_or_kill(container, newest)
         elif newest is None or newest.is_created:
             if not is_finished(self.pod, self.observed, container):
-                self._start(container, sandbox_exists=True, init=init)
-        elif newest.is_exited and needs_restart(self.pod, container, newest):
-            self._start(container, sandbox_exists=True, init=init)
+                self._start(container, sandbox_exists=True)
+        elif is_wanted_back(self.pod, self.observed, container, newest):
+            self._start(container, sandbox_exists=True)
+
+    def _sync_ephemeral_container(self, container: ReadOnlyObject) -> None:
+        """Start an ephemeral container once, whatever the others do; it is never restarted nor moved."""
+        newest = self.observed.find(container["name"])
+        if newest is None:
+            is_new = reported_status(self.pod, container["name"], with_id=True) is None
+        else:
+            is_new = newest.is_created and self.observed.find_in_sandbox(container["name"]) is not None
+        if is_new:
+            self._start(container, sandbox_exists=True)
 
     def _continue_or_kill(self, container: ReadOnlyObject, running: ObservedContainer) -> None:
         """Kill a running container whose image changed or whose probes failed; a stop under way continues."""
@@ -236,31 +238,37 @@ class _Decision:
             return
         self._stop(running, f"{message}, will be restarted" if will_restart else message, grace_seconds=probe_grace)
 
-    def _start(self, container: ReadOnlyObject, *, sandbox_exists: bool, init: bool = False) -> None:
+    def _start(self, container: ReadOnlyObject, *, sandbox_exists: bool) -> None:
         name = container["name"]
         newest = self.observed.find(name)
         if any(attempt.is_running for attempt in self.observed.containers.get(name, ())):
             return
-        in_sandbox = self.observed.find_in_sandbox(name) if sandbox_exists else None
+        in_sandbox = self._current(name) if sandbox_exists else None
         if in_sandbox is not None and in_sandbox.is_created and in_sandbox.spec_hash == spec_hash(container):
-            cause = "container was created but never started"
-            self.actions.append(StartContainer(container_name=name, attempt=in_sandbox.attempt, cause=cause, init=init))
-            return
-        if newest is not None and newest.is_exited and self._is_in_backoff(container, newest):
-            return
-        attempt = next_attempt(self.pod, self.observed, name)
-        cause = "container has not run yet" if newest is None else _exit_cause(newest)
-        self.actions.append(StartContainer(container_name=name, attempt=attempt, cause=cause, init=init))
+            self._run_attempt(container, in_sandbox.attempt, "container was created but never started")
+        elif newest is None or not newest.is_exited or not self._is_in_backoff(container, newest):
+            cause = "container has not run yet" if newest is None else _exit_cause(newest)
+            self._run_attempt(container, next_attempt(self.pod, self.observed, name), cause)
+
+    def _run_attempt(self, container: ReadOnlyObject, attempt: int, cause: str) -> None:
+        self.actions.append(
+            StartContainer(
+                container_name=container["name"],
+                attempt=attempt,
+                cause=cause,
+                backoff_seconds=self.backoff.next_delay_seconds(self.observed.find(container["name"])),
+                round=self.round,
+            )
+        )
 
     def _is_in_backoff(self, container: ReadOnlyObject, exited: ObservedContainer) -> bool:
-        key = restart_key(self.pod["metadata"]["uid"], container["name"])
-        remaining = self.backoff.remaining_seconds(key, exited.finished_at, self.now)
+        remaining = self.backoff.remaining_seconds(exited, self.now)
         if remaining <= 0:
             return False
         self.actions.append(
             BackOff(
                 container_name=container["name"],
-                delay_seconds=self.backoff.delay_seconds(key, exited.finished_at),
+                delay_seconds=self.backoff.delay_seconds(exited),
                 remaining_seconds=remaining,
                 cause=_exit_cause(exited),
             )
@@ -271,26 +279,22 @@ class _Decision:
 
     def _all_finished(self) -> bool:
         """True when no regular container will run again, or an init container failed for good."""
-        if pod_restart_policy(self.pod) == "Never" and self._has_failed_init_container():
+        if self._has_failed_init_container():
             return True
         containers = regular_containers(self.pod)
         return bool(containers) and all(is_finished(self.pod, self.observed, item) for item in containers)
 
     def _has_failed_init_container(self) -> bool:
-        for container in init_containers(self.pod):
-            newest = self.observed.find(container["name"])
-            if is_sidecar(container) or newest is None:
-                continue
-            if newest.is_exited and not newest.succeeded and not self._is_initialized_already():
-                return True
-        return False
+        return not self._is_initialized_already() and any(
+            not is_sidecar(container) and has_failed_for_good(self.pod, self.observed, container)
+            for container in init_containers(self.pod)
+        )
 
     def _finish(self) -> None:
-        """Stop the sidecars, last first, then the sandbox: a Pod that is done keeps only its dead containers."""
-        running = self.observed.running_containers()
-        for container in reversed(running):
-            self._stop(container, "Pod has completed")
-        if running:
+        """Stop what else runs, sidecars last, then the sandbox: a Pod that is done keeps only its dead containers."""
+        for container in whose_turn_to_stop(self.pod, self.observed):
+            self._stop(container, f"Stopping container {container.name}")
+        if self.observed.running_containers():
             return
         for sandbox in self.observed.sandboxes:
             if sandbox.is_running:
@@ -318,21 +322,7 @@ class _Decision:
 
     def _stop(self, container: ObservedContainer, cause: str, *, grace_seconds: float | None = None) -> None:
         grace = grace_period_seconds(self.pod) if grace_seconds is None else grace_seconds
-        self.actions.extend(stop_actions(container, self.observed, grace, cause, self.now))
-
-
-def stop_actions(
-    container: ObservedContainer, observed: ObservedPod, grace_seconds: float, cause: str, now: datetime
-) -> list[Action]:
-    """Stop a running container: begin, wait out the grace period, or kill, whichever comes next."""
-    stopping = observed.stopping.get(container.id)
-    name = container.name
-    if stopping is None:
-        return [StopContainer(container_id=container.id, container_name=name, grace_seconds=grace_seconds, cause=cause)]
-    remaining = (stopping.deadline - now).total_seconds()
-    if remaining <= 0:
-        return [KillContainer(container_id=container.id, container_name=name, cause="grace period is over")]
-    return [WakeAfter(seconds=remaining, cause=f"container {name} has its grace period")]
+        self.actions += stop_actions(container, self.observed, grace_seconds=grace, cause=cause, now=self.now)
 
 
 def _exit_cause(container: ObservedContainer) -> str:

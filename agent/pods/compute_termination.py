@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from agent.pods.actions import Action, KillContainer, RemoveContainer, RemoveSandbox, StopSandbox
-from agent.pods.compute_actions import stop_actions
+from agent.pods.actions import Action, RemoveContainer, RemoveSandbox, StopSandbox
+from agent.pods.container_stop import GRACE_SECONDS_MIN, stop_actions, whose_turn_to_stop
 from agent.pods.observed import ObservedPod
 from agent.pods.pod_spec import grace_period_seconds, init_containers, is_sidecar
 from control.api.objects import ReadOnlyObject
 from control.api.timestamps import parse_time
 
-GRACE_SECONDS_MIN = 2.0
 GRACE_SECONDS_OF_REMOVED_POD = 1.0
 
 
@@ -41,22 +40,20 @@ def stop_deadline(pod: ReadOnlyObject, *, first_seen: datetime) -> datetime:
 
 def compute_termination(pod: ReadOnlyObject, observed: ObservedPod, deadline: datetime, now: datetime) -> list[Action]:
     """Stop what runs. An empty list means that no process of the Pod is left."""
-    grace_seconds = max(0.0, (deadline - now).total_seconds())
-    running = observed.running_containers()
-    sidecars = {item["name"] for item in init_containers(pod) if is_sidecar(item)}
-    regular = [container for container in running if container.name not in sidecars]
     actions: list[Action] = []
-    for container in regular or running[::-1]:
-        stopping = observed.stopping.get(container.id)
-        if stopping is not None and now >= deadline:
-            actions.append(
-                KillContainer(container_id=container.id, container_name=container.name, cause="grace period is over")
-            )
-            continue
-        cause = f"Stopping container {container.name}"
-        for action in stop_actions(container, observed, grace_seconds, cause, now):
-            actions.append(action)
-    if running:
+    sidecars = {item["name"] for item in init_containers(pod) if is_sidecar(item)}
+    for container in whose_turn_to_stop(pod, observed):
+        # The grace period is the Pod's: who stops late has what is left of it.
+        minimum = GRACE_SECONDS_MIN if container.name in sidecars else 0.0
+        actions += stop_actions(
+            container,
+            observed,
+            grace_seconds=max(minimum, (deadline - now).total_seconds()),
+            cause=f"Stopping container {container.name}",
+            now=now,
+            pod_deadline=deadline,
+        )
+    if actions:
         return actions
     for sandbox in observed.sandboxes:
         if sandbox.is_running:

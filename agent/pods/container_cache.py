@@ -130,6 +130,8 @@ class ContainerCache:
                     sandbox_id=identity.sandbox_id,
                     spec_hash=identity.spec_hash,
                     resources=identity.resources,
+                    backoff_seconds=identity.backoff_seconds,
+                    round=identity.round,
                 )
             )
         sandboxes.sort(key=lambda item: item.attempt, reverse=True)

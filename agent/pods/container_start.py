@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from agent.pods.actions import StartContainer
-from agent.pods.backoff import Backoff, restart_key
+from agent.pods.actions import StartContainer, StopContainer
 from agent.pods.container_cache import ContainerCache
 from agent.pods.environment import (
     ConfigurationError,
     EnvironmentInputs,
+    FileReference,
     Reference,
     environment_references,
     expand_all,
+    file_references,
     make_environment,
 )
 from agent.pods.field_reference import NodeFacts
 from agent.pods.hooks import HookError, HookRunner
 from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest
-from agent.pods.observed import ObservedContainer
 from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import find_container, image_volumes, is_host_network
+from agent.pods.pod_spec import field_path, find_container, grace_period_seconds, image_volumes, is_host_network
 from agent.pods.registry_credentials import credentials_from_secrets
 from agent.runtime.identity import NodeIdentity, container_labels, container_name, parse_identity, spec_hash
 from agent.runtime.images import qualified_reference
@@ -55,13 +55,19 @@ QUICK_EXIT_SECONDS = 5.0
 
 
 class StartFailure(Exception):  # noqa: N818 - an obstacle, not a defect
-    """The container cannot run now: a waiting reason and its message. `retry_seconds` None waits for an event."""
+    """The container cannot run now: a waiting reason and its message. `retry_seconds` None waits for an event.
 
-    def __init__(self, reason: str, message: str, retry_seconds: float | None = None) -> None:
+    `stop` says how a container that runs already, and must not, is stopped.
+    """
+
+    def __init__(
+        self, reason: str, message: str, retry_seconds: float | None = None, *, stop: StopContainer | None = None
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.retry_seconds = retry_seconds
+        self.stop = stop
 
 
 class SandboxGoneError(Exception):
@@ -78,12 +84,11 @@ class SandboxReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedContainer:
-    """A container that exists and was not started yet. `newest` is the attempt before it, if there is one."""
+    """A container that exists and was not started yet."""
 
     id: str
     container: ReadOnlyObject
     sandbox: SandboxReference
-    newest: ObservedContainer | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +115,6 @@ class ContainerStarter:
         objects: ObjectSource,
         services: Callable[[], Sequence[ReadOnlyObject]],
         hooks: HookRunner,
-        backoff: Backoff,
         record: Callable[..., None],
         link_log: Callable[[ContainerRecord], None],
         clock: Clock,
@@ -124,7 +128,6 @@ class ContainerStarter:
         self._objects = objects
         self._services = services
         self._hooks = hooks
-        self._backoff = backoff
         self._record = record
         self._link_log = link_log
         self._clock = clock
@@ -145,15 +148,14 @@ class ContainerStarter:
             root_error = run_as_root_error(pod, container, image_user)
             if root_error:
                 raise ConfigurationError(root_error)
-            request = await self._configure(pod_record, container, action.attempt, sandbox, image_user)
+            request = await self._configure(pod_record, container, action, sandbox, image_user)
         except (ConfigurationError, VolumeError) as error:
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             reason = "CreateContainerConfigError"
             raise StartFailure(reason, str(error), CONFIGURATION_RETRY_SECONDS) from error
-        newest = pod_record.observe(self._cache).find(action.container_name)
         container_id = await self._create(pod, container, action, request)
         self._event(pod, container, "Normal", "Created", "Container created")
-        return CreatedContainer(id=container_id, container=container, sandbox=sandbox, newest=newest)
+        return CreatedContainer(id=container_id, container=container, sandbox=sandbox)
 
     async def start(self, pod_record: PodRecord, action: StartContainer, created: CreatedContainer) -> None:
         """Start it; its sandbox must run. Raises StartFailure, SandboxGoneError."""
@@ -162,10 +164,8 @@ class ContainerStarter:
             await self._runtime.start_container(created.id)
         except RuntimeFailure as error:
             await self._explain_failure(created, error)
-            self._note_restart(pod_record, action, created.newest)
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("RunContainerError", str(error), 0.0) from error
-        self._note_restart(pod_record, action, created.newest)
         self._event(pod, container, "Normal", "Started", "Container started")
         started = await self._cache.refresh(created.id)
         if started is not None:
@@ -271,7 +271,7 @@ class ContainerStarter:
         self,
         pod_record: PodRecord,
         container: ReadOnlyObject,
-        attempt: int,
+        action: StartContainer,
         sandbox: SandboxReference,
         image_user: str,
     ) -> ContainerRequest:
@@ -280,6 +280,7 @@ class ContainerStarter:
         pod_ip = host_ip if is_host_network(pod) else sandbox.ip
         inputs = EnvironmentInputs(
             objects=await self._read_references(pod, environment_references(container)),
+            files=await self._read_files(pod_record, file_references(container)),
             services=self._services(),
             pod_ip=pod_ip,
             host_ip=host_ip,
@@ -287,13 +288,24 @@ class ContainerStarter:
         )
         environment = make_environment(pod, container, inputs)
         mounts = self._volumes.container_mounts(pod, container, pod_record.volumes or {}, environment)
-        files = await asyncio.to_thread(self._files.container_mounts, pod, container, attempt=attempt, pod_ip=pod_ip)
+        files = await asyncio.to_thread(
+            self._files.container_mounts, pod, container, attempt=action.attempt, pod_ip=pod_ip
+        )
         return ContainerRequest(
             pod=pod,
             container=container,
             image=qualified_reference(str(container.get("image", ""))),
             sandbox_id=sandbox.id,
-            labels=container_labels(settings.owner, pod, container, attempt=attempt, sandbox_id=sandbox.id),
+            labels=container_labels(
+                settings.owner,
+                pod,
+                container,
+                attempt=action.attempt,
+                sandbox_id=sandbox.id,
+                backoff_seconds=action.backoff_seconds,
+                round=action.round,
+            ),
+            target_id=self._target_id(pod_record, container),
             host=settings.host,
             image_user=image_user,
             environment=list(environment.items()),
@@ -313,6 +325,18 @@ class ContainerStarter:
             found[reference] = await read(namespace, reference.name)
         return found
 
+    async def _read_files(
+        self, pod_record: PodRecord, references: Sequence[FileReference]
+    ) -> dict[FileReference, str | None]:
+        """Raises ConfigurationError, VolumeError."""
+        found: dict[FileReference, str | None] = {}
+        for reference in references:
+            volume = (pod_record.volumes or {}).get(reference.volume)
+            if volume is None:
+                raise ConfigurationError(f'cannot find the volume "{reference.volume}" that a fileKeyRef names')
+            found[reference] = await self._volumes.read_file(volume, reference.path)
+        return found
+
     # --- the engine ---------------------------------------------------------------------------------------------------
 
     async def _explain_failure(self, created: CreatedContainer, error: RuntimeFailure) -> None:
@@ -327,12 +351,6 @@ class ContainerStarter:
             self._cache.forget(created.id)
             raise SandboxGoneError from error
         await self._cache.refresh(created.id)
-
-    def _note_restart(self, pod_record: PodRecord, action: StartContainer, newest: ObservedContainer | None) -> None:
-        """Every start after an exit doubles the delay of the next."""
-        if newest is not None and newest.is_exited and newest.attempt < action.attempt:
-            key = restart_key(pod_record.uid, action.container_name)
-            self._backoff.record(key, newest.finished_at, self._clock.now())
 
     async def _create(
         self, pod: ReadOnlyObject, container: ReadOnlyObject, action: StartContainer, request: ContainerRequest
@@ -366,19 +384,28 @@ class ContainerStarter:
             raise StartFailure("CreateContainerError", str(error), CONFIGURATION_RETRY_SECONDS) from error
 
     async def _post_start(self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str) -> None:
+        """Upstream keeps the hook's output out of the Event: it may hold secrets."""
         try:
             await self._hooks.post_start(pod_record, container, container_id)
         except HookError as error:
-            self._event(pod_record.pod, container, "Warning", "FailedPostStartHook", str(error))
-            self._event(pod_record.pod, container, "Normal", "Killing", "FailedPostStartHook")
-            await self._runtime.kill_container(container_id)
-            raise StartFailure("PostStartHookError", str(error), 0.0) from error
+            self._event(pod_record.pod, container, "Warning", "FailedPostStartHook", "PostStartHook failed")
+            stop = StopContainer(
+                container_id=container_id,
+                container_name=container["name"],
+                grace_seconds=grace_period_seconds(pod_record.pod),
+                cause="FailedPostStartHook",
+            )
+            raise StartFailure("PostStartHookError", str(error), stop=stop) from error
+
+    def _target_id(self, pod_record: PodRecord, container: ReadOnlyObject) -> str:
+        """The container whose processes an ephemeral container asks to see. Raises ConfigurationError."""
+        name = container.get("targetContainerName")
+        if not name:
+            return ""
+        target = pod_record.observe(self._cache).find(name)
+        if target is None or not target.is_running:
+            raise ConfigurationError(f"unable to find target container {name}")
+        return target.id
 
     def _event(self, pod: ReadOnlyObject, container: ReadOnlyObject, type: str, reason: str, message: str) -> None:
-        name = container["name"]
-        listed = "initContainers" if _is_init(pod, name) else "containers"
-        self._record(pod, type, reason, message, field_path=f"spec.{listed}{{{name}}}")
-
-
-def _is_init(pod: ReadOnlyObject, name: str) -> bool:
-    return any(container["name"] == name for container in pod["spec"].get("initContainers") or ())
+        self._record(pod, type, reason, message, field_path=field_path(pod, container["name"]))

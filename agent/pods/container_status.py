@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agent.pods.compute_actions import reported_status
+from agent.pods.container_history import is_wanted_back, reported_status
 from agent.pods.observed import ObservedContainer, ObservedPod
-from agent.pods.pod_spec import needs_restart
+from agent.pods.pod_spec import ContainerType, is_sidecar
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
+from agent.runtime.protocol import ProcessUser
 from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
@@ -43,8 +44,8 @@ class Waiting:
 class StatusInputs:
     """What a status is computed from, besides the Pod and what is observed. Mappings are by the key they name.
 
-    `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` by image
-    id. `is_terminated` says that the worker has stopped the Pod for good.
+    `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` and
+    `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good.
     """
 
     now: datetime
@@ -53,45 +54,47 @@ class StatusInputs:
     termination_messages: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, ContainerVerdicts] = field(default_factory=dict)
     image_references: Mapping[str, str] = field(default_factory=dict)
+    stop_signals: Mapping[str, str] = field(default_factory=dict)
     is_terminated: bool = False
     reason: str = ""
     message: str = ""
 
 
 def compute_container_status(
-    pod: ReadOnlyObject, container: ReadOnlyObject, observed: ObservedPod, inputs: StatusInputs, *, init: bool
+    pod: ReadOnlyObject, container: ReadOnlyObject, observed: ObservedPod, inputs: StatusInputs, type: ContainerType
 ) -> Object:
     """The status of one container of the spec."""
     attempts = observed.containers.get(container["name"], ())
     newest = attempts[0] if attempts else None
     reported = reported_status(pod, container["name"]) or {}
     if newest is None:
-        status = _unseen_status(pod, container, reported, inputs, init=init)
+        status = _unseen_status(pod, container, reported, inputs, type)
     else:
         status = _seen_status(container, newest, inputs)
         last = _last_state(attempts, reported, inputs)
         if last:
             status["lastState"] = last
-        _wait_for_restart(pod, container, newest, status, inputs)
+        if type is not ContainerType.EPHEMERAL:
+            _wait_for_restart(pod, observed, container, newest, status, inputs)
     if inputs.is_terminated and "terminated" not in status["state"]:
         status["state"] = _lost("The container could not be located when the pod was terminated")
-        status.update(ready=False, started=False)
-    elif newest is None or not newest.is_running:
-        status.update(ready=init and newest is not None and newest.succeeded, started=False)
-    else:
-        _judge(container, newest, status, inputs, init=init)
+    _judge(container, newest, status, inputs, type)
     return status
 
 
-def default_waiting(pod: ReadOnlyObject, *, init: bool) -> Waiting:
+def default_waiting(pod: ReadOnlyObject, type: ContainerType) -> Waiting:
     """Why a container that was never tried does not run."""
-    if pod["spec"].get("initContainers") or init:
+    if pod["spec"].get("initContainers") or type is ContainerType.INIT:
         return Waiting(reason="PodInitializing")
     return Waiting(reason="ContainerCreating")
 
 
 def _unseen_status(
-    pod: ReadOnlyObject, container: ReadOnlyObject, reported: Mapping[str, Any], inputs: StatusInputs, *, init: bool
+    pod: ReadOnlyObject,
+    container: ReadOnlyObject,
+    reported: Mapping[str, Any],
+    inputs: StatusInputs,
+    type: ContainerType,
 ) -> Object:
     """A container that does not exist: not made yet, or lost; what the API holds of its past is kept."""
     status: Object = {
@@ -99,7 +102,7 @@ def _unseen_status(
         "image": container.get("image", ""),
         "imageID": "",
         "restartCount": int(reported.get("restartCount") or 0),
-        "state": (inputs.waiting.get(container["name"]) or default_waiting(pod, init=init)).to_state(),
+        "state": (inputs.waiting.get(container["name"]) or default_waiting(pod, type)).to_state(),
         "lastState": {},
     }
     old_state = reported.get("state") or {}
@@ -136,7 +139,23 @@ def _seen_status(container: ReadOnlyObject, newest: ObservedContainer, inputs: S
         mounts = [_mount_status(mount) for mount in container.get("volumeMounts") or ()]
         if mounts:
             status["volumeMounts"] = mounts
+        status["stopSignal"] = _stop_signal(container, newest, inputs)
+        if newest.record.user is not None:
+            status["user"] = _user_status(newest.record.user)
     return status
+
+
+def _stop_signal(container: ReadOnlyObject, running: ObservedContainer, inputs: StatusInputs) -> str:
+    """What the container is stopped by: its own signal, its image's, or SIGTERM."""
+    own = (container.get("lifecycle") or {}).get("stopSignal")
+    return str(own or inputs.stop_signals.get(running.record.image_id) or "SIGTERM")
+
+
+def _user_status(user: ProcessUser) -> Object:
+    linux: Object = {"uid": user.user_id, "gid": user.group_id}
+    if user.supplementary_group_ids:
+        linux["supplementalGroups"] = list(user.supplementary_group_ids)
+    return {"linux": linux}
 
 
 def _mount_status(mount: Mapping[str, Any]) -> Object:
@@ -166,8 +185,9 @@ def terminated_state(container: ObservedContainer, message: str) -> Object:
         "finishedAt": format_time(container.finished_at),
         "containerID": f"docker://{container.id}",
     }
-    if message or record.error:
-        terminated["message"] = message or record.error
+    text = ": ".join(part for part in (record.error, message) if part)
+    if text:
+        terminated["message"] = text
     return terminated
 
 
@@ -198,6 +218,7 @@ def _last_state(attempts: tuple[ObservedContainer, ...], reported: Mapping[str, 
 
 def _wait_for_restart(
     pod: ReadOnlyObject,
+    observed: ObservedPod,
     container: ReadOnlyObject,
     newest: ObservedContainer,
     status: Object,
@@ -205,22 +226,33 @@ def _wait_for_restart(
 ) -> None:
     """A container that will be started again and has a known obstacle is Waiting; its end moves to lastState."""
     waiting = inputs.waiting.get(newest.name)
-    if waiting is None or not newest.is_exited or inputs.is_terminated or not needs_restart(pod, container, newest):
+    if waiting is None or not newest.is_exited or inputs.is_terminated:
         return
-    status["lastState"] = status["state"]
-    status["state"] = waiting.to_state()
+    if is_wanted_back(pod, observed, container, newest):
+        status["lastState"] = status["state"]
+        status["state"] = waiting.to_state()
 
 
 def _judge(
-    container: ReadOnlyObject, running: ObservedContainer, status: Object, inputs: StatusInputs, *, init: bool
+    container: ReadOnlyObject,
+    newest: ObservedContainer | None,
+    status: Object,
+    inputs: StatusInputs,
+    type: ContainerType,
 ) -> None:
-    """`started` and `ready` of a running container, from its probes."""
-    verdicts = inputs.verdicts.get(running.id, NO_VERDICTS)
+    """`started` and `ready`: from the probes while it runs; an init container is ready when it has succeeded."""
+    if type is ContainerType.EPHEMERAL:
+        status["ready"] = False
+        return
+    is_plain_init = type is ContainerType.INIT and not is_sidecar(container)
+    if "running" not in status["state"] or newest is None:
+        ended = status["state"].get("terminated") or {}
+        status.update(ready=is_plain_init and ended.get("exitCode") == 0, started=False)
+        return
+    verdicts = inputs.verdicts.get(newest.id, NO_VERDICTS)
     started = not container.get("startupProbe") or verdicts.startup is True
     ready = started and (not container.get("readinessProbe") or verdicts.readiness is True)
-    if init and container.get("restartPolicy") != "Always":
-        ready = False
-    status.update(started=started, ready=ready)
+    status.update(started=started, ready=ready and not is_plain_init)
 
 
 def _lost(message: str) -> Object:

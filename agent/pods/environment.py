@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.pods.env_file import EnvFileError, parse_env_file
 from agent.pods.field_reference import FieldReferenceError, NodeFacts, resolve_field, resolve_resource
 from control.api.objects import ReadOnlyObject
 
@@ -31,10 +32,19 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileReference:
+    """A file of a volume that a container's environment needs."""
+
+    volume: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentInputs:
-    """Everything besides the Pod: objects by reference (None: does not exist), Services, addresses, the node."""
+    """Everything besides the Pod: objects and files by reference (None: does not exist), Services, the node."""
 
     objects: Mapping[Reference, ReadOnlyObject | None] = field(default_factory=dict)
+    files: Mapping[FileReference, str | None] = field(default_factory=dict)
     services: Sequence[ReadOnlyObject] = ()
     pod_ip: str = ""
     host_ip: str = ""
@@ -54,6 +64,16 @@ def environment_references(container: ReadOnlyObject) -> list[Reference]:
             if value_from.get(field_name):
                 found[Reference(kind=kind, name=value_from[field_name].get("name", ""))] = None
     return list(found)
+
+
+def file_references(container: ReadOnlyObject) -> list[FileReference]:
+    """Every file of a volume the container's environment names."""
+    selectors = [(variable.get("valueFrom") or {}).get("fileKeyRef") for variable in container.get("env") or ()]
+    return list(dict.fromkeys(_file_reference(selector) for selector in selectors if selector))
+
+
+def _file_reference(selector: Mapping[str, Any]) -> FileReference:
+    return FileReference(volume=selector["volumeName"], path=selector["path"])
 
 
 def make_environment(pod: ReadOnlyObject, container: ReadOnlyObject, inputs: EnvironmentInputs) -> dict[str, str]:
@@ -175,7 +195,23 @@ def _value_of(
         return _key(pod, "configmap", "ConfigMap", value_from["configMapKeyRef"], inputs)
     if "secretKeyRef" in value_from:
         return _key(pod, "secret", "Secret", value_from["secretKeyRef"], inputs)
+    if "fileKeyRef" in value_from:
+        return _file_key(value_from["fileKeyRef"], inputs)
     raise ConfigurationError(f"env {variable['name']}: valueFrom of this type is not supported")
+
+
+def _file_key(selector: Mapping[str, Any], inputs: EnvironmentInputs) -> str | None:
+    reference, key = _file_reference(selector), selector["key"]
+    text = inputs.files.get(reference)
+    try:
+        values = {} if text is None else parse_env_file(text)
+    except EnvFileError as error:
+        raise ConfigurationError(f'couldn\'t parse env file "{reference.path}": {error}') from error
+    if key in values or selector.get("optional"):
+        return values.get(key)
+    if text is None:
+        raise ConfigurationError(f'env file "{reference.path}" of volume "{reference.volume}" not found')
+    raise ConfigurationError(f'environment variable key "{key}" not found in file "{reference.path}"')
 
 
 def _key(

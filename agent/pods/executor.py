@@ -8,9 +8,9 @@ have happened before (a crash, a lost answer): names are create-once locks and a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from agent.network.protocol import NetworkError, PodAddress, PodNetwork
 from agent.pods.actions import (
@@ -28,11 +28,12 @@ from agent.pods.actions import (
 )
 from agent.pods.container_cache import ContainerCache
 from agent.pods.container_start import ContainerStarter, SandboxGoneError, SandboxReference, StartFailure
-from agent.pods.hooks import HookRunner
+from agent.pods.container_stop import GRACE_SECONDS_MIN
+from agent.pods.hooks import HookRunner, has_pre_stop
 from agent.pods.image_pull import ImagePendingError
 from agent.pods.observed import Stopping
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import describe_pod, find_container, is_host_network
+from agent.pods.pod_spec import describe_pod, field_path, find_container, is_host_network
 from agent.pods.pod_status import Waiting
 from agent.pods.ports import port_mappings
 from agent.runtime.identity import NodeIdentity, sandbox_labels, sandbox_name
@@ -46,7 +47,7 @@ from agent.runtime.protocol import (
     Runtime,
     RuntimeFailure,
 )
-from agent.runtime.translate import HostLimits, SandboxRequest, network_sysctls, sandbox_create_body
+from agent.runtime.translate import HostLimits, HostnameError, SandboxRequest, network_sysctls, sandbox_create_body
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
 
@@ -75,6 +76,7 @@ class ExecutorSettings:
     pause_image: str
     host: HostLimits
     node_ip: Callable[[], str]
+    cluster_domain: str = "cluster.local"
     in_flight_max: int = 6
 
 
@@ -199,17 +201,30 @@ class PodExecutor:
         ip = address.ip if address else ""
         try:
             labels = sandbox_labels(self._settings.owner, pod, attempt=action.attempt, pod_ip=ip)
-            request = SandboxRequest(pod=pod, image=self._settings.pause_image, labels=labels, host=self._settings.host)
-            body = sandbox_create_body(request)
+            body = sandbox_create_body(self._sandbox_request(pod, labels))
             if address is not None:
                 self._network.configure_sandbox(body, address)
             sandbox_id = await self._create_pause(name, body)
+        except HostnameError as error:
+            self._reserved.pop(name, None)
+            self._report_sandbox_failure(pod, error)
+            raise RuntimeFailure(str(error)) from error
         except (RuntimeFailure, NetworkError) as error:
             self._reserved.pop(name, None)
             self._report_sandbox_failure(pod, error)
             raise
         course.sandbox = SandboxReference(id=sandbox_id, ip=ip)
         course.starting = asyncio.ensure_future(self._start_created(pod_record, name, course.sandbox))
+
+    def _sandbox_request(self, pod: ReadOnlyObject, labels: Mapping[str, str]) -> SandboxRequest:
+        settings = self._settings
+        return SandboxRequest(
+            pod=pod,
+            cluster_domain=settings.cluster_domain,
+            image=settings.pause_image,
+            labels=labels,
+            host=settings.host,
+        )
 
     async def _create_pause(self, name: str, body: CreateBody) -> str:
         try:
@@ -300,6 +315,8 @@ class PodExecutor:
             outcome.failed = True
             if failure.retry_seconds is not None:
                 outcome.wake_after(failure.retry_seconds)
+            if failure.stop is not None:
+                self._stop_container(pod_record, failure.stop, outcome)
         except (ImageNotFoundError, SandboxGoneError):
             outcome.wake_after(0.0)
         else:
@@ -311,22 +328,26 @@ class PodExecutor:
 
     def _stop_container(self, pod_record: PodRecord, action: StopContainer, outcome: Outcome) -> None:
         """Begin to stop: the hook and the signal run on their own, the deadline is remembered."""
-        deadline = self._clock.now() + timedelta(seconds=action.grace_seconds)
-        pod_record.stopping[action.container_id] = Stopping(deadline=deadline)
-        outcome.wake_after(action.grace_seconds)
-        container = find_container(pod_record.pod, action.container_name)
-        self._record(
-            pod_record.pod,
-            "Normal",
-            "Killing",
-            action.cause,
-            field_path=field_path(pod_record.pod, action.container_name),
-        )
-        pod_record.spawn(self._signal(pod_record, container, action))
+        pod = pod_record.pod
+        container = find_container(pod, action.container_name)
+        begun = self._clock.now()
+        grace_seconds = action.grace_seconds
+        if has_pre_stop(container) and grace_seconds > 0:
+            # A hook that takes all of the grace period leaves the program a moment all the same.
+            grace_seconds += GRACE_SECONDS_MIN
+        deadline = begun + timedelta(seconds=grace_seconds)
+        pod_record.stopping[action.container_id] = Stopping(deadline=deadline, pod_deadline=action.pod_deadline)
+        outcome.wake_after(grace_seconds)
+        path = field_path(pod, action.container_name)
+        self._record(pod, "Normal", "Killing", action.cause, field_path=path)
+        pod_record.spawn(self._signal(pod_record, container, action, begun))
 
-    async def _signal(self, pod_record: PodRecord, container: ReadOnlyObject | None, action: StopContainer) -> None:
-        if container is not None:
+    async def _signal(
+        self, pod_record: PodRecord, container: ReadOnlyObject | None, action: StopContainer, begun: datetime
+    ) -> None:
+        if container is not None and has_pre_stop(container) and action.grace_seconds > 0:
             await self._hooks.pre_stop(pod_record, container, action.container_id, action.grace_seconds)
+            self._after_pre_stop(pod_record, action, begun)
         try:
             signal = await self._starter.stop_signal(container, action.container_id)
             await self._runtime.kill_container(action.container_id, signal)
@@ -335,6 +356,16 @@ class PodExecutor:
         except RuntimeFailure:
             # The deadline follows: SIGKILL.
             pod_record.wake()
+
+    def _after_pre_stop(self, pod_record: PodRecord, action: StopContainer, begun: datetime) -> None:
+        """The hook's time counts against the grace period, but for the last moment."""
+        stopping = pod_record.stopping.get(action.container_id)
+        if stopping is None:
+            return
+        at_least = self._clock.now() + timedelta(seconds=GRACE_SECONDS_MIN)
+        deadline = max(at_least, begun + timedelta(seconds=action.grace_seconds))
+        pod_record.stopping[action.container_id] = replace(stopping, deadline=deadline)
+        pod_record.wake()
 
     async def _kill(self, container_id: str) -> None:
         await self._runtime.kill_container(container_id)
@@ -357,14 +388,6 @@ class PodExecutor:
             self._starter.hint_at_process_sharing(pod_record, name)
         pod_record.waiting[name] = waiting
         outcome.wake_after(action.remaining_seconds)
-
-
-def field_path(pod: ReadOnlyObject, container_name: str) -> str:
-    """`spec.containers{nginx}`: how Events name a container."""
-    for name in ("initContainers", "containers"):
-        if any(container["name"] == container_name for container in pod["spec"].get(name) or ()):
-            return f"spec.{name}{{{container_name}}}"
-    return ""
 
 
 def _batches(actions: Sequence[Action]) -> list[Action | list[Action]]:

@@ -1,4 +1,4 @@
-"""Lifecycle hooks: postStart and preStop as exec, httpGet, tcpSocket or sleep.
+"""Lifecycle hooks: postStart and preStop as exec, httpGet or sleep.
 
 Upstream: pkg/kubelet/lifecycle/handlers.go, v1.36. A failed postStart kills the container, a failed preStop is only
 reported; a preStop that outlives the grace period is abandoned.
@@ -7,13 +7,13 @@ reported; a preStop that outlives the grace period is abandoned.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent.pods.container_cache import ContainerCache
 from agent.pods.http_get import HttpGetError, http_get
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import describe_pod, is_host_network
+from agent.pods.pod_spec import describe_pod, field_path, is_host_network
 from agent.pods.ports import PortError, resolve_port
 from agent.runtime.protocol import Runtime, RuntimeFailure
 from control.api.clock import Clock
@@ -25,6 +25,11 @@ POST_START_SECONDS_MAX = 3600.0
 
 class HookError(Exception):
     """The hook failed; the message says how."""
+
+
+def has_pre_stop(container: ReadOnlyObject | None) -> bool:
+    """True for a container that wants to do something before it is stopped."""
+    return bool(container and (container.get("lifecycle") or {}).get("preStop"))
 
 
 class HookRunner:
@@ -45,10 +50,20 @@ class HookRunner:
         self._host_ip = host_ip
 
     async def post_start(self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str) -> None:
-        """Run the hook. Raises HookError."""
+        """Run the hook, until the Pod must stop. Raises HookError."""
         handler = (container.get("lifecycle") or {}).get("postStart")
-        if handler:
-            await self._run(pod_record, container, container_id, handler, POST_START_SECONDS_MAX)
+        if not handler:
+            return
+        running = asyncio.ensure_future(self._run(pod_record, container, container_id, handler, POST_START_SECONDS_MAX))
+        ending = asyncio.ensure_future(pod_record.ending.wait())
+        try:
+            await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+        finally:
+            for task in (running, ending):
+                task.cancel()
+            await asyncio.gather(running, ending, return_exceptions=True)
 
     async def pre_stop(
         self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str, grace_seconds: float
@@ -60,7 +75,7 @@ class HookRunner:
         try:
             await self._run(pod_record, container, container_id, handler, grace_seconds)
         except HookError:
-            path = f"spec.containers{{{container['name']}}}"
+            path = field_path(pod_record.pod, container["name"])
             self._record(pod_record.pod, "Warning", "FailedPreStopHook", "PreStopHook failed", field_path=path)
 
     async def _run(
@@ -101,13 +116,33 @@ class HookRunner:
         where: str,
         timeout_seconds: float,
     ) -> None:
+        timeout = min(timeout_seconds, HTTP_HOOK_SECONDS_MAX)
+        headers = [(item["name"], item.get("value", "")) for item in action.get("httpHeaders") or ()]
         try:
             url = http_url(action, container, self._address(pod_record))
-            headers = [(item["name"], item.get("value", "")) for item in action.get("httpHeaders") or ()]
-            timeout = min(timeout_seconds, HTTP_HOOK_SECONDS_MAX)
-            await asyncio.shield(http_get(url, headers=headers, timeout_seconds=timeout))
+            try:
+                await asyncio.shield(http_get(url, headers=headers, timeout_seconds=timeout))
+            except HttpGetError as error:
+                if not error.is_plain_http:
+                    raise
+                await self._fall_back_to_http(pod_record, container, url, headers, timeout)
         except (HttpGetError, PortError) as error:
             raise HookError(f"HTTP lifecycle hook ({action.get('path', '')}) {where} - error: {error}") from error
+
+    async def _fall_back_to_http(
+        self,
+        pod_record: PodRecord,
+        container: ReadOnlyObject,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        timeout: float,
+    ) -> None:
+        """An https hook of old met a plain server, which upstream goes on serving. Raises HttpGetError."""
+        plain = url.replace("https://", "http://", 1)
+        await asyncio.shield(http_get(plain, headers=headers, timeout_seconds=timeout))
+        message = f"request to HTTPS lifecycle hook {url} got HTTP response, retry with HTTP succeeded"
+        path = field_path(pod_record.pod, container["name"])
+        self._record(pod_record.pod, "Warning", "LifecycleHTTPFallback", message, field_path=path)
 
     def _address(self, pod_record: PodRecord) -> str:
         if is_host_network(pod_record.pod):

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX = 10 * 1024
 REDIRECTS_MAX = 10
 USER_AGENT = "kube-probe/1.36"
+# What OpenSSL calls an HTTP answer to its greeting.
+PLAIN_HTTP_REASONS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 
 
 class HttpGetError(Exception):
-    """No answer; the message is Go's."""
+    """No answer; the message is Go's. `is_plain_http`: an https request met a server that speaks plain HTTP."""
+
+    def __init__(self, message: str, *, is_plain_http: bool = False) -> None:
+        super().__init__(message)
+        self.is_plain_http = is_plain_http
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +47,9 @@ async def http_get(url: str, *, headers: Sequence[tuple[str, str]] = (), timeout
         message = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
         raise HttpGetError(message) from None
     except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-        raise HttpGetError(f'Get "{url}": {describe_failure(url, error)}') from error
+        is_plain_http = getattr(error, "reason", "") in PLAIN_HTTP_REASONS
+        cause = "http: server gave HTTP response to HTTPS client" if is_plain_http else describe_failure(url, error)
+        raise HttpGetError(f'Get "{url}": {cause}', is_plain_http=is_plain_http) from error
 
 
 def describe_failure(url: str, error: Exception) -> str:

@@ -40,7 +40,11 @@ class ObservedSandbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContainer:
-    """One attempt of one container of the Pod. `resources` is the JSON of what it was created with, if known."""
+    """One attempt of one container of the Pod.
+
+    `resources` is the JSON of what it was created with, if known; `backoff_seconds` the delay that follows its end;
+    `round` counts how often the whole Pod had been started over when it was made.
+    """
 
     record: ContainerRecord
     name: str
@@ -48,6 +52,8 @@ class ObservedContainer:
     sandbox_id: str = ""
     spec_hash: str = ""
     resources: str = ""
+    backoff_seconds: float = 0.0
+    round: int = 0
 
     @property
     def id(self) -> str:
@@ -87,9 +93,13 @@ class ObservedContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
-    """A container that was told to stop, and the moment it is killed."""
+    """A container that was told to stop, and the moment it is killed.
+
+    `pod_deadline` is the end of the Pod's grace period as it stood then: a shorter one may be asked for later.
+    """
 
     deadline: datetime
+    pod_deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

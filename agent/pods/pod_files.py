@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -52,9 +53,10 @@ class PodFiles:
         return mounts
 
     def termination_message(self, pod_uid: str, container_name: str, attempt: int) -> str:
-        """What the container left in its termination message file."""
+        """The end of what the container left in its termination message file."""
         try:
             with self._message_file(pod_uid, container_name, attempt).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - TERMINATION_MESSAGE_BYTES_MAX))
                 return file.read(TERMINATION_MESSAGE_BYTES_MAX).decode("utf-8", "replace")
         except FileNotFoundError:
             return ""

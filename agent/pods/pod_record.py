@@ -23,6 +23,7 @@ class PodRecord:
 
     `attached` are the sandboxes this process has wired, `stopping` the containers that were told to stop, `waiting`
     why containers do not run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes.
+    `ending` is set when the Pod must stop.
     """
 
     uid: str
@@ -34,6 +35,7 @@ class PodRecord:
     volumes: Mapping[str, MountedVolume] | None = None
     image_layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mounting: asyncio.Task[Mapping[str, MountedVolume]] | None = None
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
     hinted: set[str] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

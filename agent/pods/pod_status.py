@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from agent.pods.container_history import has_failed_for_good, is_stale, is_wanted_back
 from agent.pods.container_status import StatusInputs, Waiting, compute_container_status
 from agent.pods.observed import ObservedPod
 from agent.pods.pod_spec import (
+    ContainerType,
+    ephemeral_containers,
     init_containers,
     is_host_network,
     is_sidecar,
-    needs_restart,
+    may_restart_as_a_whole,
     pod_restart_policy,
     regular_containers,
 )
@@ -29,8 +32,12 @@ from control.api.timestamps import format_time
 __all__ = ["StatusInputs", "Waiting", "compute_pod_status", "compute_rejected_status"]
 
 RESIZE_PENDING = "PodResizePending"
+TERMINAL_PHASES = ("Succeeded", "Failed")
+TERMINATION_MESSAGES_BYTES_MAX = 12 * 1024
+ALL_CONTAINERS_RESTARTING = "AllContainersRestarting"
 OWN_CONDITIONS = (
     RESIZE_PENDING,
+    ALL_CONTAINERS_RESTARTING,
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
@@ -42,13 +49,17 @@ OWN_CONDITIONS = (
 def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: StatusInputs) -> Object:
     """Return the whole status as it should stand in the API."""
     old = pod.get("status") or {}
-    init_statuses = [
-        compute_container_status(pod, container, observed, inputs, init=True) for container in init_containers(pod)
-    ]
-    statuses = [
-        compute_container_status(pod, container, observed, inputs, init=False) for container in regular_containers(pod)
-    ]
+    init_statuses, statuses, ephemeral_statuses = (
+        [compute_container_status(pod, container, observed, inputs, listed) for container in containers]
+        for containers, listed in (
+            (init_containers(pod), ContainerType.INIT),
+            (regular_containers(pod), ContainerType.REGULAR),
+            (ephemeral_containers(pod), ContainerType.EPHEMERAL),
+        )
+    )
     statuses.sort(key=lambda item: str(item["name"]))
+    ephemeral_statuses.sort(key=lambda item: str(item["name"]))
+    _limit_messages([*init_statuses, *statuses, *ephemeral_statuses])
     status: Object = {
         "phase": _phase(pod, observed, init_statuses, statuses, inputs),
         "startTime": old.get("startTime") or format_time(inputs.now),
@@ -56,15 +67,29 @@ def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: Statu
     }
     if pod["metadata"].get("generation"):
         status["observedGeneration"] = pod["metadata"]["generation"]
+    is_over = status["phase"] in TERMINAL_PHASES
     for name, value in (("reason", inputs.reason), ("message", inputs.message)):
-        if value or old.get(name):
-            status[name] = value or old[name]
+        if (value and is_over) or old.get(name):
+            status[name] = (value if is_over else "") or old[name]
     _set_addresses(pod, observed, old, status, inputs)
     if init_statuses:
         status["initContainerStatuses"] = init_statuses
     status["containerStatuses"] = statuses
+    if ephemeral_statuses:
+        status["ephemeralContainerStatuses"] = ephemeral_statuses
     status["conditions"] = _conditions(pod, observed, status, init_statuses, inputs)
     return status
+
+
+def _limit_messages(statuses: Sequence[Object]) -> None:
+    """All termination messages of a Pod share 12 KiB, each container an equal part."""
+    limit = TERMINATION_MESSAGES_BYTES_MAX // max(1, len(statuses))
+    for status in statuses:
+        for field in ("state", "lastState"):
+            terminated = status[field].get("terminated")
+            if terminated and len(terminated.get("message", "").encode()) > limit:
+                cut = terminated["message"].encode()[:limit].decode("utf-8", "ignore")
+                status[field] = {"terminated": {**terminated, "message": cut}}
 
 
 def compute_rejected_status(pod: ReadOnlyObject, inputs: StatusInputs) -> Object:
@@ -91,14 +116,24 @@ def _phase(
     statuses: Sequence[Object],
     inputs: StatusInputs,
 ) -> str:
-    old_phase = (pod.get("status") or {}).get("phase")
-    if old_phase in ("Succeeded", "Failed"):
-        return str(old_phase)
-    if inputs.reason:
-        return "Failed"
+    """A Pod has not ended before its last process has: it may still hold what others wait for."""
+    old_phase = str((pod.get("status") or {}).get("phase") or "Pending")
+    if old_phase in TERMINAL_PHASES:
+        return old_phase
+    phase = "Failed" if inputs.reason else _phase_of_containers(pod, observed, init_statuses, statuses, inputs)
+    return old_phase if phase in TERMINAL_PHASES and observed.running_containers() else phase
+
+
+def _phase_of_containers(
+    pod: ReadOnlyObject,
+    observed: ObservedPod,
+    init_statuses: Sequence[Object],
+    statuses: Sequence[Object],
+    inputs: StatusInputs,
+) -> str:
     policy = pod_restart_policy(pod)
-    pending, failed = _initialization(pod, init_statuses)
-    if failed and policy == "Never":
+    pending, failed = _initialization(pod, observed, init_statuses)
+    if failed:
         return "Failed"
     waiting, running, stopped, succeeded = _count(statuses)
     if (pending and not running and not stopped) or waiting:
@@ -115,26 +150,23 @@ def _phase(
 
 
 def _has_restart_due(pod: ReadOnlyObject, observed: ObservedPod) -> bool:
-    """True when a container's own policy or rules want it back, whatever the Pod's policy is."""
+    """True when a container's own policy or rules want it back, or all start over, whatever the Pod's policy is."""
     for container in regular_containers(pod):
         newest = observed.find(container["name"])
-        if newest is not None and newest.is_exited and needs_restart(pod, container, newest):
+        if newest is not None and newest.is_exited and is_wanted_back(pod, observed, container, newest):
             return True
     return False
 
 
-def _initialization(pod: ReadOnlyObject, init_statuses: Sequence[Object]) -> tuple[bool, bool]:
-    """(some init container is not done, some init container failed)."""
+def _initialization(pod: ReadOnlyObject, observed: ObservedPod, init_statuses: Sequence[Object]) -> tuple[bool, bool]:
+    """(some init container is not done, some init container failed and is not tried again)."""
     pending = failed = False
     for container, status in zip(init_containers(pod), init_statuses, strict=True):
         if is_sidecar(container):
             pending = pending or not (status["started"] or _is_ended(status))
-            continue
-        ended = status["state"].get("terminated") or (status.get("lastState") or {}).get("terminated")
-        if "terminated" in status["state"] and status["state"]["terminated"]["exitCode"] == 0:
-            continue
-        pending = True
-        failed = failed or (bool(ended) and "running" not in status["state"])
+        elif not status["ready"]:
+            pending = True
+            failed = failed or has_failed_for_good(pod, observed, container)
     return pending, failed
 
 
@@ -192,6 +224,7 @@ def _conditions(
     containers_ready = _containers_ready(status["phase"], _relevant_for_readiness(pod, status, init_statuses))
     computed = [
         *_resize_pending(pod, observed),
+        *_all_containers_restarting(pod, observed, status["phase"]),
         ("PodReadyToStartContainers", (sandbox is not None and sandbox.is_ready, "", "")),
         ("Initialized", _initialized(pod, status, init_statuses)),
         ("Ready", _ready(pod, containers_ready, old_conditions)),
@@ -242,6 +275,20 @@ def _resize_pending(pod: ReadOnlyObject, observed: ObservedPod) -> list[tuple[st
         return []
     message = f"In-place resize is not supported: containers [{' '.join(kept)}] keep their resources until they restart"
     return [(RESIZE_PENDING, (True, "Infeasible", message))]
+
+
+def _all_containers_restarting(
+    pod: ReadOnlyObject, observed: ObservedPod, phase: str
+) -> list[tuple[str, tuple[bool, str, str]]]:
+    """True from the end of the container whose rule said so until all of its round have ended."""
+    if not may_restart_as_a_whole(pod):
+        return []
+    if phase in TERMINAL_PHASES:
+        return [(ALL_CONTAINERS_RESTARTING, (False, "PodCompleted" if phase == "Succeeded" else "PodFailed", ""))]
+    if any(is_stale(pod, observed, container) for container in observed.running_containers()):
+        message = "container exited with restart policy rule"
+        return [(ALL_CONTAINERS_RESTARTING, (True, "RestartAllContainersStarted", message))]
+    return [(ALL_CONTAINERS_RESTARTING, (False, "", ""))]
 
 
 def _relevant_for_readiness(pod: ReadOnlyObject, status: Object, init_statuses: Sequence[Object]) -> list[Object]:

@@ -1,4 +1,4 @@
-"""One try of one probe: HTTP, TCP or exec. Texts are those of pkg/probe (v1.36)."""
+"""One try of one probe: HTTP, TCP, gRPC or exec. Texts are those of pkg/probe (v1.36)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from control.api.objects import ReadOnlyObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """How a try ended. `errored` means that the probe itself could not be carried out."""
+    """How a try ended. `errored`: the probe itself could not be carried out; `warns`: it passed with a reservation."""
 
     passed: bool
     output: str = ""
     errored: bool = False
+    warns: bool = False
 
 
 class ProbeAttempt(Protocol):
@@ -50,11 +51,13 @@ class NetworkProbeAttempt:
                 return await self._http(container, probe["httpGet"], address, timeout)
             if "tcpSocket" in probe:
                 return await self._tcp(container, probe["tcpSocket"], address, timeout)
+            if "grpc" in probe:
+                return await _grpc(probe["grpc"], address, timeout)
             if "exec" in probe:
                 return await self._exec(container_id, probe["exec"].get("command") or [], timeout)
         except (PortError, RuntimeFailure) as error:
             return ProbeResult(passed=False, output=str(error), errored=True)
-        return ProbeResult(passed=False, output="probes of this type are not supported", errored=True)
+        return ProbeResult(passed=False, output=f"missing probe handler for {container['name']}", errored=True)
 
     async def _http(
         self, container: ReadOnlyObject, action: Mapping[str, Any], address: str, timeout: float
@@ -65,7 +68,11 @@ class NetworkProbeAttempt:
             answer = await http_get(url, headers=headers, timeout_seconds=timeout)
         except HttpGetError as error:
             return ProbeResult(passed=False, output=str(error))
-        if 200 <= answer.status < 400:
+        if 300 <= answer.status < 400:
+            # The redirect leads to another host, which says nothing about this container.
+            output = f"Probe terminated redirects, Response body: {answer.body}"
+            return ProbeResult(passed=True, output=output, warns=True)
+        if 200 <= answer.status < 300:
             return ProbeResult(passed=True, output=answer.body)
         return ProbeResult(passed=False, output=f"HTTP probe failed with statuscode: {answer.status}")
 
@@ -94,3 +101,17 @@ class NetworkProbeAttempt:
             )
         output = result.output.decode("utf-8", "replace")
         return ProbeResult(passed=result.exit_code == 0, output=output)
+
+
+async def _grpc(action: Mapping[str, Any], address: str, timeout: float) -> ProbeResult:
+    from agent.pods.grpc_health import HealthCheckError, check_health  # only gRPC probes need HTTP/2
+
+    try:
+        status = await check_health(
+            address, int(action["port"]), service=str(action.get("service") or ""), timeout_seconds=timeout
+        )
+    except HealthCheckError as error:
+        return ProbeResult(passed=False, output=str(error))
+    if status == "SERVING":
+        return ProbeResult(passed=True, output="service healthy")
+    return ProbeResult(passed=False, output=f'service unhealthy (responded with "{status}")')

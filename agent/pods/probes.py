@@ -16,10 +16,10 @@ from enum import Enum
 from random import Random
 from typing import Any
 
-from agent.pods.compute_actions import reported_status
+from agent.pods.container_history import reported_status
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import all_containers, is_host_network
+from agent.pods.pod_spec import all_containers, field_path, is_host_network
 from agent.pods.probe_attempt import ProbeAttempt, ProbeResult
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from control.api.clock import Clock
@@ -27,6 +27,7 @@ from control.api.objects import ReadOnlyObject
 
 EARLY_SECONDS_FIRST = 0.05
 JITTER_WITHIN_SECONDS = 10.0
+TRIES_MAX = 3
 
 
 class ProbeKind(Enum):
@@ -154,19 +155,35 @@ class ProbeRunner:
         last: bool | None = None
         run_length = 0
         while True:
-            result = await self._attempt.probe(target.container, target.container_id, target.probe, target.address)
-            run_length = run_length + 1 if result.passed == last else 1
-            last = result.passed
-            if not result.passed:
+            tried_at = self._clock.monotonic()
+            result = await self._try(target)
+            if result.errored or result.warns or not result.passed:
                 self._report(target, result)
-            name = "successThreshold" if result.passed else "failureThreshold"
-            if run_length >= int(target.probe.get(name) or (1 if result.passed else 3)):
-                self._judge(target, result.passed)
-                if not result.passed and target.kind is not ProbeKind.READINESS:
-                    return  # The container is killed now.
-                if result.passed and target.kind is ProbeKind.STARTUP:
+            # A probe that could not be carried out says nothing about the container.
+            if not result.errored:
+                run_length = run_length + 1 if result.passed == last else 1
+                last = result.passed
+                if self._has_decided(target, result.passed, run_length):
                     return
-            await self._clock.sleep(period)
+            await self._clock.sleep(max(0.0, period - (self._clock.monotonic() - tried_at)))
+
+    async def _try(self, target: _Target) -> ProbeResult:
+        """One attempt; one that could not be carried out is repeated at once, as upstream's."""
+        for _ in range(TRIES_MAX):
+            result = await self._attempt.probe(target.container, target.container_id, target.probe, target.address)
+            if not result.errored:
+                break
+        return result
+
+    def _has_decided(self, target: _Target, passed: bool, run_length: int) -> bool:
+        """Judge once the threshold is reached; True when the probe has nothing more to say."""
+        name = "successThreshold" if passed else "failureThreshold"
+        if run_length < int(target.probe.get(name) or (1 if passed else 3)):
+            return False
+        self._judge(target, passed)
+        if passed:
+            return target.kind is ProbeKind.STARTUP
+        return target.kind is not ProbeKind.READINESS  # The container is killed now.
 
     async def _wait_to_begin(self, target: _Target, period: float) -> None:
         """Wait for the initial delay; after a restart of the agent, spread the first probes over their period."""
@@ -192,6 +209,8 @@ class ProbeRunner:
         while spent + pause < period:
             result = await self._attempt.probe(target.container, target.container_id, target.probe, target.address)
             if result.passed:
+                if result.warns:
+                    self._report(target, result)
                 self._judge(target, True)
                 return True
             await self._clock.sleep(pause)
@@ -207,12 +226,16 @@ class ProbeRunner:
             target.pod_record.wake()
 
     def _report(self, target: _Target, result: ProbeResult) -> None:
-        name = target.container["name"]
-        listed = "containers" if _is_regular(target.pod_record.pod, name) else "initContainers"
-        word = "errored and resulted in unknown state" if result.errored else "failed"
-        message = f"{target.kind.value} probe {word}: {result.output}"
-        path = f"spec.{listed}{{{name}}}"
-        self._record(target.pod_record.pod, "Warning", "Unhealthy", message, field_path=path)
+        word = target.kind.value
+        reason = "Unhealthy"
+        if result.errored:
+            message = f"{word} probe errored and resulted in unknown state: {result.output}"
+        elif result.passed:
+            reason, message = "ProbeWarning", f"{word} probe warning: {result.output}"
+        else:
+            message = f"{word} probe failed: {result.output}"
+        path = field_path(target.pod_record.pod, target.container["name"])
+        self._record(target.pod_record.pod, "Warning", reason, message, field_path=path)
 
 
 def _initial_verdicts(pod: ReadOnlyObject, running: ObservedContainer) -> ContainerVerdicts:
@@ -223,7 +246,3 @@ def _initial_verdicts(pod: ReadOnlyObject, running: ObservedContainer) -> Contai
     return ContainerVerdicts(
         readiness=True if reported.get("ready") else None, startup=True if reported.get("started") else None
     )
-
-
-def _is_regular(pod: ReadOnlyObject, name: str) -> bool:
-    return any(container["name"] == name for container in pod["spec"].get("containers") or ())

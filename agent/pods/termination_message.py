@@ -1,6 +1,7 @@
 """What a container says about its end: its termination message file, or the tail of its log if it asks for that.
 
-Read once per container, when it has ended. Limits are the kubelet's: 4096 bytes, or 80 lines and 2048 bytes of log.
+Read once per container, when it has ended. Limits are the kubelet's: the last 4096
+bytes, or the last 80 lines and 2048 bytes of log.
 """
 
 from __future__ import annotations
@@ -49,7 +50,12 @@ class TerminationMessages:
         spec = find_container(pod, container.name) or {}
         uid = pod["metadata"]["uid"]
         message = self._files.termination_message(uid, container.name, container.attempt)
-        wants_log = spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" and container.record.exit_code != 0
+        wants_log = (
+            spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
+            and container.record.exit_code != 0
+            and not container.failed_to_start
+        )
         if message or not wants_log:
             return message
-        return self._read_log_tail(container.record.log_path, LOG_LINES_MAX)[-LOG_BYTES_MAX:]
+        tail = self._read_log_tail(container.record.log_path, LOG_LINES_MAX).encode()
+        return tail[-LOG_BYTES_MAX:].decode("utf-8", "replace")

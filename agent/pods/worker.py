@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any
 
 from agent.network.protocol import NetworkError
-from agent.pods.backoff import Backoff
+from agent.pods.backoff import RestartBackoff
 from agent.pods.compute_actions import compute_actions
 from agent.pods.compute_termination import compute_removal, compute_termination, deletion_deadline, stop_deadline
 from agent.pods.container_cache import ContainerCache
@@ -26,11 +26,18 @@ from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import all_containers
-from agent.pods.pod_status import OWN_CONDITIONS, StatusInputs, Waiting, compute_pod_status, compute_rejected_status
+from agent.pods.pod_status import (
+    OWN_CONDITIONS,
+    TERMINAL_PHASES,
+    StatusInputs,
+    Waiting,
+    compute_pod_status,
+    compute_rejected_status,
+)
 from agent.pods.probes import ProbeRunner
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
-from agent.runtime.protocol import RuntimeFailure
+from agent.runtime.protocol import ImageRecord, RuntimeFailure
 from agent.volumes.protocol import VolumeError, VolumeManager
 from control.api.clock import Clock
 from control.api.errors import ApiError
@@ -43,7 +50,6 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS_FIRST = 0.5
 RETRY_SECONDS_MAX = 10.0
-TERMINAL_PHASES = ("Succeeded", "Failed")
 
 
 class Phase(Enum):
@@ -69,7 +75,7 @@ class WorkerServices:
     cache: ContainerCache
     executor: PodExecutor
     probes: ProbeRunner
-    backoff: Backoff
+    backoff: RestartBackoff
     reporter: StatusReporter
     images: ImagePulls
     volumes: VolumeManager
@@ -131,12 +137,15 @@ class PodWorker:
             self._services.reporter.reconcile(pod, self._status)
         if _is_echo(old, pod):
             return
+        if is_deleting(pod):
+            self._record.ending.set()
         self._object_changed.set()
         self._wake.set()
 
     def remove(self) -> None:
         """The object is gone from the API (or was never there): stop the Pod."""
         self._removed = True
+        self._record.ending.set()
         self._object_changed.set()
         self._wake.set()
 
@@ -227,7 +236,7 @@ class PodWorker:
         """Run nothing rather than something else than what was asked for."""
         waiting = Waiting(reason="CreateContainerConfigError", message=_unsupported_message(fields))
         self._record.waiting = {container["name"]: waiting for container in all_containers(self.pod)}
-        self._submit(compute_pod_status(self._with_status(), ObservedPod(), self._inputs({}, {})))
+        self._submit(compute_pod_status(self._with_status(), ObservedPod(), self._inputs({}, ())))
 
     async def _stop_for_good(self, pod: ReadOnlyObject, observed: ObservedPod) -> float | None:
         """A Pod that has failed or is complete keeps its dead containers and nothing else."""
@@ -240,7 +249,7 @@ class PodWorker:
         observed = self._record.observe(services.cache)
         services.probes.sync(self._record, observed, terminating=True)
         if self._rejection is not None and observed.is_empty:
-            self._submit(compute_rejected_status(pod, self._inputs({}, {})))
+            self._submit(compute_rejected_status(pod, self._inputs({}, ())))
         elif not observed.is_empty:
             await self._report(observed)
         if not actions and not self._released:
@@ -319,7 +328,6 @@ class PodWorker:
         await asyncio.to_thread(services.files.remove, uid)
         services.unlink_logs(self.pod)
         services.images.forget_pod(uid)
-        services.backoff.forget(f"{uid}/")
         services.messages.forget(container.id for container in observed.each_container())
 
     # --- status -------------------------------------------------------------------------------------------------------
@@ -331,12 +339,12 @@ class PodWorker:
         services = self._services
         containers = list(observed.each_container())
         messages = await services.messages.read(self.pod, containers)
-        references = await self._image_references(containers)
-        inputs = self._inputs(messages, references, is_terminated=is_terminated)
+        images = await self._find_images(containers)
+        inputs = self._inputs(messages, images, is_terminated=is_terminated)
         self._submit(compute_pod_status(self._with_status(), observed, inputs))
 
     def _inputs(
-        self, messages: Mapping[str, str], references: Mapping[str, str], *, is_terminated: bool = False
+        self, messages: Mapping[str, str], images: Sequence[ImageRecord], *, is_terminated: bool = False
     ) -> StatusInputs:
         services, rejection = self._services, self._rejection
         return StatusInputs(
@@ -345,7 +353,8 @@ class PodWorker:
             waiting=dict(self._record.waiting),
             termination_messages=messages,
             verdicts=services.probes.verdicts,
-            image_references=references,
+            image_references={image.id: f"docker-pullable://{image.digests[0]}" for image in images if image.digests},
+            stop_signals={image.id: str(image.config.get("StopSignal") or "") for image in images},
             is_terminated=is_terminated,
             reason=rejection.reason if rejection else "",
             message=rejection.message if rejection else "",
@@ -364,13 +373,10 @@ class PodWorker:
         own = [item for item in self._status.get("conditions") or () if item.get("type") in OWN_CONDITIONS]
         return {**self.pod, "status": {**self._status, "conditions": [*foreign, *own]}}
 
-    async def _image_references(self, containers: Sequence[ObservedContainer]) -> dict[str, str]:
-        references = {}
-        for image_id in {container.record.image_id for container in containers}:
-            image = await self._services.images.find_by_id(image_id)
-            if image is not None and image.digests:
-                references[image_id] = f"docker-pullable://{image.digests[0]}"
-        return references
+    async def _find_images(self, containers: Sequence[ObservedContainer]) -> list[ImageRecord]:
+        ids = {container.record.image_id for container in containers}
+        found = [await self._services.images.find_by_id(image_id) for image_id in ids]
+        return [image for image in found if image is not None]
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 

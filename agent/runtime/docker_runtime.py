@@ -17,6 +17,7 @@ import signal as signals
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ from agent.runtime.engine_records import (
 from agent.runtime.engine_socket import EngineSocket, read_json_lines
 from agent.runtime.engine_stream import HijackedStream
 from agent.runtime.exec_result import collect_output
+from agent.runtime.process_user import read_process_user
 from agent.runtime.protocol import (
     ContainerNotFoundError,
     ContainerRecord,
@@ -41,6 +43,7 @@ from agent.runtime.protocol import (
     ExecResult,
     ImageNotFoundError,
     ImageRecord,
+    ProcessUser,
     RegistryCredentials,
     RuntimeEvent,
     RuntimeFailure,
@@ -72,6 +75,7 @@ class DockerRuntime:
         self._sdk_calls = ThreadPoolExecutor(1, thread_name_prefix="docker")
         self._sdk: Any = None
         self._exited: dict[str, ContainerRecord] = {}
+        self._users: dict[str, ProcessUser | None] = {}
 
     # --- engine -------------------------------------------------------------------------------------------------------
 
@@ -110,12 +114,21 @@ class DockerRuntime:
     async def inspect_container(self, container_id: str) -> ContainerRecord:
         """Inspect one container by id or name. Raises ContainerNotFoundError."""
         inspected = await self._socket.call("GET", f"/containers/{container_id}/json")
-        record = parse_container(inspected)
+        record = self._with_user(parse_container(inspected))
         if record.state is ContainerState.EXITED:
             self._exited[record.id] = record
         else:
             self._exited.pop(record.id, None)
         return record
+
+    def _with_user(self, record: ContainerRecord) -> ContainerRecord:
+        """With the ids of its first process as they were when it was first seen: programs may change theirs."""
+        if not record.pid:
+            self._users.pop(record.id, None)
+            return record
+        if record.id not in self._users:
+            self._users[record.id] = read_process_user(record.pid)
+        return replace(record, user=self._users[record.id])
 
     async def create_container(self, name: str, body: CreateBody) -> str:
         """Create a container and return its id. Raises NameConflictError, ImageNotFoundError, RuntimeFailure."""
@@ -176,6 +189,7 @@ class DockerRuntime:
             if "already in progress" not in str(error):
                 raise
         self._exited.pop(container_id, None)
+        self._users.pop(container_id, None)
 
     # --- images -------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.runtime.fake_stream import FakeStream
-from agent.runtime.protocol import ContainerRecord, CreateBody
+from agent.runtime.protocol import ContainerRecord, CreateBody, ImageRecord, ProcessUser
 
 EXIT_CODE_OF_SIGNAL = {"SIGKILL": 137, "SIGTERM": 143, "SIGINT": 130, "SIGQUIT": 131, "SIGHUP": 129}
 FIRST_PID = 1000
@@ -89,3 +89,14 @@ def tagged(reference: str) -> str:
 def digest(text: str) -> str:
     """A stable id in the form of an image's."""
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def user_of(body: CreateBody, image: ImageRecord | None) -> ProcessUser:
+    """Who the first process runs as; every name is root's, as in an image without an /etc/passwd."""
+    user, _, group = str(body.get("User") or (image.config.get("User") if image else "") or "").partition(":")
+    groups = (body.get("HostConfig") or {}).get("GroupAdd") or ()
+    return ProcessUser(
+        user_id=int(user) if user.isdigit() else 0,
+        group_id=int(group) if group.isdigit() else 0,
+        supplementary_group_ids=tuple(int(item) for item in groups),
+    )

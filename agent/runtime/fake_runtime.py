@@ -27,6 +27,7 @@ from agent.runtime.fake_container import (
     matches,
     raise_late,
     tagged,
+    user_of,
 )
 from agent.runtime.fake_stream import FakeStream
 from agent.runtime.protocol import (
@@ -185,6 +186,7 @@ class FakeRuntime:
             exit_code=0,
             oom_killed=False,
             pid=FIRST_PID + self._sequence,
+            user=user_of(container.body, self._find(container.record.image_id)),
         )
         container.stopped.clear()
         self._emit("start", container.record)
@@ -370,6 +372,7 @@ class FakeRuntime:
             exit_code=exit_code,
             oom_killed=oom_killed,
             pid=0,
+            user=None,
         )
         container.stopped.set()
         for stream in container.streams:

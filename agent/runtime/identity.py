@@ -31,6 +31,8 @@ SPEC_HASH_LABEL = "io.podling.spec-hash"
 POD_IP_LABEL = "io.podling.pod-ip"
 SANDBOX_ID_LABEL = "io.podling.sandbox-id"
 RESOURCES_LABEL = "io.podling.resources"
+BACKOFF_LABEL = "io.podling.backoff-seconds"
+ROUND_LABEL = "io.podling.restart-round"
 
 SANDBOX_CONTAINER_NAME = "POD"
 
@@ -56,7 +58,10 @@ class NodeIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerIdentity:
-    """Whose a container is, read back from its labels. `resources` is the JSON of what it was created with."""
+    """Whose a container is, read back from its labels. `resources` is the JSON of what it was created with.
+
+    `backoff_seconds` is the delay that follows the container's end, `round` how often its Pod had started over.
+    """
 
     role: ContainerRole
     pod_name: str
@@ -73,6 +78,8 @@ class ContainerIdentity:
     termination_message_policy: str = ""
     grace_period_seconds: int | None = None
     resources: str = ""
+    backoff_seconds: float = 0.0
+    round: int = 0
 
 
 def sandbox_name(pod: ReadOnlyObject, attempt: int) -> str:
@@ -97,7 +104,14 @@ def sandbox_labels(owner: NodeIdentity, pod: ReadOnlyObject, *, attempt: int, po
 
 
 def container_labels(
-    owner: NodeIdentity, pod: ReadOnlyObject, container: ReadOnlyObject, *, attempt: int, sandbox_id: str
+    owner: NodeIdentity,
+    pod: ReadOnlyObject,
+    container: ReadOnlyObject,
+    *,
+    attempt: int,
+    sandbox_id: str,
+    backoff_seconds: float = 0.0,
+    round: int = 0,
 ) -> dict[str, str]:
     """Labels of a container of the Pod, with what its end needs even when the Pod object is gone by then."""
     labels = _pod_labels(owner, pod, attempt)
@@ -106,6 +120,10 @@ def container_labels(
     labels[SPEC_HASH_LABEL] = spec_hash(container)
     labels[SANDBOX_ID_LABEL] = sandbox_id
     labels[RESOURCES_LABEL] = format_resources(container)
+    if backoff_seconds:
+        labels[BACKOFF_LABEL] = f"{backoff_seconds:g}"
+    if round:
+        labels[ROUND_LABEL] = str(round)
     labels[TERMINATION_MESSAGE_PATH_LABEL] = container.get("terminationMessagePath") or "/dev/termination-log"
     labels[TERMINATION_MESSAGE_POLICY_LABEL] = container.get("terminationMessagePolicy") or "File"
     return labels
@@ -160,6 +178,8 @@ def parse_identity(labels: Mapping[str, str]) -> ContainerIdentity | None:
             termination_message_policy=labels.get(TERMINATION_MESSAGE_POLICY_LABEL, ""),
             grace_period_seconds=int(grace) if grace is not None else None,
             resources=labels.get(RESOURCES_LABEL, ""),
+            backoff_seconds=float(labels.get(BACKOFF_LABEL, "0")),
+            round=int(labels.get(ROUND_LABEL, "0")),
         )
     except (KeyError, ValueError):
         return None

@@ -52,8 +52,20 @@ class ContainerState(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessUser:
+    """Who a process runs as."""
+
+    user_id: int
+    group_id: int
+    supplementary_group_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerRecord:
-    """A container as inspected. Times are None where Docker has none yet; `pid` is 0 unless running."""
+    """A container as inspected. Times are None where Docker has none yet; `pid` is 0 unless running.
+
+    `user` is who the first process of a running container was first seen as; None where that cannot be seen.
+    """
 
     id: str
     name: str
@@ -69,6 +81,7 @@ class ContainerRecord:
     error: str = ""
     pid: int = 0
     log_path: str = ""
+    user: ProcessUser | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

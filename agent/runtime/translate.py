@@ -32,6 +32,7 @@ NODE_CRITICAL_PRIORITY = 2_000_001_000
 
 LOG_SIZE_MAX, LOG_FILES_MAX = "10m", "5"
 HOSTNAME_LENGTH_MAX = 63
+KERNEL_HOSTNAME_LENGTH_MAX = 64
 
 # Sysctls that live in the IPC namespace: Docker sets them on pause. Those of the network namespace are the agent's,
 # because Docker refuses them on a container that starts in the host's network.
@@ -48,6 +49,10 @@ class HostLimits:
     has_seccomp: bool = True
 
 
+class HostnameError(Exception):
+    """The kernel cannot hold the hostname that the Pod asks for; the message is the kubelet's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxRequest:
     """Everything that determines a pause container, before the Pod network adds its wiring."""
@@ -56,13 +61,15 @@ class SandboxRequest:
     image: str
     labels: Mapping[str, str]
     host: HostLimits
+    cluster_domain: str = "cluster.local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerRequest:
     """Everything that determines a container. `command`, `args` and `environment` have their `$(VAR)`s expanded.
 
-    `image_user` is the image's Config.User: it runs the container where the Pod names a group and no user.
+    `image_user` is the image's Config.User: it runs the container where the Pod names a group and no user. `target_id`
+    is the container whose process namespace an ephemeral container joins.
     """
 
     pod: ReadOnlyObject
@@ -72,6 +79,7 @@ class ContainerRequest:
     labels: Mapping[str, str]
     host: HostLimits
     image_user: str = ""
+    target_id: str = ""
     environment: Sequence[tuple[str, str]] = ()
     command: Sequence[str] = ()
     args: Sequence[str] = ()
@@ -80,7 +88,7 @@ class ContainerRequest:
 
 
 def sandbox_create_body(request: SandboxRequest) -> CreateBody:
-    """Create body of the pause container."""
+    """Create body of the pause container. Raises HostnameError."""
     body: CreateBody = {"HostConfig": {}}
     for part in SANDBOX_PARTS:
         part(request, body)
@@ -128,7 +136,7 @@ def _set_sandbox_namespaces(request: SandboxRequest, body: CreateBody) -> None:
         host_config["NetworkMode"] = "host"
         host_config["UTSMode"] = "host"
     else:
-        body["Hostname"] = pod_hostname(request.pod)
+        body["Hostname"] = kernel_hostname(request.pod, request.cluster_domain)
 
 
 def _set_sandbox_privileges(request: SandboxRequest, body: CreateBody) -> None:
@@ -187,6 +195,8 @@ def _join_namespaces(request: ContainerRequest, body: CreateBody) -> None:
         host_config["PidMode"] = "host"
     elif spec.get("shareProcessNamespace"):
         host_config["PidMode"] = joined
+    elif request.target_id:
+        host_config["PidMode"] = f"container:{request.target_id}"
     if spec.get("hostNetwork"):
         host_config["UTSMode"] = "host"
 
@@ -324,8 +334,32 @@ CONTAINER_PARTS: tuple[Callable[[ContainerRequest, CreateBody], None], ...] = (
 def pod_hostname(pod: ReadOnlyObject) -> str:
     """The Pod's hostname: what the spec says, else its name cut to 63 characters as the kernel's and DNS' limit."""
     spec = pod["spec"]
-    hostname = str(spec.get("hostnameOverride") or spec.get("hostname") or pod["metadata"]["name"])
+    if spec.get("hostnameOverride"):
+        return str(spec["hostnameOverride"])
+    hostname = str(spec.get("hostname") or pod["metadata"]["name"])
     return hostname[:HOSTNAME_LENGTH_MAX].rstrip("-.")
+
+
+def pod_domain(pod: ReadOnlyObject, cluster_domain: str) -> str:
+    """The domain that a subdomain puts the Pod in, or empty. An overridden hostname stands for itself."""
+    spec = pod["spec"]
+    if not spec.get("subdomain") or spec.get("hostnameOverride"):
+        return ""
+    return f"{spec['subdomain']}.{pod['metadata'].get('namespace', 'default')}.svc.{cluster_domain}"
+
+
+def kernel_hostname(pod: ReadOnlyObject, cluster_domain: str) -> str:
+    """What `hostname` says inside: the hostname, or with `setHostnameAsFQDN` the whole name. Raises HostnameError."""
+    hostname, domain = pod_hostname(pod), pod_domain(pod, cluster_domain)
+    if not domain or not pod["spec"].get("setHostnameAsFQDN"):
+        return hostname
+    full_name = f"{hostname}.{domain}"
+    if len(full_name) > KERNEL_HOSTNAME_LENGTH_MAX:
+        raise HostnameError(
+            f"failed to construct FQDN from pod hostname and cluster domain, FQDN {full_name} is too long "
+            f"({KERNEL_HOSTNAME_LENGTH_MAX} characters is the max, {len(full_name)} characters requested)"
+        )
+    return full_name
 
 
 def pod_sysctls(pod: ReadOnlyObject) -> dict[str, str]:

@@ -21,7 +21,7 @@ def _leaves(names: str) -> dict[str, Tree | None]:
 
 _SECCOMP: Final[Tree] = _leaves("type")
 _PROBE: Final[Tree] = _leaves(
-    "exec failureThreshold httpGet initialDelaySeconds periodSeconds successThreshold tcpSocket"
+    "exec failureThreshold grpc httpGet initialDelaySeconds periodSeconds successThreshold tcpSocket"
     " terminationGracePeriodSeconds timeoutSeconds"
 )
 _CONTAINER: Final[Tree] = {
@@ -51,11 +51,12 @@ HANDLED: Final[Tree] = {
         # the agent's
         "activeDeadlineSeconds automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks hostAliases hostIPC"
         " hostNetwork hostPID hostname hostnameOverride imagePullSecrets restartPolicy serviceAccount"
-        " serviceAccountName shareProcessNamespace subdomain terminationGracePeriodSeconds os"
+        " serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds os"
         # the control plane's
         " affinity nodeName nodeSelector overhead preemptionPolicy priority priorityClassName readinessGates"
         " schedulerName schedulingGates tolerations topologySpreadConstraints"
     ),
+    "ephemeralContainers": {**_CONTAINER, "targetContainerName": None},
     "containers": _CONTAINER,
     "initContainers": _CONTAINER,
     "volumes": _VOLUME,
@@ -71,7 +72,6 @@ HANDLED: Final[Tree] = {
 # Values that ask for what happens anyway: such a field is no wish unheard.
 _MET_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "hostUsers": (True,),
-    "setHostnameAsFQDN": (False,),
     "supplementalGroupsPolicy": ("Merge",),
     "seLinuxChangePolicy": ("Recursive",),
     "recursiveReadOnly": ("Disabled", "IfPossible"),
@@ -85,7 +85,7 @@ def unsupported_fields(pod: ReadOnlyObject) -> list[str]:
     _collect(spec, HANDLED, "spec", found)
     if spec.get("securityContext"):
         found += _sysctls_of_the_host(pod)
-    for list_name in ("containers", "initContainers"):
+    for list_name in ("containers", "initContainers", "ephemeralContainers"):
         for index, container in enumerate(spec.get(list_name) or ()):
             found += _unmet_values(container, f"spec.{list_name}[{index}]", is_on_host=bool(spec.get("hostNetwork")))
     return found
@@ -133,6 +133,3 @@ def _unmet_values(container: Mapping[str, Any], path: str, *, is_on_host: bool) 
                 yield f"{path}.ports[{index}].hostPort"
             if ":" in (port.get("hostIP") or ""):
                 yield f"{path}.ports[{index}].hostIP"
-    for index, rule in enumerate(container.get("restartPolicyRules") or ()):
-        if rule.get("action") != "Restart":
-            yield f"{path}.restartPolicyRules[{index}].action"

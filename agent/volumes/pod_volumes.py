@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.volumes import config_map, downward_api, empty_dir, host_path, image, local, projected, secret
 from agent.volumes.atomic_writer import write_files
+from agent.volumes.file_reading import read_volume_file
 from agent.volumes.mounting import can_mount, mount_tmpfs, mounts_below, unmount
 from agent.volumes.mounts import compute_devices, compute_mounts
 from agent.volumes.ownership import apply_fs_group, has_group
@@ -101,6 +102,10 @@ class PodVolumes:
         for name in await asyncio.to_thread(_entries, self._root):
             if name not in wanted_pod_uids:
                 await self.unmount_all(name)
+
+    async def read_file(self, volume: MountedVolume, path: str) -> str | None:
+        """The text of a file of a volume, or None if there is none. Raises VolumeError."""
+        return await asyncio.to_thread(read_volume_file, volume.host_path, path)
 
     def container_mounts(
         self,

@@ -114,3 +114,7 @@ class VolumeManager(Protocol):
     def container_devices(self, container: ReadOnlyObject, volumes: Mapping[str, MountedVolume]) -> list[Device]:
         """The block devices of one container. Raises VolumeError."""
         ...
+
+    async def read_file(self, volume: MountedVolume, path: str) -> str | None:
+        """The text of a file of a volume, or None if there is none. Raises VolumeError."""
+        ...

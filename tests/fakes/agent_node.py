@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from agent.network.protocol import PodAddress, PortMapping
-from agent.pods.backoff import Backoff
+from agent.pods.backoff import RestartBackoff
 from agent.pods.container_cache import ContainerCache
 from agent.pods.container_start import ContainerStarter, StarterSettings
 from agent.pods.executor import ExecutorSettings, PodExecutor
@@ -118,12 +119,14 @@ class FakeVolumes:
     def __init__(self) -> None:
         self.mounted: set[str] = set()
         self.failure = ""
+        self.files: dict[tuple[str, str], str] = {}
 
-    async def mount_all(self, pod: ReadOnlyObject) -> Mapping[str, MountedVolume]:
+    async def mount_all(self, pod: ReadOnlyObject, image_layers: Any = None) -> Mapping[str, MountedVolume]:
         if self.failure:
             raise VolumeError(self.failure)
         self.mounted.add(pod["metadata"]["uid"])
-        return {}
+        volumes = pod["spec"].get("volumes") or ()
+        return {item["name"]: MountedVolume(name=item["name"], host_path=Path("/")) for item in volumes}
 
     async def refresh(self, pod: ReadOnlyObject) -> None:
         return None
@@ -139,6 +142,9 @@ class FakeVolumes:
 
     def container_devices(self, *args: Any) -> list[Device]:
         return []
+
+    async def read_file(self, volume: MountedVolume, path: str) -> str | None:
+        return self.files.get((volume.name, path))
 
 
 class FakeObjects:
@@ -210,6 +216,8 @@ class HollowNode:
     async def start(self) -> None:
         """Start (or restart) the machinery."""
         self._stop = asyncio.Event()
+        # One thread: whoever waits for it has waited for all that was begun before.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
         self.cache = ContainerCache(self.runtime, OWNER)
         self.workers = PodWorkers(self.cache, self._services())
         await self.cache.relist()
@@ -263,7 +271,6 @@ class HollowNode:
 
     def _services(self) -> WorkerServices:
         host = HostLimits(memory_bytes=16 << 30, can_lower_oom_score=True)
-        backoff = Backoff()
         self._reporter = StatusReporter(self.client, self.clock)
         self._images = ImagePulls(self.runtime, ImagePuller(runtime=self.runtime, clock=self.clock), self.clock)
         files = PodFiles(self.directory / "pods", FakeNetworkFiles())
@@ -277,7 +284,6 @@ class HollowNode:
             objects=self.objects,
             services=list,
             hooks=hooks,
-            backoff=backoff,
             record=self._record,
             link_log=lambda record: None,
             clock=self.clock,
@@ -300,7 +306,7 @@ class HollowNode:
             cache=self.cache,
             executor=executor,
             probes=self._probe_runner,
-            backoff=backoff,
+            backoff=RestartBackoff(),
             reporter=self._reporter,
             images=self._images,
             volumes=self.volumes,

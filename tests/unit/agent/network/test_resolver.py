@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.network.pod_files import pod_file_mounts, read_host_resolver, write_pod_files
+from agent.network.pod_files import PodNames, pod_file_mounts, read_host_resolver, write_pod_files
 from agent.network.resolver import (
     ClusterDns,
     Resolver,
@@ -18,6 +18,7 @@ from agent.network.resolver import (
 )
 
 HOST = Resolver(nameservers=("127.0.0.53", "192.0.2.53"), searches=("corp.example",), options=("edns0",))
+NAMES = PodNames(hostname="web", domain="", kernel_hostname="web")
 CLUSTER = ClusterDns(addresses=("10.96.0.10",))
 FIRST = "search shop.svc.cluster.local svc.cluster.local cluster.local corp.example\n"
 
@@ -96,7 +97,7 @@ def test_the_servers_behind_a_local_stub_are_used(tmp_path: Path) -> None:
 def test_hosts_name_the_pod_its_domain_and_its_aliases() -> None:
     pod = make_pod(subdomain="db", hostAliases=[{"ip": "10.1.2.3", "hostnames": ["foo", "bar"]}])
 
-    text = format_hosts(pod, pod_ips=["10.244.0.5"], hostname="web", cluster_domain="cluster.local")
+    text = format_hosts(pod, pod_ips=["10.244.0.5"], hostname="web", domain="db.shop.svc.cluster.local")
 
     assert text == (
         "# Kubernetes-managed hosts file.\n"
@@ -115,7 +116,7 @@ def test_hosts_name_the_pod_its_domain_and_its_aliases() -> None:
 
 def test_files_are_rewritten_in_place_and_mounted_where_nothing_else_is(tmp_path: Path) -> None:
     def write(pod_ip: str) -> None:
-        write_pod_files(tmp_path, make_pod(), hostname="web", pod_ips=[pod_ip], host_resolver=HOST, cluster=CLUSTER)
+        write_pod_files(tmp_path, make_pod(), names=NAMES, pod_ips=[pod_ip], host_resolver=HOST, cluster=CLUSTER)
 
     write("10.244.0.5")
     inode = (tmp_path / "etc-hosts").stat().st_ino

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.pods.actions import Action, BackOff, CreateSandbox, RemoveContainer, StartContainer, StopContainer
-from agent.pods.backoff import Backoff, restart_key
+from agent.pods.backoff import RestartBackoff
 from agent.pods.compute_actions import compute_actions
 from agent.pods.compute_termination import compute_termination, deletion_deadline
 from agent.pods.observed import ObservedContainer, ObservedPod, ObservedSandbox, Stopping
@@ -55,6 +56,8 @@ def container(
     exit_code: int = 0,
     sandbox_id: str = "sandbox-0",
     hash: str = SPEC_HASH,
+    backoff_seconds: float = 0,
+    round: int = 0,
 ) -> ObservedContainer:
     return ObservedContainer(
         record=record(f"{name}-{attempt}", state, exit_code),
@@ -62,6 +65,8 @@ def container(
         attempt=attempt,
         sandbox_id=sandbox_id,
         spec_hash=hash,
+        backoff_seconds=backoff_seconds,
+        round=round,
     )
 
 
@@ -83,7 +88,7 @@ def summary(actions: list[Action]) -> list[str]:
 
 def decide(seen: ObservedPod, *, pod: dict[str, Any] = POD, **verdicts: ContainerVerdicts) -> list[str]:
     by_id = {name.replace("_", "-"): verdict for name, verdict in verdicts.items()}
-    return summary(compute_actions(pod, seen, Backoff(), by_id, NOW))
+    return summary(compute_actions(pod, seen, RestartBackoff(), by_id, NOW))
 
 
 @pytest.mark.parametrize(
@@ -202,29 +207,38 @@ def test_probes(policy: str, verdict: ContainerVerdicts, expected: list[str]) ->
 
 
 def test_a_second_failure_waits_for_its_delay() -> None:
-    backoff = Backoff()
-    backoff.record(restart_key(POD["metadata"]["uid"], "web"), NOW - timedelta(seconds=10), NOW - timedelta(seconds=9))
-    seen = observed(sandbox(), container(1, ContainerState.EXITED, exit_code=1))
-    (action,) = compute_actions(POD, seen, backoff, {}, NOW)
+    seen = observed(sandbox(), container(1, ContainerState.EXITED, exit_code=1, backoff_seconds=10))
+    (action,) = compute_actions(POD, seen, RestartBackoff(), {}, NOW)
     assert isinstance(action, BackOff)
     assert (action.delay_seconds, action.remaining_seconds) == (10, 8)
 
 
 def test_lost_containers_go_on_counting_from_what_the_api_remembers() -> None:
     status = {"containerStatuses": [{"name": "web", "containerID": "docker://x", "restartCount": 4}]}
-    actions = compute_actions({**POD, "status": status}, observed(sandbox()), Backoff(), {}, NOW)
+    actions = compute_actions({**POD, "status": status}, observed(sandbox()), RestartBackoff(), {}, NOW)
     assert [action.attempt for action in actions if isinstance(action, StartContainer)] == [5]
 
 
-def test_delays_double_up_to_five_minutes_and_start_over_after_health() -> None:
-    backoff = Backoff()
-    moment, delays = NOW, []
-    for _ in range(7):
-        backoff.record("k", moment, moment)
-        delays.append(backoff.delay_seconds("k", moment))
-        moment += timedelta(seconds=delays[-1])
-    assert delays == [10, 20, 40, 80, 160, 300, 300]
-    assert backoff.delay_seconds("k", moment + timedelta(minutes=11)) == 0
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        pytest.param(RestartBackoff(), [0, 10, 20, 40, 80, 160, 300, 300], id="five minutes at most"),
+        pytest.param(RestartBackoff.with_maximum(25), [0, 10, 20, 25, 25, 25, 25, 25], id="a maximum of one's own"),
+        pytest.param(RestartBackoff.with_maximum(4), [0, 4, 4, 4, 4, 4, 4, 4], id="a maximum below the first delay"),
+    ],
+)
+def test_delays_double_up_to_a_maximum(limits: RestartBackoff, expected: list[float]) -> None:
+    delays = [limits.next_delay_seconds(None)]
+    while len(delays) < len(expected):
+        delays.append(limits.next_delay_seconds(container(state=ContainerState.EXITED, backoff_seconds=delays[-1])))
+    assert delays == expected
+
+
+def test_delays_start_over_after_health() -> None:
+    healthy = container(state=ContainerState.EXITED, backoff_seconds=160)
+    old = replace(healthy, record=replace(healthy.record, created_at=NOW - timedelta(minutes=11)))
+    assert RestartBackoff().delay_seconds(old) == 0
+    assert RestartBackoff().next_delay_seconds(old) == 10
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
@@ -269,7 +283,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
 @given(pods(), observed_pods())
 def test_no_decision_ever_doubles_anything(pod: dict[str, Any], seen: ObservedPod) -> None:
     """never_two_sandboxes, never_two_attempts_at_once, never_removes_what_runs, attempts_only_grow"""
-    actions = compute_actions(pod, seen, Backoff(), {}, NOW)
+    actions = compute_actions(pod, seen, RestartBackoff(), {}, NOW)
     created = [action for action in actions if isinstance(action, CreateSandbox)]
     assert len(created) <= 1
     if seen.sandbox is not None and seen.sandbox.is_running:
@@ -293,7 +307,7 @@ def test_a_pod_that_has_ended_starts_nothing(seen: ObservedPod) -> None:
     newest = seen.find("web")
     if newest is None or not newest.is_exited:
         return
-    actions = compute_actions(pod, seen, Backoff(), {}, NOW)
+    actions = compute_actions(pod, seen, RestartBackoff(), {}, NOW)
     assert not [action for action in actions if isinstance(action, CreateSandbox | StartContainer)]
 
 
@@ -304,7 +318,7 @@ def test_termination_only_ever_stops(pod: dict[str, Any], seen: ObservedPod, sec
     is_anything_running = bool(seen.running_containers()) or any(item.is_running for item in seen.sandboxes)
     assert bool(actions) == is_anything_running
     stops = [action for action in actions if isinstance(action, StopContainer)]
-    assert all(action.grace_seconds <= seconds for action in stops)
+    assert all(action.grace_seconds <= max(seconds, 2) for action in stops)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from agent.network.protocol import PortMapping
 from agent.pods.probe_attempt import ProbeResult
@@ -17,14 +14,6 @@ from agent.runtime.protocol import EngineUnavailableError, RuntimeFailure
 from control.api.builtin_kinds import PODS
 from control.api.errors import ApiError
 from tests.fakes.agent_node import HollowNode
-
-
-@pytest_asyncio.fixture
-async def node(tmp_path: Path) -> AsyncIterator[HollowNode]:
-    hollow = HollowNode(tmp_path)
-    await hollow.start()
-    yield hollow
-    await hollow.crash()
 
 
 async def test_a_bound_pod_runs_and_says_so(node: HollowNode) -> None:

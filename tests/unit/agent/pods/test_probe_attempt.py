@@ -19,7 +19,7 @@ PATHS = {
     "/ok": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "/bad": b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
     "/moved": b"HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n",
-    "/away": b"HTTP/1.1 302 Found\r\nLocation: http://example.invalid/\r\nContent-Length: 0\r\n\r\n",
+    "/away": b"HTTP/1.1 302 Found\r\nLocation: http://example.invalid/\r\nContent-Length: 4\r\n\r\ngone",
     "/loop": b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n",
     "/garbage": b"hello\r\n\r\n",
 }
@@ -56,19 +56,19 @@ async def attempt(probe: dict[str, Any], container: dict[str, Any] | None = None
 
 
 @pytest.mark.parametrize(
-    ("path", "passed", "output"),
+    ("path", "passed", "output", "warns"),
     [
-        ("/ok", True, "ok"),
-        ("/bad", False, "HTTP probe failed with statuscode: 503"),
-        ("/moved", True, "ok"),
-        ("/away", True, ""),
-        ("/loop", False, "stopped after 10 redirects"),
-        ("/garbage", False, "malformed HTTP response"),
+        ("/ok", True, "ok", False),
+        ("/bad", False, "HTTP probe failed with statuscode: 503", False),
+        ("/moved", True, "ok", False),
+        ("/away", True, "Probe terminated redirects, Response body: gone", True),
+        ("/loop", False, "stopped after 10 redirects", False),
+        ("/garbage", False, "malformed HTTP response", False),
     ],
 )
-async def test_http(port: int, path: str, passed: bool, output: str) -> None:
+async def test_http(port: int, path: str, passed: bool, output: str, warns: bool) -> None:
     result = await attempt({"httpGet": {"path": path, "port": port}, "timeoutSeconds": 5})
-    assert result.passed is passed
+    assert (result.passed, result.warns) == (passed, warns)
     assert output in result.output
 
 

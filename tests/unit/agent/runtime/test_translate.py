@@ -10,8 +10,10 @@ from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.translate import (
     ContainerRequest,
     HostLimits,
+    HostnameError,
     SandboxRequest,
     container_create_body,
+    kernel_hostname,
     network_sysctls,
     oom_score,
     pod_hostname,
@@ -248,11 +250,36 @@ def test_sysctls_go_to_the_namespace_they_belong_to() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param({}, "web", id="the short name"),
+        pytest.param({"subdomain": "db"}, "web", id="the short name, unless asked otherwise"),
+        pytest.param({"setHostnameAsFQDN": True}, "web", id="without a subdomain there is no longer name"),
+        pytest.param(
+            {"setHostnameAsFQDN": True, "subdomain": "db"}, "web.db.shop.svc.cluster.local", id="the whole name"
+        ),
+        pytest.param(
+            {"setHostnameAsFQDN": True, "subdomain": "db", "hostnameOverride": "x.y"}, "x.y", id="an overridden name"
+        ),
+    ],
+)
+def test_kernel_hostname(spec: dict[str, Any], expected: str) -> None:
+    assert kernel_hostname(make_pod(**spec), "cluster.local") == expected
+
+
+def test_a_whole_name_that_the_kernel_cannot_hold_is_refused() -> None:
+    pod = make_pod(setHostnameAsFQDN=True, subdomain="d" * 40)
+    with pytest.raises(HostnameError, match=r"is too long \(64 characters is the max, 67 characters requested\)"):
+        kernel_hostname(pod, "cluster.local")
+
+
+@pytest.mark.parametrize(
     ("name", "spec", "expected"),
     [
         pytest.param("web", {}, "web", id="the Pod's name"),
         pytest.param("web", {"hostname": "db"}, "db", id="as asked"),
         pytest.param("a" * 62 + "-bcd", {}, "a" * 62, id="cut, and not ended by a dash"),
+        pytest.param("web", {"hostname": "db", "hostnameOverride": "b" * 64}, "b" * 64, id="overridden, uncut"),
     ],
 )
 def test_pod_hostname(name: str, spec: dict[str, Any], expected: str) -> None:

@@ -1,0 +1,62 @@
+"""How one container stops, and which containers stop first. Pure; shared by a Pod that goes on and one that ends.
+
+Upstream: killContainer and terminationOrdering (pkg/kubelet/kuberuntime, v1.36): all regular containers at once, then
+the sidecars one after the other, the last of the spec first.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agent.pods.actions import Action, KillContainer, StopContainer, WakeAfter
+from agent.pods.observed import ObservedContainer, ObservedPod
+from agent.pods.pod_spec import init_containers, is_sidecar
+from control.api.objects import ReadOnlyObject
+
+# However late it is, a program has this long to end by itself.
+GRACE_SECONDS_MIN = 2.0
+
+
+def whose_turn_to_stop(pod: ReadOnlyObject, observed: ObservedPod) -> list[ObservedContainer]:
+    """The running containers that a Pod which ends stops now."""
+    running = observed.running_containers()
+    sidecars = [item["name"] for item in init_containers(pod) if is_sidecar(item)]
+    others = [container for container in running if container.name not in sidecars]
+    if others or not running:
+        return others
+    last = max(running, key=lambda container: sidecars.index(container.name)).name
+    return [container for container in running if container.name == last]
+
+
+def stop_actions(
+    container: ObservedContainer,
+    observed: ObservedPod,
+    *,
+    grace_seconds: float,
+    cause: str,
+    now: datetime,
+    pod_deadline: datetime | None = None,
+) -> list[Action]:
+    """Stop a running container: begin, wait out the grace period, or kill, whichever comes next.
+
+    A Pod's deadline that was brought forward counts for what is stopping already.
+    """
+    stopping = observed.stopping.get(container.id)
+    name = container.name
+    if stopping is None:
+        return [
+            StopContainer(
+                container_id=container.id,
+                container_name=name,
+                grace_seconds=grace_seconds,
+                cause=cause,
+                pod_deadline=pod_deadline,
+            )
+        ]
+    deadline = stopping.deadline
+    if pod_deadline is not None and (stopping.pod_deadline is None or pod_deadline < stopping.pod_deadline):
+        deadline = min(deadline, pod_deadline)
+    remaining = (deadline - now).total_seconds()
+    if remaining <= 0:
+        return [KillContainer(container_id=container.id, container_name=name, cause="grace period is over")]
+    return [WakeAfter(seconds=remaining, cause=f"container {name} has its grace period")]

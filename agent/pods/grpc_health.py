@@ -1,0 +1,165 @@
+"""The gRPC health check (grpc.health.v1.Health/Check) as one unary call over cleartext HTTP/2.
+
+`h2` speaks the protocol; the messages are so small that their two fields are encoded here. Texts are those of
+pkg/probe/grpc (v1.36).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+
+from agent.pods.http_get import USER_AGENT, describe_failure
+from agent.runtime.images import format_duration
+
+PATH = "/grpc.health.v1.Health/Check"
+STATUSES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
+READ_BYTES = 16 * 1024
+ANSWER_BYTES_MAX = 64 * 1024
+OK, DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAVAILABLE = 0, 4, 12, 14
+CODE_NAMES = (
+    "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied",
+    "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable",
+    "DataLoss", "Unauthenticated",
+)  # fmt: skip
+
+
+class HealthCheckError(Exception):
+    """There is no answer about the service's health; the message says why."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """What has come of the one stream so far. `code` is the gRPC status, None until the server gives it."""
+
+    code: int | None = None
+    message: str = ""
+    body: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+
+    def take_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Read `grpc-status` and `grpc-message`, which are in the trailers, or in the only headers of a failure."""
+        fields = {name.decode(): value.decode("latin-1") for name, value in headers}
+        if fields.get(":status", "200") != "200":
+            self.code = UNIMPLEMENTED if fields[":status"] == "404" else UNAVAILABLE
+            self.message = f"unexpected HTTP status code received from server: {fields[':status']}"
+        elif "grpc-status" in fields and fields["grpc-status"].isdigit():
+            self.code = int(fields["grpc-status"])
+            self.message = unquote(fields.get("grpc-message", ""))
+
+
+async def check_health(host: str, port: int, *, service: str, timeout_seconds: float) -> str:
+    """Ask for the service's health: SERVING, NOT_SERVING, UNKNOWN or SERVICE_UNKNOWN. Raises HealthCheckError."""
+    address = f"{host}:{port}"
+    duration = format_duration(timeout_seconds)
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            reader, writer = await asyncio.open_connection(host, port)
+            call = await _exchange(reader, writer, address, service)
+    except TimeoutError:
+        if writer is None:
+            text = f'timeout: failed to connect service "{address}" within {duration}: context deadline exceeded'
+        else:
+            text = f"timeout: health rpc did not complete within {duration}"
+        raise HealthCheckError(text) from None
+    except (OSError, h2.exceptions.ProtocolError) as error:
+        cause = describe_failure(f"tcp://{address}", error) if isinstance(error, OSError) else str(error)
+        raise HealthCheckError(f'error: failed to connect service at "{address}": {cause}') from error
+    finally:
+        if writer is not None:
+            writer.close()
+    return _status_of(call, duration)
+
+
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, service: str) -> _Call:
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
+    connection.initiate_connection()
+    stream_id = connection.get_next_available_stream_id()
+    headers = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", PATH),
+        (":authority", address),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("user-agent", USER_AGENT),
+    ]
+    connection.send_headers(stream_id, headers)
+    connection.send_data(stream_id, _frame(_encode_request(service)), end_stream=True)
+    call = _Call()
+    while not call.ended:
+        writer.write(connection.data_to_send())
+        await writer.drain()
+        received = await reader.read(READ_BYTES)
+        if not received:
+            raise ConnectionResetError
+        for event in connection.receive_data(received):
+            _take_event(event, call, connection)
+    return call
+
+
+def _take_event(event: h2.events.Event, call: _Call, connection: h2.connection.H2Connection) -> None:
+    if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+        call.take_headers(event.headers)
+    elif isinstance(event, h2.events.DataReceived):
+        connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        call.body += event.data[: max(0, ANSWER_BYTES_MAX - len(call.body))]
+    elif isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated):
+        call.ended = True
+        if call.code is None:
+            call.code, call.message = UNAVAILABLE, "connection closed by the server"
+    elif isinstance(event, h2.events.StreamEnded):
+        call.ended = True
+
+
+def _status_of(call: _Call, duration: str) -> str:
+    code = UNAVAILABLE if call.code is None else call.code
+    if code == OK:
+        return _decode_status(bytes(call.body))
+    if code == UNIMPLEMENTED:
+        raise HealthCheckError(
+            f"error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {call.message}"
+        )
+    if code == DEADLINE_EXCEEDED:
+        raise HealthCheckError(f"timeout: health rpc did not complete within {duration}")
+    name = CODE_NAMES[code] if code < len(CODE_NAMES) else f"Code({code})"
+    raise HealthCheckError(f"error: health rpc probe failed: rpc error: code = {name} desc = {call.message}")
+
+
+# --- messages: a length-prefixed frame around one protobuf field ------------------------------------------------------
+
+
+def _frame(message: bytes) -> bytes:
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def _encode_request(service: str) -> bytes:
+    """HealthCheckRequest: field 1 is the service's name."""
+    name = service.encode()
+    return b"\x0a" + _encode_varint(len(name)) + name if name else b""
+
+
+def _encode_varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def _decode_status(body: bytes) -> str:
+    """HealthCheckResponse: field 1 is an enum; a message without it means UNKNOWN, the enum's zero."""
+    message = body[5 : 5 + int.from_bytes(body[1:5], "big")]
+    if len(message) >= 2 and message[0] == 0x08:
+        number = message[1]
+        return STATUSES[number] if number < len(STATUSES) else str(number)
+    return STATUSES[0]

@@ -1,0 +1,197 @@
+"""Which container starts or stops before which: sidecars, ephemeral containers, Pods that start over as a whole."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agent.pods.actions import StartContainer, StopContainer
+from agent.pods.backoff import RestartBackoff
+from agent.pods.compute_actions import compute_actions
+from agent.pods.compute_termination import compute_termination
+from agent.pods.observed import ObservedPod, Stopping
+from agent.runtime.identity import spec_hash
+from agent.runtime.protocol import ContainerState
+from tests.fakes.agent_node import make_pod
+from tests.unit.agent.pods.test_compute_actions import NOW, container, decide, observed, sandbox
+
+EXITED, CREATED = ContainerState.EXITED, ContainerState.CREATED
+SIDECARS = [{"name": name, "image": "web:1", "restartPolicy": "Always"} for name in ("first", "second")]
+WITH_SIDECARS = make_pod(initContainers=SIDECARS)
+DEADLINE = NOW + timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        pytest.param(
+            observed(sandbox(), container(name="first"), container(name="second"), container()),
+            ["Stopping container web"],
+            id="regular containers first",
+        ),
+        pytest.param(
+            observed(sandbox(), container(name="first"), container(name="second"), container(state=EXITED)),
+            ["Stopping container second"],
+            id="then the last sidecar",
+        ),
+        pytest.param(
+            observed(sandbox(), container(name="first"), container(name="second", state=EXITED)),
+            ["Stopping container first"],
+            id="the first sidecar last",
+        ),
+    ],
+)
+def test_sidecars_stop_in_reverse_order(seen: ObservedPod, expected: list[str]) -> None:
+    actions = compute_termination(WITH_SIDECARS, seen, DEADLINE, NOW)
+    assert [action.cause for action in actions] == expected
+
+
+def test_a_sidecar_whose_turn_comes_late_still_has_two_seconds() -> None:
+    seen = observed(sandbox(), container(name="first"))
+    (action,) = compute_termination(WITH_SIDECARS, seen, NOW - timedelta(seconds=5), NOW)
+    assert isinstance(action, StopContainer)
+    assert action.grace_seconds == 2
+
+
+@pytest.mark.parametrize(
+    ("stopping", "deadline", "expected"),
+    [
+        pytest.param(Stopping(deadline=DEADLINE, pod_deadline=DEADLINE), NOW, ["KillContainer"], id="brought forward"),
+        pytest.param(Stopping(deadline=DEADLINE, pod_deadline=DEADLINE), DEADLINE, ["WakeAfter"], id="as it was"),
+        pytest.param(Stopping(deadline=DEADLINE, pod_deadline=NOW), NOW, ["WakeAfter"], id="extended for its hook"),
+        pytest.param(Stopping(deadline=DEADLINE), NOW, ["KillContainer"], id="stopping before the Pod was"),
+        pytest.param(Stopping(deadline=NOW), DEADLINE, ["KillContainer"], id="its own deadline"),
+    ],
+)
+def test_a_shorter_grace_period_counts(stopping: Stopping, deadline: Any, expected: list[str]) -> None:
+    seen = observed(sandbox(), container(), stopping={"web-0": stopping})
+    assert [type(action).__name__ for action in compute_termination(make_pod(), seen, deadline, NOW)] == expected
+
+
+# --- ephemeral containers ---------------------------------------------------------------------------------------------
+
+DEBUG_HASH = spec_hash({"name": "debug", "image": "web:1"})
+DEBUGGED = make_pod(
+    ephemeralContainers=[{"name": "debug", "image": "web:1"}],
+    initContainers=[{"name": "init", "image": "web:1"}],
+    restartPolicy="Never",
+)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        pytest.param(
+            observed(sandbox(), container(name="init")), ["container has not run yet"], id="beside an init container"
+        ),
+        pytest.param(
+            observed(sandbox(), container(name="init"), container(name="debug", state=CREATED, hash=DEBUG_HASH)),
+            ["container was created but never started"],
+            id="one that was only created is started",
+        ),
+        pytest.param(
+            observed(sandbox(), container(name="init"), container(name="debug", state=EXITED, exit_code=1)),
+            [],
+            id="one that ended is not started again",
+        ),
+        pytest.param(
+            observed(sandbox(1), container(name="init", sandbox_id="sandbox-1"), container(name="debug", state=EXITED)),
+            [],
+            id="nor in a new sandbox",
+        ),
+    ],
+)
+def test_an_ephemeral_container_runs_once(seen: ObservedPod, expected: list[str]) -> None:
+    actions = compute_actions(DEBUGGED, seen, RestartBackoff(), {}, NOW)
+    started = [action for action in actions if isinstance(action, StartContainer)]
+    assert [(action.container_name, action.cause) for action in started] == [("debug", cause) for cause in expected]
+
+
+def test_an_ephemeral_container_does_not_keep_a_pod_from_completing() -> None:
+    seen = observed(sandbox(), container(name="init", state=EXITED), container(state=EXITED), container(name="debug"))
+    assert decide(seen, pod=DEBUGGED) == ["StopContainer: Stopping container debug"]
+
+
+# --- RestartAllContainers ---------------------------------------------------------------------------------------------
+
+WORKER_HASH = spec_hash({"name": "worker", "image": "web:1"})
+RULES = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
+WHOLE = make_pod(
+    restartPolicy="Never",
+    initContainers=[{"name": "init", "image": "web:1"}],
+    containers=[
+        {"name": "web", "image": "web:1"},
+        {"name": "worker", "image": "web:1", "restartPolicy": "Never", "restartPolicyRules": RULES},
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        pytest.param(
+            observed(
+                sandbox(),
+                container(name="init", state=EXITED),
+                container(),
+                container(name="worker", state=EXITED, exit_code=42),
+            ),
+            ["StopContainer: Restarting all containers of the Pod"],
+            id="the others are stopped first",
+        ),
+        pytest.param(
+            observed(
+                sandbox(),
+                container(name="init", state=EXITED),
+                container(state=EXITED, exit_code=137),
+                container(name="worker", state=EXITED, exit_code=42),
+            ),
+            ["StartContainer: attempt 0 exited with code 0"],
+            id="then the init containers run again",
+        ),
+        pytest.param(
+            observed(
+                sandbox(),
+                container(name="init", state=EXITED),
+                container(1, name="init", state=EXITED, round=1),
+                container(state=EXITED, exit_code=137),
+                container(name="worker", state=EXITED, exit_code=42),
+            ),
+            ["StartContainer: attempt 0 exited with code 137", "StartContainer: attempt 0 exited with code 42"],
+            id="then the regular ones",
+        ),
+        pytest.param(
+            observed(
+                sandbox(),
+                container(1, name="init", state=EXITED, round=1),
+                container(1, round=1),
+                container(name="worker", state=EXITED, exit_code=42),
+                container(1, name="worker", round=1, hash=WORKER_HASH),
+            ),
+            [],
+            id="and the Pod is left alone",
+        ),
+        pytest.param(
+            observed(
+                sandbox(),
+                container(name="init", state=EXITED),
+                container(),
+                container(name="worker", state=EXITED, exit_code=1),
+            ),
+            [],
+            id="another exit code restarts nothing",
+        ),
+    ],
+)
+def test_a_rule_may_restart_all_containers(seen: ObservedPod, expected: list[str]) -> None:
+    assert decide(seen, pod=WHOLE) == expected
+
+
+def test_a_failed_init_container_with_a_policy_of_its_own_is_tried_again() -> None:
+    pod = make_pod(
+        restartPolicy="Never", initContainers=[{"name": "init", "image": "web:1", "restartPolicy": "OnFailure"}]
+    )
+    seen = observed(sandbox(), container(name="init", state=EXITED, exit_code=1))
+    assert decide(seen, pod=pod) == ["StartContainer: attempt 0 exited with code 1"]
