@@ -70,6 +70,7 @@ _SCHEDULER = (
     "create | authentication.k8s.io | tokenreviews",
     "create | authorization.k8s.io | subjectaccessreviews",
     f"{_READ} | storage.k8s.io | csinodes",
+    f"{_READ} | storage.k8s.io | volumeattachments",
     f"{_READ} | core | namespaces",
     f"{_READ} | storage.k8s.io | csidrivers",
     f"{_READ} | storage.k8s.io | csistoragecapacities",

@@ -112,7 +112,7 @@ class NodeAuthorizer:
         if attributes.verb in ("get", "update", "patch", "delete"):
             return self._related(node_name, attributes)
         if attributes.verb in ("watch", "list", "deletecollection"):
-            if _selects(attributes, "nodeName", node_name):
+            if _selects(attributes, "spec.nodeName", node_name):
                 return ALLOW
             return Decision(False, "can only list/watch/deletecollection resourceslices with nodeName field selector")
         return Decision(

@@ -56,6 +56,11 @@ def decide(user: User, verb: str, resource: str, **fields: Any) -> Decision:
         ("create", "events", {"namespace": "ns"}),
         ("watch", "services", {}),
         ("list", "runtimeclasses", {"group": "node.k8s.io"}),
+        (
+            "deletecollection",
+            "resourceslices",
+            {"group": "resource.k8s.io", "field_requirements": (FieldRequirement("spec.nodeName", "=", "n1"),)},
+        ),
     ],
 )
 def test_node_may(verb: str, resource: str, fields: dict[str, Any]) -> None:
@@ -100,6 +105,12 @@ def test_node_may(verb: str, resource: str, fields: dict[str, Any]) -> None:
             "serviceaccounts",
             {"namespace": "ns", "name": "other", "subresource": "token"},
             "no relationship found between node 'n1' and this object",
+        ),
+        (
+            "list",
+            "resourceslices",
+            {"group": "resource.k8s.io"},
+            "can only list/watch/deletecollection resourceslices with nodeName field selector",
         ),
         ("delete", "deployments", {"group": "apps", "namespace": "ns", "name": "x"}, ""),
         ("delete", "nodes", {"name": "n1"}, ""),
