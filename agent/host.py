@@ -5,6 +5,7 @@ Whoever builds a `NodeAgent` chooses the host; on another one the same agent run
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -45,7 +46,9 @@ class Host(Protocol):
         """The way Pods are wired here. Raises NetworkError where there is none."""
         ...
 
-    def make_volumes(self, objects: ObjectSource, clock: Clock) -> VolumeManager:
+    def make_volumes(
+        self, objects: ObjectSource, clock: Clock, node_allocatable: Callable[[], Mapping[str, str]]
+    ) -> VolumeManager:
         """The Pods' volumes."""
         ...
 
@@ -106,10 +109,16 @@ class LinuxHost:
             ports_on_loopback=config.ports_on_loopback,
         )
 
-    def make_volumes(self, objects: ObjectSource, clock: Clock) -> VolumeManager:
+    def make_volumes(
+        self, objects: ObjectSource, clock: Clock, node_allocatable: Callable[[], Mapping[str, str]]
+    ) -> VolumeManager:
         """Directories under the agent's state directory."""
         return PodVolumes(
-            root=self._config.state_dir / "volumes", objects=objects, clock=clock, local_root=self._config.volume_root
+            root=self._config.state_dir / "volumes",
+            objects=objects,
+            clock=clock,
+            local_root=self._config.volume_root,
+            node_allocatable=node_allocatable,
         )
 
     def make_network_files(self) -> NetworkFiles:

@@ -156,6 +156,7 @@ class NodeAgent:
         pods = self._informer(PODS, f"spec.nodeName={self._config.node_name}")
         await services.wait_synced()
         pods.add_handler(self.workers.on_pod_change)
+        pods.add_handler(parts.volume_refresh.on_pod_change)
         self._spawn_stoppable(pods.run, feed.run, self.workers.run)
         await pods.wait_synced()
         self.workers.adopt()

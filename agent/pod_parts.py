@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agent.api_objects import ApiObjects
@@ -24,6 +25,7 @@ from agent.pods.worker import WorkerServices
 from agent.runtime.images import ImagePuller
 from agent.runtime.translate import HostLimits
 from agent.runtime.unsupported_fields import unsupported_fields
+from control.api.objects import ReadOnlyObject
 from control.client.informer import Informer
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class PodParts:
         record = agent.recorder.record
         limits = HostLimits(memory_bytes=agent.engine.memory_bytes, can_lower_oom_score=host.can_lower_oom_score())
         objects = ApiObjects(agent.client)
-        volumes = host.make_volumes(objects, clock)
+        volumes = host.make_volumes(objects, clock, lambda: _allocatable(agent.registration.node))
         files = PodFiles(agent.config.state_dir / "pods", host.make_network_files())
         images = ImagePulls(runtime, ImagePuller(runtime=runtime, clock=clock), clock)
         hooks = HookRunner(runtime, cache, clock, record, agent.address)
@@ -94,7 +96,7 @@ class PodParts:
         self.garbage = GarbageCollector(
             cache=cache, volumes=volumes, files=files, network=network, worker_uids=self.workers.uids, clock=clock
         )
-        self.volume_refresh = VolumeRefresh(volumes, self.workers.admitted_pods, clock)
+        self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
 
 
 def _starter_settings(agent: NodeAgent, limits: HostLimits) -> StarterSettings:
@@ -114,3 +116,8 @@ def _executor_settings(agent: NodeAgent, pause_image: str, limits: HostLimits) -
         node_ip=agent.address,
         cluster_domain=agent.config.cluster_domain,
     )
+
+
+def _allocatable(node: ReadOnlyObject | None) -> Mapping[str, str]:
+    """What the node offers Pods: a limit that is not set means that much."""
+    return ((node or {}).get("status") or {}).get("allocatable") or {}

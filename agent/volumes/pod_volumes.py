@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from agent.volumes.mounts import compute_devices, compute_mounts
 from agent.volumes.ownership import apply_fs_group, has_group
 from agent.volumes.persistent_claim import VolumeSource, claimed_source
 from agent.volumes.pod_directory import PodDirectory
-from agent.volumes.protocol import Device, Mount, MountedVolume, ObjectSource, VolumeError
+from agent.volumes.protocol import ConfigurationSource, Device, Mount, MountedVolume, ObjectSource, VolumeError
 from agent.volumes.sub_path import prepare_sub_path
 from agent.volumes.token_cache import TokenCache
 from agent.volumes.volume_type import Files, VolumeRequest
@@ -86,11 +87,14 @@ class PodVolumes:
         )
         return {volume.name: volume for volume in mounted}
 
-    async def refresh(self, pod: ReadOnlyObject) -> None:
-        """Update configMap, secret, projected and downwardAPI volumes in place, atomically."""
+    async def refresh(self, pod: ReadOnlyObject, objects: ConfigurationSource) -> None:
+        """Update configMap, secret, projected and downwardAPI volumes in place, atomically, from what is read there."""
         for volume in pod["spec"].get("volumes") or ():
-            if volume_type(volume) in CONTENT_TYPES:
-                await self._mount(pod, volume)
+            type_name = volume_type(volume)
+            if type_name in CONTENT_TYPES:
+                source = VolumeSource(type_name=type_name, spec=volume.get(type_name) or {})
+                with _in_the_kubelets_words(volume["name"]):
+                    await self._update_content(self._request(pod, volume["name"], source, objects), type_name)
 
     async def unmount_all(self, pod_uid: str) -> None:
         """Remove everything of the Pod from the node; idempotent."""
@@ -127,8 +131,8 @@ class PodVolumes:
         """The block devices of one container. Raises VolumeError."""
         return compute_devices(container, volumes)
 
-    async def _mount(self, pod: ReadOnlyObject, volume: Mapping[str, Any], layers: Sequence[str] = ()) -> MountedVolume:
-        try:
+    async def _mount(self, pod: ReadOnlyObject, volume: Mapping[str, Any], layers: Sequence[str]) -> MountedVolume:
+        with _in_the_kubelets_words(volume["name"]):
             type_name = volume_type(volume)
             if type_name in CLAIM_TYPES:
                 source = await claimed_source(self._objects, pod, volume)
@@ -137,21 +141,28 @@ class PodVolumes:
                 source = VolumeSource(
                     type_name=type_name, spec=volume.get(type_name) or {}, read_only=is_image, layers=layers
                 )
-            return await self._mount_source(pod, volume["name"], source)
-        except VolumeError as error:
-            raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
-        except OSError as error:
-            detail = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-            raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {detail}') from error
+            return await self._mount_source(self._request(pod, volume["name"], source, self._objects), source)
 
-    async def _mount_source(self, pod: ReadOnlyObject, name: str, source: VolumeSource) -> MountedVolume:
+    async def _mount_source(self, request: VolumeRequest, source: VolumeSource) -> MountedVolume:
         type_name = source.type_name
-        request = VolumeRequest(
+        if type_name in CONTENT_TYPES:
+            await self._update_content(request, type_name)
+            return MountedVolume(name=request.name, host_path=request.path, read_only=True)
+        prepare = PLACE_TYPES.get(type_name) or (CLAIMED_TYPES.get(type_name) if source.volume_name else None)
+        if prepare is None:
+            raise VolumeError(f"volume type {type_name} is not supported")
+        place = await asyncio.to_thread(_prepare_place, request, type_name, prepare)
+        return MountedVolume(name=request.name, host_path=place, read_only=source.read_only, is_block=source.is_block)
+
+    def _request(
+        self, pod: ReadOnlyObject, name: str, source: VolumeSource, objects: ConfigurationSource
+    ) -> VolumeRequest:
+        return VolumeRequest(
             pod=pod,
             name=name,
             spec=source.spec,
-            path=self._directory(pod["metadata"]["uid"]).volume(type_name, name),
-            objects=self._objects,
+            path=self._directory(pod["metadata"]["uid"]).volume(source.type_name, name),
+            objects=objects,
             tokens=self._tokens,
             node_allocatable=self._node_allocatable(),
             may_mount=self._may_mount,
@@ -159,17 +170,10 @@ class PodVolumes:
             layers=source.layers,
             local_root=self._local_root,
         )
-        if type_name in CONTENT_TYPES:
-            files = await CONTENT_TYPES[type_name](request)
-            await asyncio.to_thread(self._write_content, request, files, type_name in MEMORY_TYPES)
-            return MountedVolume(name=request.name, host_path=request.path, read_only=True)
-        prepare = PLACE_TYPES.get(type_name) or (CLAIMED_TYPES.get(type_name) if source.volume_name else None)
-        if prepare is not None:
-            place = await asyncio.to_thread(_prepare_place, request, type_name, prepare)
-            return MountedVolume(
-                name=request.name, host_path=place, read_only=source.read_only, is_block=source.is_block
-            )
-        raise VolumeError(f"volume type {type_name} is not supported")
+
+    async def _update_content(self, request: VolumeRequest, type_name: str) -> None:
+        files = await CONTENT_TYPES[type_name](request)
+        await asyncio.to_thread(self._write_content, request, files, type_name in MEMORY_TYPES)
 
     def _write_content(self, request: VolumeRequest, files: Files, in_memory: bool) -> None:
         if not request.path.exists():
@@ -187,6 +191,17 @@ class PodVolumes:
 
     def _directory(self, pod_uid: str) -> PodDirectory:
         return PodDirectory(self._root / pod_uid)
+
+
+@contextmanager
+def _in_the_kubelets_words(volume_name: str) -> Iterator[None]:
+    try:
+        yield
+    except VolumeError as error:
+        raise VolumeError(f'MountVolume.SetUp failed for volume "{volume_name}" : {error}') from error
+    except OSError as error:
+        detail = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        raise VolumeError(f'MountVolume.SetUp failed for volume "{volume_name}" : {detail}') from error
 
 
 def volume_type(volume: Mapping[str, Any]) -> str:

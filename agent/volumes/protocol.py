@@ -45,8 +45,8 @@ class Mount:
     propagation: str = "rprivate"
 
 
-class ObjectSource(Protocol):
-    """Where volumes read what they are made of and ask for tokens; backed by the API."""
+class ConfigurationSource(Protocol):
+    """Where volumes read ConfigMaps and Secrets; backed by the API."""
 
     async def get_config_map(self, namespace: str, name: str) -> ReadOnlyObject | None:
         """The ConfigMap, or None."""
@@ -55,6 +55,10 @@ class ObjectSource(Protocol):
     async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
         """The Secret, or None."""
         ...
+
+
+class ObjectSource(ConfigurationSource, Protocol):
+    """Where volumes read all else that they are made of, and ask for tokens; backed by the API."""
 
     async def get_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
         """The PersistentVolumeClaim, or None."""
@@ -89,8 +93,8 @@ class VolumeManager(Protocol):
         """
         ...
 
-    async def refresh(self, pod: ReadOnlyObject) -> None:
-        """Update configMap, secret, projected and downwardAPI volumes in place, atomically."""
+    async def refresh(self, pod: ReadOnlyObject, objects: ConfigurationSource) -> None:
+        """Update configMap, secret, projected and downwardAPI volumes in place, atomically, from what is read there."""
         ...
 
     async def unmount_all(self, pod_uid: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.volumes.atomic_writer import FileContent
-from agent.volumes.protocol import ObjectSource, VolumeError
+from agent.volumes.protocol import ConfigurationSource, VolumeError
 from agent.volumes.token_cache import TokenCache
 from control.api.objects import ReadOnlyObject
 
@@ -27,7 +27,7 @@ class VolumeRequest:
     name: str
     spec: Mapping[str, Any]
     path: Path
-    objects: ObjectSource
+    objects: ConfigurationSource
     tokens: TokenCache
     node_allocatable: Mapping[str, str]
     may_mount: bool

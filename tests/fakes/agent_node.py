@@ -32,7 +32,7 @@ from agent.runtime.identity import NodeIdentity
 from agent.runtime.images import ImagePuller
 from agent.runtime.protocol import ContainerRecord, ContainerState, CreateBody
 from agent.runtime.translate import HostLimits
-from agent.volumes.protocol import Device, Mount, MountedVolume, VolumeError
+from agent.volumes.protocol import ConfigurationSource, Device, Mount, MountedVolume, VolumeError
 from control.api.builtin_kinds import PODS
 from control.api.clock import FakeClock
 from control.api.exchange import User
@@ -118,17 +118,21 @@ class FakeVolumes:
 
     def __init__(self) -> None:
         self.mounted: set[str] = set()
+        self.image_volumes: set[str] = set()
         self.failure = ""
         self.files: dict[tuple[str, str], str] = {}
 
-    async def mount_all(self, pod: ReadOnlyObject, image_layers: Any = None) -> Mapping[str, MountedVolume]:
+    async def mount_all(
+        self, pod: ReadOnlyObject, image_layers: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, MountedVolume]:
         if self.failure:
             raise VolumeError(self.failure)
         self.mounted.add(pod["metadata"]["uid"])
+        self.image_volumes |= set(image_layers)
         volumes = pod["spec"].get("volumes") or ()
         return {item["name"]: MountedVolume(name=item["name"], host_path=Path("/")) for item in volumes}
 
-    async def refresh(self, pod: ReadOnlyObject) -> None:
+    async def refresh(self, pod: ReadOnlyObject, objects: ConfigurationSource) -> None:
         return None
 
     async def unmount_all(self, pod_uid: str) -> None:

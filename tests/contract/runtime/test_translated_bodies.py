@@ -176,7 +176,8 @@ async def test_a_refreshed_config_map_is_seen_by_the_running_container(pods: Pod
 
     pods.objects.set_config_map("c", {"conf": "new"})
     await pods.volumes.refresh(
-        {"metadata": {"name": "web", "namespace": "shop", "uid": uid}, "spec": {"containers": [], "volumes": volumes}}
+        {"metadata": {"name": "web", "namespace": "shop", "uid": uid}, "spec": {"containers": [], "volumes": volumes}},
+        pods.objects,
     )
 
     assert await pods.ask(container, "cat /config/conf") == "new"

@@ -140,7 +140,7 @@ async def test_refresh_replaces_all_files_at_once_and_removes_old_ones(node: Nod
     first = os.readlink(place / "..data")
     node.objects.set_config_map("c", {"b": "2", "c": "2"})
 
-    await node.volumes.refresh(pod)
+    await node.volumes.refresh(pod, node.objects)
 
     assert texts(place) == {"b": "2", "c": "2"}
     assert os.readlink(place / "..data") != first
@@ -154,7 +154,7 @@ async def test_refresh_without_a_change_touches_nothing(node: Node) -> None:
     place = (await node.volumes.mount_all(pod))["v"].host_path
     before = os.readlink(place / "..data")
 
-    await node.volumes.refresh(pod)
+    await node.volumes.refresh(pod, node.objects)
 
     assert os.readlink(place / "..data") == before
 
@@ -219,11 +219,11 @@ async def test_a_token_is_renewed_after_four_fifths_of_its_life(node: Node) -> N
     pod = make_pod({"name": "v", "projected": {"sources": [token]}})
     place = (await node.volumes.mount_all(pod))["v"].host_path
     await node.clock.advance(799)
-    await node.volumes.refresh(pod)
+    await node.volumes.refresh(pod, node.objects)
     assert (place / "token").read_text() == "token-1"
 
     await node.clock.advance(2)
-    await node.volumes.refresh(pod)
+    await node.volumes.refresh(pod, node.objects)
 
     assert (place / "token").read_text() == "token-2"
 
