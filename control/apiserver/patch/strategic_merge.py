@@ -12,6 +12,8 @@ come first where the two orders leave a choice.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Hashable
 from typing import Any
 
 from control.api.errors import ApiError, bad_request
@@ -144,19 +146,19 @@ def _merge_lists(original: list[Any], patch: list[Any], schema: Schema, *, is_de
     if not isinstance((original or patch)[0], dict):
         _check_element_types(original + patch)
         if is_deletion:
-            return [item for item in original if item not in patch]
+            removed = set(map(_hashable, patch))
+            return [item for item in original if _hashable(item) not in removed]
         return _order_items(_deduplicated(original + patch), patch, original, "")
     _check_element_types(original + patch)
     if not schema.merge_key:
         raise _internal(f"cannot merge lists without merge key for {schema.definition}")
     present, additions = _apply_item_directives(original, patch, schema.merge_key)
     merged = list(present)
+    positions = _first_positions([item.get(schema.merge_key) for item in merged])
     for item in additions:
-        identity = _identity(item, schema.merge_key)
-        for position, candidate in enumerate(merged):
-            if candidate.get(schema.merge_key) == identity:
-                merged[position] = _merge_objects(candidate, item, schema.items or _ANYTHING)
-                break
+        position = positions.setdefault(_hashable(_identity(item, schema.merge_key)), len(merged))
+        if position < len(merged):
+            merged[position] = _merge_objects(merged[position], item, schema.items or _ANYTHING)
         else:
             merged.append(_without_directives(_without_nulls({**item, _RETAIN_KEYS: None}))[0])
     return _order_items(merged, additions, present, schema.merge_key)
@@ -165,45 +167,60 @@ def _merge_lists(original: list[Any], patch: list[Any], schema: Schema, *, is_de
 def _apply_item_directives(original: list[Any], patch: list[Any], merge_key: str) -> tuple[list[Any], list[Any]]:
     """Delete and replace as items with $patch say; returns what is left of the list, and the items to merge in."""
     additions: list[Any] = []
+    deleted: set[Hashable] = set()
     is_replaced = False
     for item in patch:
         directive = item.get(_PATCH)
         if _PATCH not in item:
             additions.append(item)
         elif directive == "delete":
-            identity = _identity(item, merge_key)
-            original = [present for present in original if present.get(merge_key) != identity]
+            deleted.add(_hashable(_identity(item, merge_key)))
         elif directive == "replace":
             is_replaced = True
         elif directive == "merge":
             raise _internal("merging lists cannot yet be specified in the patch")
         else:
             raise _internal(f"unknown patch type: {format_go(directive)} in map: {format_go(item)}")
-    return (additions, []) if is_replaced else (original, additions)
+    if is_replaced:
+        return additions, []
+    return [item for item in original if _hashable(item.get(merge_key)) not in deleted], additions
 
 
 def _order_items(merged: list[Any], order: list[Any], present: list[Any], merge_key: str) -> list[Any]:
     """Put the items named by `order` in that order, and the others, in the order they had, between them."""
-    wanted = [_identity(item, merge_key) for item in order]
-    known = [_identity(item, merge_key) for item in present]
-    first: list[Any] = []
-    others: list[Any] = []
+    wanted = _first_positions([_identity(item, merge_key) for item in order])
+    known = _first_positions([_identity(item, merge_key) for item in present])
+    unknown = len(present)
+    # Each with where it is wanted and where it was; behind all that was if it is new.
+    first: list[tuple[int, int, Any]] = []
+    others: list[tuple[int, Any]] = []
     for item in merged:
-        (first if _identity(item, merge_key) in wanted else others).append(item)
-    first.sort(key=lambda item: wanted.index(_identity(item, merge_key)))
-    others.sort(key=lambda item: _position(known, _identity(item, merge_key)))
+        identity = _hashable(_identity(item, merge_key))
+        was = known.get(identity, unknown)
+        if identity in wanted:
+            first.append((wanted[identity], was, item))
+        else:
+            others.append((was, item))
+    first.sort(key=lambda entry: entry[0])
+    waiting = deque(sorted(others, key=lambda entry: entry[0]))
     result: list[Any] = []
-    while first and others:
-        left = _position(known, _identity(others[0], merge_key))
-        right = _position(known, _identity(first[0], merge_key))
-        takes_other = left < right < len(known)
-        result.append((others if takes_other else first).pop(0))
-    return result + first + others
+    for _, was, item in first:
+        while waiting and waiting[0][0] < was < unknown:
+            result.append(waiting.popleft()[1])
+        result.append(item)
+    return result + [item for _, item in waiting]
 
 
-def _position(known: list[Any], identity: Any) -> int:
-    """Index of an identity; behind all if it is not known."""
-    return known.index(identity) if identity in known else len(known)
+def _first_positions(identities: list[Any]) -> dict[Hashable, int]:
+    positions: dict[Hashable, int] = {}
+    for position, identity in enumerate(identities):
+        positions.setdefault(_hashable(identity), position)
+    return positions
+
+
+def _hashable(identity: Any) -> Hashable:
+    """What stands for an identity in sets: itself, unless a client made a map or list the value of a merge key."""
+    return format_go(identity) if isinstance(identity, dict | list) else identity
 
 
 def _identity(item: Any, merge_key: str) -> Any:
@@ -230,11 +247,7 @@ def _check_element_types(items: list[Any]) -> None:
 
 
 def _deduplicated(items: list[Any]) -> list[Any]:
-    result: list[Any] = []
-    for item in items:
-        if item not in result:
-            result.append(item)
-    return result
+    return list(dict.fromkeys(items))  # scalars all
 
 
 def _list_or_error(holder: Object, key: str) -> list[Any] | None:
