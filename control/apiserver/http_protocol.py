@@ -28,11 +28,19 @@ _log = logging.getLogger("podling.apiserver")
 KEEP_ALIVE_SECONDS = 180.0
 #: Go's limit of a request's head.
 HEAD_BYTES_MAX = 1 << 20
+#: What a header costs beside its name and value: colon, space and line end.
+_HEADER_BYTES = 4
+#: Go's limit of a query's parameters.
+QUERY_PARAMETERS_MAX = 10_000
 #: Requests of a connection that wait for the answer to an earlier one before reading pauses.
 PIPELINED_MAX = 16
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})
+
+
+def _parse_query(query: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_PARAMETERS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class HttpProtocol(asyncio.Protocol):
         self._waiting: deque[tuple[ApiRequest, bool]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._is_streaming = self._is_upgrading = self._is_paused = False
+        self._refusal = self._head_bytes = 0
         self._after_head = b""
         self._writable = asyncio.Event()
         self._writable.set()
@@ -126,6 +135,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; keep what follows the head of an upgrade request for whoever takes the connection over."""
+        if self._refusal:
+            return
         if self._is_upgrading:
             self._after_head += data
             self._transport.pause_reading()
@@ -136,13 +147,16 @@ class HttpProtocol(asyncio.Protocol):
             self._is_upgrading = True
             self._after_head = data[upgrade.args[0] :]
         except httptools.HttpParserError:
-            self._refuse()
+            self._refusal = 431 if self._head_bytes > HEAD_BYTES_MAX else 400
+            if self._task is None:
+                self._refuse()
 
     def on_message_begin(self) -> None:
         """Parser: a request begins."""
         self._url = b""
         self._head_bytes = 0
         self._headers: dict[str, str] = {}
+        self._repeated: dict[str, list[str]] = {}
         self._chunks: list[bytes] = []
         self._body_bytes = 0
 
@@ -152,16 +166,18 @@ class HttpProtocol(asyncio.Protocol):
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Parser: one header. Repeated ones are joined."""
-        self._count_head(len(name) + len(value))
+        """Parser: one header."""
+        self._count_head(len(name) + len(value) + _HEADER_BYTES)
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         if key in self._headers:
-            separator = HEADER_SEPARATOR if key.startswith("impersonate-") else ", "
-            text = self._headers[key] + separator + text
-        self._headers[key] = text
+            self._repeated.setdefault(key, [self._headers[key]]).append(text)
+        else:
+            self._headers[key] = text
 
     def on_headers_complete(self) -> None:
-        """Parser: the head is complete."""
+        """Parser: the head is complete. Repeated headers are joined."""
+        for key, values in self._repeated.items():
+            self._headers[key] = (HEADER_SEPARATOR if key.startswith("impersonate-") else ", ").join(values)
         if self._headers.get("expect", "").lower() == "100-continue" and self._task is None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -181,7 +197,7 @@ class HttpProtocol(asyncio.Protocol):
         request = ApiRequest(
             method=self._parser.get_method().decode("latin-1"),
             path=unquote(path) if "%" in path else path,
-            query=parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else (),
+            query=_parse_query(query) if query else (),
             headers=self._headers,
             body=b"".join(self._chunks),
             peer_certificate=self._peer_certificate,
@@ -203,11 +219,10 @@ class HttpProtocol(asyncio.Protocol):
             raise ValueError("the head of the request is too long")
 
     def _refuse(self) -> None:
-        """Say that this is no HTTP, unless an answer is being written."""
-        if self._task is None:
-            text = b"Invalid HTTP request received."
-            head = f"{_STATUS_LINES[400]}content-type: text/plain; charset=utf-8\r\ncontent-length: {len(text)}\r\n"
-            self._transport.write(head.encode() + b"connection: close\r\n\r\n" + text)
+        """Say that what came after the requests answered so far is no HTTP, in the words of Go's server."""
+        text = f"{self._refusal} {HTTPStatus(self._refusal).phrase}"
+        head = f"{_STATUS_LINES[self._refusal]}content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+        self._transport.write(f"{head}content-length: {len(text)}\r\n\r\n{text}".encode())
         self._transport.close()
 
     # --- answering ----------------------------------------------------------------------------------------------------
@@ -228,6 +243,8 @@ class HttpProtocol(asyncio.Protocol):
                 if self._is_paused and not self._waiting:
                     self._is_paused = False
                     self._transport.resume_reading()
+            if self._refusal:
+                self._refuse()
         except Exception:
             _log.exception("Cannot answer a request")
             self._transport.abort()

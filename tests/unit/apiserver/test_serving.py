@@ -93,7 +93,7 @@ async def test_garbage_is_a_bad_request(https: RunningApiServer) -> None:
 async def test_head_without_end_is_refused(https: RunningApiServer) -> None:
     reader, writer = await connect(https)
     writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"x" * 1024 * 1024 + b"\r\n\r\n")
-    assert (await read_answer(reader))[0] == 400
+    assert (await read_answer(reader))[0] == 431
     assert await reader.read() == b""
     writer.close()
 

@@ -17,6 +17,8 @@ _FIELDS: tuple[tuple[int, int, dict[str, int]], ...] = (
     (0, 6, _DAYS),
 )
 _DESCRIPTORS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
+#: A number of so many digits is below 2^63.
+_DIGITS_MAX = 18
 _DURATION_UNITS = ("ns", "us", "µs", "ms", "s", "m", "h")
 
 
@@ -97,5 +99,7 @@ def _number(text: str, names: dict[str, int]) -> int | str:
     digits = text[1:] if text[:1] in ("-", "+") else text
     if not digits.isascii() or not digits.isdigit():
         return f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax'
+    if len(digits.lstrip("0")) > _DIGITS_MAX:
+        return f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": value out of range'
     number = int(text)
     return number if number >= 0 else f"negative number ({number}) not allowed: {text}"

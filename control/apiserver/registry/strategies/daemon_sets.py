@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from control.api.errors import FieldError
 from control.api.objects import Object
+from control.api.selectors import parse_label_integer
 from control.apiserver.registry.strategies.deployments import frozen_selector
 from control.apiserver.registry.strategies.field_rules import (
     Errors,
@@ -95,7 +96,7 @@ class DaemonSetStrategy(StatusStrategy):
 
 def _template_generation(obj: Object) -> int:
     text = (obj["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "0")
-    return int(text) if text.isdigit() else 0
+    return parse_label_integer(text) or 0
 
 
 def _set_template_generation(obj: Object, generation: int) -> None:

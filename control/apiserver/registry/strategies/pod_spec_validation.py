@@ -244,7 +244,7 @@ def pod_annotations(path: str, values: Mapping[str, str] | None, spec: Spec) -> 
 
 def _is_int32(text: str) -> bool:
     digits = text[1:] if text[:1] == "-" else text
-    if not digits.isascii() or not digits.isdigit() or (digits[0] == "0" and text != "0"):
+    if not digits.isascii() or not digits.isdigit() or (digits[0] == "0" and text != "0") or len(digits) > 10:
         return False
     return -INT32_MAX - 1 <= int(text) <= INT32_MAX
 
