@@ -30,6 +30,7 @@ from control.apiserver.registry.deletion import is_deleted_by_update
 from control.apiserver.registry.field_managers import record_change, record_create, restore_times_of_no_change
 from control.apiserver.registry.preconditions import check_uid, refuse_uid_of_new_object
 from control.apiserver.registry.served_kind import ServedKind
+from control.apiserver.registry.stored_size import check_stored_size
 from control.apiserver.registry.uids import new_uid
 from control.apiserver.registry.write_request import WriteRequest
 from control.auth.attributes import Authorizer, RequestAttributes
@@ -172,6 +173,7 @@ class ResourceStore:
             if self.served.cache.get(key) is not None:
                 raise KeyExistsError(key)
             return Written(self.served.from_stored(obj), is_created=True)
+        check_stored_size(key, obj, encoded, is_custom=self.served.is_custom)
         revision = await self.storage.create(key, encoded, ttl_seconds=self.served.ttl_seconds)
         return self._written(key, revision, encoded, is_created=True)
 
@@ -313,6 +315,7 @@ class ResourceStore:
             return Written(self.served.object_of(cached), cached)
         if write.options.dry_run:
             return Written(self.served.from_stored(obj))
+        check_stored_size(cached.key, obj, encoded, is_custom=self.served.is_custom)
         revision = await self.storage.update(
             cached.key,
             encoded,
