@@ -18,6 +18,7 @@ from random import Random
 from control.api.clock import Clock
 from control.client.client import Client
 from control.client.events import EventRecorder
+from control.client.fence import Fence
 from control.client.leader_election import ElectionTimings, LeaderElector, Work
 from control.client.running import run_until
 
@@ -38,9 +39,12 @@ class Election:
 
 
 async def work_as_leader(
-    work: Work, *, client: Client, election: Election, clock: Clock, random: Random, stop: asyncio.Event
+    work: Work, *, client: Client, election: Election, fence: Fence, clock: Clock, random: Random, stop: asyncio.Event
 ) -> None:
-    """Run `work(lost)` whenever this process leads, until stopped. Work that fails is begun anew."""
+    """Run `work(lost)` whenever this process leads, until stopped. Work that fails is begun anew.
+
+    `fence` is what the work's own writes pass; `client`, which holds the Lease, passes none.
+    """
     if not election.enabled:
         await _repeat(lambda: work(stop), clock, stop)
         return
@@ -55,6 +59,7 @@ async def work_as_leader(
         timings=election.timings,
         recorder=recorder,
     )
+    fence.may_write = elector.may_act
     async with asyncio.TaskGroup() as group:
         group.create_task(recorder.run(stop))
         await _repeat(lambda: elector.run(stop, work), clock, stop)

@@ -16,17 +16,20 @@ from pathlib import Path
 
 from control.api.clock import Clock, SystemClock
 from control.apiserver.version import GIT_VERSION
+from control.client.bearer_token import TokenSource
 from control.client.client import Client
+from control.client.fence import Fence
 from control.client.kubeconfig import Access, KubeconfigError, open_transport, read_access
 from control.client.leader_election import Work
+from control.client.transport import Transport
 from control.controllers import CONTROLLERS
 from control.controllers.context import USER_AGENT, ControllerOptions, Factory, run_controllers
 from control.controllers.remote_context import remote_context
 from control.leading import Election, work_as_leader
 from control.scheduler.scheduler import Scheduler
 
-#: Makes what a process does while it leads, from the way to the API server.
-MakeWork = Callable[[Access, Client, Clock], Work]
+#: Makes what a process does while it leads, from the way to the API server and the fence around its writes.
+MakeWork = Callable[[Access, Client, Fence, Clock], Work]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +44,14 @@ class ControllersSettings:
 def run_scheduler(kubeconfig: Path, election: Election) -> int:
     """Run the scheduler until SIGTERM or SIGINT; returns the exit status."""
     user_agent = f"kube-scheduler/{GIT_VERSION}"
-    return _run(kubeconfig, election, user_agent, lambda access, client, clock: scheduler_work(client, clock))
+    return _run(kubeconfig, election, user_agent, lambda access, client, fence, clock: scheduler_work(client, clock))
 
 
 def run_controller_manager(kubeconfig: Path, election: Election, settings: ControllersSettings) -> int:
     """Run the controllers until SIGTERM or SIGINT; returns the exit status."""
 
-    def make_work(access: Access, client: Client, clock: Clock) -> Work:
-        return controllers_work(access, client, clock, settings)
+    def make_work(access: Access, client: Client, fence: Fence, clock: Clock) -> Work:
+        return controllers_work(access, client, fence, clock, settings)
 
     return _run(kubeconfig, election, USER_AGENT, make_work)
 
@@ -62,16 +65,18 @@ def scheduler_work(client: Client, clock: Clock) -> Work:
     return work
 
 
-def controllers_work(access: Access, client: Client, clock: Clock, settings: ControllersSettings) -> Work:
+def controllers_work(access: Access, client: Client, fence: Fence, clock: Clock, settings: ControllersSettings) -> Work:
     """Run the controllers, from what is listed when the work begins. Raises KubeconfigError."""
-    ca_pem = settings.options.ca_pem or access.ca_pem
-    anonymous = None
+    options = replace(settings.options, ca_pem=settings.options.ca_pem or access.ca_pem)
+    transport_for = None
     if settings.uses_service_accounts:
         anonymous = open_transport(access.without_identity(), user_agent=USER_AGENT)
 
+        def transport_for(tokens: TokenSource) -> Transport:
+            return fence.around(anonymous.with_tokens(tokens))
+
     async def work(lost: asyncio.Event) -> None:
-        options = replace(settings.options, ca_pem=ca_pem)
-        context = remote_context(client, anonymous, clock=clock, random=random.Random(), options=options)
+        context = remote_context(client, transport_for, clock=clock, random=random.Random(), options=options)
         await run_controllers(context, settings.factories, lost)
 
     return work
@@ -109,9 +114,12 @@ async def _run_until_signalled(access: Access, election: Election, user_agent: s
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clock = SystemClock()
-    client = Client(open_transport(access, user_agent=user_agent))
+    transport, fence = open_transport(access, user_agent=user_agent), Fence()
+    client = Client(transport)
     try:
-        work = make_work(access, client, clock)
-        await work_as_leader(work, client=client, election=election, clock=clock, random=random.Random(), stop=stop)
+        work = make_work(access, Client(fence.around(transport)), fence, clock)
+        await work_as_leader(
+            work, client=client, election=election, fence=fence, clock=clock, random=random.Random(), stop=stop
+        )
     finally:
         await client.close()

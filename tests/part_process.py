@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.cluster import Cluster, wait_for
 
 #: short, so that a standby takes over soon
-ELECTION = ("--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms")
+ELECTION = ("--leader-elect-lease-duration=4s", "--leader-elect-renew-deadline=3s", "--leader-elect-retry-period=500ms")
 
 
 class PartProcess:

@@ -92,6 +92,10 @@ class LeaderElector:
         """Whether the Lease, as last seen, names this process."""
         return self._observed_spec.get("holderIdentity") == self._identity
 
+    def may_act(self) -> bool:
+        """Whether the last renewal still protects this process, by its own clock; see `control/client/fence.py`."""
+        return self.is_leader and self._clock.monotonic() - self._renewed < self._timings.lease_seconds
+
     async def run(self, stop: asyncio.Event, work: Work) -> None:
         """Wait for leadership, then run `work(lost)` until it is lost or `stop` is set; gives the Lease back.
 

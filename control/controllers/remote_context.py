@@ -7,16 +7,17 @@ sent over connections without that user's certificate, which would speak louder.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
 
 from control.api.builtin_kinds import SERVICE_ACCOUNTS
 from control.api.clock import Clock
 from control.api.errors import ApiError
-from control.client.bearer_token import IssuedToken, RenewedToken
+from control.client.bearer_token import IssuedToken, RenewedToken, TokenSource
 from control.client.client import Client
-from control.client.http_transport import HttpTransport
 from control.client.informer import InformerFactory
+from control.client.transport import Transport
 from control.controllers.context import ControllerContext, ControllerOptions
 
 NAMESPACE = "kube-system"
@@ -27,19 +28,18 @@ RENEW_AFTER = 0.8
 
 def remote_context(
     client: Client,
-    anonymous: HttpTransport | None,
+    transport_for: Callable[[TokenSource], Transport] | None,
     *,
     clock: Clock,
     random: Random,
     options: ControllerOptions,
 ) -> ControllerContext:
-    """Build a context that reads with `client` and writes as ServiceAccounts over `anonymous`, or with `client` too."""
+    """Build a context that reads with `client` and writes with ServiceAccounts' tokens, or with `client` too."""
 
     def client_for(service_account: str) -> Client:
-        if anonymous is None:
+        if transport_for is None:
             return client
-        tokens = RenewedToken(partial(issue_token, client, service_account), clock)
-        return Client(anonymous.with_tokens(tokens))
+        return Client(transport_for(RenewedToken(partial(issue_token, client, service_account), clock)))
 
     informers = InformerFactory(client, clock=clock, random=random)
     return ControllerContext(client_for=client_for, informers=informers, clock=clock, random=random, options=options)

@@ -19,7 +19,7 @@ from tests.cluster import Cluster, wait_for
 from tests.part_process import PartProcess, holder_of, wait_for_leader
 
 LEASE = "kube-scheduler"
-LEASE_SECONDS = 3
+LEASE_SECONDS = 4
 NODE_COUNT = 3
 
 
@@ -114,8 +114,9 @@ async def placements(api: Cluster) -> AsyncIterator[Placements]:
 
 def assert_each_bound_once(api: Cluster, seen: Placements) -> None:
     assert all(len(nodes) == 1 for nodes in seen.nodes_of.values()), seen.nodes_of
-    events = api.get("events", "--field-selector", "reason=Scheduled")["items"]
-    told = [event["involvedObject"]["name"] for event in events]
+    events = api.get("events")["items"]
+    assert not [event["message"] for event in events if event["reason"] == "FailedScheduling"], "a binding was refused"
+    told = [event["involvedObject"]["name"] for event in events if event["reason"] == "Scheduled"]
     assert len(told) == len(set(told)), "a Pod was scheduled twice"
 
 

@@ -31,6 +31,7 @@ from control.api.exchange import User
 from control.auth.attributes import NO_OPINION, Decision, RequestAttributes
 from control.auth.authorizer import ControlPlaneAuthorizer
 from control.client.client import Client
+from control.client.fence import Fence
 from control.client.kubeconfig import Access, open_transport
 from control.client.leader_election import Work
 from control.client.local_transport import LocalTransport
@@ -72,7 +73,9 @@ def access_of(server: RunningApiServer, user: str) -> Access:
 async def leading(client: Client, work: Work, name: str) -> AsyncIterator[None]:
     stop = asyncio.Event()
     task = asyncio.create_task(
-        work_as_leader(work, client=client, election=Election(name=name), clock=CLOCK, random=Random(1), stop=stop)
+        work_as_leader(
+            work, client=client, election=Election(name=name), fence=Fence(), clock=CLOCK, random=Random(1), stop=stop
+        )
     )
     try:
         yield
@@ -123,7 +126,9 @@ async def test_with_upstreams_policy_alone_both_parts_do_their_work(server: Runn
     manager = Client(open_transport(manager_access, user_agent=USER_AGENT))
     works = (
         leading(scheduler, scheduler_work(scheduler, CLOCK), "kube-scheduler"),
-        leading(manager, controllers_work(manager_access, manager, CLOCK, SETTINGS), "kube-controller-manager"),
+        leading(
+            manager, controllers_work(manager_access, manager, Fence(), CLOCK, SETTINGS), "kube-controller-manager"
+        ),
     )
     async with works[0], works[1]:
         await until(lambda: admin.find(SERVICE_ACCOUNTS, "default", namespace="default"))
@@ -199,7 +204,7 @@ async def test_without_election_the_work_begins_at_once_and_no_lease_is_made(ser
     stop = asyncio.Event()
     election = Election(name="x", enabled=False)
     task = asyncio.create_task(
-        work_as_leader(work, client=admin, election=election, clock=CLOCK, random=Random(1), stop=stop)
+        work_as_leader(work, client=admin, election=election, fence=Fence(), clock=CLOCK, random=Random(1), stop=stop)
     )
     await begun.wait()
     stop.set()

@@ -7,21 +7,32 @@ from random import Random
 
 import pytest
 
-from control.api.builtin_kinds import LEASES
+from control.api.builtin_kinds import CONFIG_MAPS, LEASES
 from control.api.clock import FakeClock
 from control.api.errors import ApiError
 from control.api.exchange import ApiRequest, ApiResponse, User
 from control.api.objects import ReadOnlyObject
 from control.client.client import Client
+from control.client.fence import Fence
 from control.client.leader_election import ElectionTimings, LeaderElector
 from control.client.local_transport import LocalTransport
+from control.client.transport import ServerUnavailableError
 from tests.fakes.memory_endpoint import MemoryEndpoint
+
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "d"}}
+
+
+class PassingClock(FakeClock):
+    """Time may also pass without anybody waking, as it does for a process that is stopped."""
+
+    def pass_unnoticed(self, seconds: float) -> None:
+        self._elapsed += seconds
 
 
 class Setting:
     def __init__(self) -> None:
         self.endpoint = MemoryEndpoint()
-        self.clock = FakeClock()
+        self.clock = PassingClock()
         self.client = Client(LocalTransport(self._answer, User(name="tester")))
         self.answers = asyncio.Event()
         self.answers.set()
@@ -31,10 +42,13 @@ class Setting:
         self.most_at_once = 0
         self.tasks: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
 
-    def start(self, identity: str) -> None:
+    def start(self, identity: str, fence: Fence | None = None) -> None:
         elector = LeaderElector(
             self.client, name="scheduler", identity=identity, clock=self.clock, random=Random(identity), recorder=self
         )
+
+        if fence is not None:
+            fence.may_write = elector.may_act
 
         async def work(lost: asyncio.Event) -> None:
             self.working.append(identity)
@@ -68,7 +82,7 @@ class Setting:
         await task
 
     def holder(self) -> str:
-        (lease,) = self.endpoint.objects.values()
+        lease = self.endpoint.objects["coordination.k8s.io", "leases", "kube-system", "scheduler"]
         return str(lease["spec"]["holderIdentity"])
 
 
@@ -142,6 +156,23 @@ async def test_leader_whose_server_hangs_stops_before_its_lease_is_old() -> None
     assert setting.working == ["a"]
     await setting.wait(4)
     assert setting.working == []
+    await setting.stop("a")
+
+
+async def test_a_leader_that_was_stopped_for_longer_than_its_lease_writes_nothing() -> None:
+    setting = Setting()
+    fence = Fence()
+    fenced = Client(fence.around(LocalTransport(setting.endpoint, User(name="tester"))))
+    setting.start("a", fence)
+    with pytest.raises(ServerUnavailableError, match="leads no longer"):
+        await fenced.create(CONFIG_MAPS, CONFIG_MAP)
+    await setting.wait(1)
+    await fenced.create(CONFIG_MAPS, CONFIG_MAP)
+    # Nothing of the process runs while time passes: the loop's first step after it is the write.
+    setting.clock.pass_unnoticed(15)
+    with pytest.raises(ServerUnavailableError, match="cannot DELETE"):
+        await fenced.delete(CONFIG_MAPS, "c", namespace="d")
+    assert await fenced.get(CONFIG_MAPS, "c", namespace="d")
     await setting.stop("a")
 
 
