@@ -281,8 +281,10 @@ class DockerRuntime:
             finally:
                 await asyncio.shield(stream.close())
 
-    async def open_attach(self, container_id: str, *, stdin: bool = False, tty: bool = False) -> HijackedStream:
-        """Attach to the container's first process."""
+    async def open_attach(
+        self, container_id: str, *, stdin: bool = False, stdin_once: bool = False, tty: bool = False
+    ) -> HijackedStream:
+        """Attach to the container's first process. Its input ends with ours only if it is a container of one input."""
         query = {"stream": "1", "stdin": "1" if stdin else "0", "stdout": "1", "stderr": "1"}
         response = await self._socket.open("POST", f"/containers/{container_id}/attach", query=query, hijack=True)
 
@@ -303,6 +305,7 @@ class DockerRuntime:
             resize=resize,
             exit_code=exit_code,
             abandon=abandon,
+            closes_stdin=stdin_once,
         )
 
     async def _exec_exit_code(self, exec_id: str, container_id: str) -> int:

@@ -35,8 +35,13 @@ class HijackedStream:
         resize: Resize,
         exit_code: Callable[[], Awaitable[int]],
         abandon: Callable[[], Awaitable[None]],
+        closes_stdin: bool = True,
     ) -> None:
-        """`stopped` completes when the container has stopped; `abandon` ends a command that still runs."""
+        """`stopped` completes when the container has stopped; `abandon` ends a command that still runs.
+
+        Without `closes_stdin` the end of the input is kept from the engine, which would end the output with it.
+        """
+        self._closes_stdin = closes_stdin
         self._reader, self._writer = response.reader, response.writer
         self._tty = tty
         self._resize, self._exit_code, self._abandon = resize, exit_code, abandon
@@ -92,6 +97,8 @@ class HijackedStream:
 
     async def close_stdin(self) -> None:
         """Half-close: the command sees the end of its input, its output keeps coming."""
+        if not self._closes_stdin:
+            return
         with contextlib.suppress(OSError, RuntimeError):
             if self._writer.can_write_eof():
                 self._writer.write_eof()

@@ -290,7 +290,9 @@ class FakeRuntime:
             deadline.cancel()
             await stream.close()
 
-    async def open_attach(self, container_id: str, *, stdin: bool = False, tty: bool = False) -> FakeStream:
+    async def open_attach(
+        self, container_id: str, *, stdin: bool = False, stdin_once: bool = False, tty: bool = False
+    ) -> FakeStream:
         """Sees nothing and ends with the container."""
         self._begin("open_attach", container_id)
         container = self._get(container_id)

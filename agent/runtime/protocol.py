@@ -243,8 +243,10 @@ class Runtime(Protocol):
         """Run a command to its end, output merged and cut at 10 KiB. Raises TimeoutError after killing its pid."""
         ...
 
-    async def open_attach(self, container_id: str, *, stdin: bool = False, tty: bool = False) -> ExecStream:
-        """Attach to the container's first process."""
+    async def open_attach(
+        self, container_id: str, *, stdin: bool = False, stdin_once: bool = False, tty: bool = False
+    ) -> ExecStream:
+        """Attach to the container's first process. Its input ends with the stream's only with `stdin_once`."""
         ...
 
     def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:

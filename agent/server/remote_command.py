@@ -58,10 +58,11 @@ class RemoteCommand:
         options = parse_stream_options(request.query)
         pod, record = self._lookup.find_running(names["namespace"], names["pod"], names["container"])
         # Whether the engine's stream has frames depends on the container, not on what the client thinks of it.
-        tty = bool((find_container(pod, names["container"]) or {}).get("tty"))
+        container = find_container(pod, names["container"]) or {}
+        tty, stdin_once = bool(container.get("tty")), bool(container.get("stdinOnce"))
 
         def open_stream() -> Awaitable[ExecStream]:
-            return self._runtime.open_attach(record.id, stdin=options.stdin, tty=tty)
+            return self._runtime.open_attach(record.id, stdin=options.stdin, stdin_once=stdin_once, tty=tty)
 
         work = _Work(open=open_stream, failure="error attaching to container", reports_exit=False)
         return await _serve(request, options, work)

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 BUSYBOX_IMAGE = "podling-test/busybox:1"
+ARGUMENTS_IMAGE = "podling-test/arguments:1"
 PAUSE_IMAGE = "podling-test/pause:1"
 PAUSE_SOURCE = Path(__file__).parents[2] / "pause-image" / "pause.c"
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
@@ -20,6 +21,20 @@ GROUP = b"root:x:0:\nnogroup:x:65534:\n"
 @functools.cache
 def ensure_busybox_image() -> str:
     """Reference of a local busybox image: Debian's static build with all its applets linked."""
+    _import(_busybox_archive(), BUSYBOX_IMAGE, ["CMD sh", "ENV PATH=/bin"])
+    return BUSYBOX_IMAGE
+
+
+@functools.cache
+def ensure_arguments_image() -> str:
+    """Reference of an image whose program prints its arguments: what of a command and its arguments is the image's."""
+    changes = ["ENV PATH=/bin", 'ENTRYPOINT ["/bin/echo", "image-entrypoint"]', 'CMD ["image-argument"]']
+    _import(_busybox_archive(), ARGUMENTS_IMAGE, changes)
+    return ARGUMENTS_IMAGE
+
+
+def _busybox_archive() -> bytes:
+    """Debian's static busybox with a link for each of its applets."""
     binary = _busybox_binary()
     applets = subprocess.run([binary, "--list"], check=True, capture_output=True, text=True).stdout.split()
     archive = io.BytesIO()
@@ -35,8 +50,7 @@ def ensure_busybox_image() -> str:
                 link = tarfile.TarInfo(f"bin/{applet}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                 tar.addfile(link)
-    _import(archive.getvalue(), BUSYBOX_IMAGE, ["CMD sh", "ENV PATH=/bin"])
-    return BUSYBOX_IMAGE
+    return archive.getvalue()
 
 
 @functools.cache

@@ -1,0 +1,94 @@
+"""Many Pods at once: created together and watched together, so that a requirement costs no waiting of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.cluster import Cluster, wait_for
+
+Object = dict[str, Any]
+
+BUSYBOX = "podling-test/busybox:1"
+
+
+class Batch:
+    """The objects of one module in a namespace of their own."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """Run kubectl in the namespace; returns what it printed."""
+        output: str = self.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin, check=check).stdout
+        return output
+
+    def create(self, *objects: Object) -> None:
+        """Create all of them in one call."""
+        body = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("create", "-f", "-", stdin=json.dumps(body))
+
+    def get(self, *arguments: str) -> Any:
+        """`kubectl get -o json` in the namespace."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def pods(self) -> dict[str, Object]:
+        """All Pods by name."""
+        return {pod["metadata"]["name"]: pod for pod in self.get("pods")["items"]}
+
+    def wait(self, condition: Callable[[Object], Any], *names: str, what: str, seconds_max: float = 180) -> None:
+        """Wait until the condition holds for every named Pod at once."""
+
+        def missing() -> list[str]:
+            pods = self.pods()
+            return [name for name in names if name not in pods or not condition(pods[name])]
+
+        try:
+            wait_for(lambda: not missing(), what, seconds_max=seconds_max)
+        except AssertionError:
+            pods = self.pods()
+            found = {name: (pods.get(name) or {}).get("status") for name in missing()}
+            raise AssertionError(f"not within {seconds_max} s: {what}: {json.dumps(found, indent=1)}") from None
+
+    def logs(self, pod: str, *arguments: str) -> str:
+        """The log of a Pod."""
+        return self.kubectl("logs", pod, *arguments)
+
+    def events(self, pod: str) -> list[Object]:
+        """The Events about a Pod."""
+        events: list[Object] = self.get("events", "--field-selector", f"involvedObject.name={pod}")["items"]
+        return events
+
+
+def make_pod(name: str, *containers: Object, **spec: Any) -> Object:
+    """A Pod that runs once, stops quickly and takes its image from the engine."""
+    filled = [
+        {"name": f"c{index}" if index else "main", "image": BUSYBOX, "imagePullPolicy": "IfNotPresent"} | container
+        for index, container in enumerate(containers)
+    ]
+    body = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, **spec, "containers": filled}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"name": name}}, "spec": body}
+
+
+def make_object(kind: str, name: str, *, labels: dict[str, str] | None = None, **fields: Any) -> Object:
+    """An object of the core group."""
+    metadata: Object = {"name": name} | ({"labels": labels} if labels else {})
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **fields}
+
+
+def shell(script: str, **fields: Any) -> Object:
+    """A container that runs a script."""
+    return {"command": ["sh", "-c", script], **fields}
+
+
+def is_finished(pod: Object) -> bool:
+    """True when a Pod has succeeded or failed."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_ready(pod: Object) -> bool:
+    """True when a Pod's condition Ready holds."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
