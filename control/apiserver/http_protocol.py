@@ -28,6 +28,8 @@ _log = logging.getLogger("podling.apiserver")
 KEEP_ALIVE_SECONDS = 180.0
 #: Go's limit of a request's head.
 HEAD_BYTES_MAX = 1 << 20
+#: How much of an answer is handed to the connection at a time.
+PIECE_BYTES = 512 * 1024
 #: What a header costs beside its name and value: colon, space and line end.
 _HEADER_BYTES = 4
 #: Go's limit of a query's parameters.
@@ -266,10 +268,20 @@ class HttpProtocol(asyncio.Protocol):
         head = "".join(lines).encode() + b"\r\n"
         if self._transport.is_closing():
             return
-        # Head and body in one write: one TLS record and one system call instead of two.
-        self._transport.write(head if request.method == "HEAD" else head + body)
+        if request.method == "HEAD":
+            body = b""
+        # Head and body in one write: one TLS record and one system call instead of two. What follows a first piece
+        # waits until the client has read it: a slow reader of a long list holds no copy of it, and others get a turn.
+        self._transport.write(head + body[:PIECE_BYTES])
+        for start in range(PIECE_BYTES, len(body), PIECE_BYTES):
+            await self._wait_until_writable()
+            self._transport.write(body[start : start + PIECE_BYTES])
         if not self._writable.is_set():
             await self._writable.wait()
+
+    async def _wait_until_writable(self) -> None:
+        await asyncio.sleep(0)
+        await self._writable.wait()
 
     async def _send_stream(self, lines: list[str], stream: AsyncIterator[bytes]) -> None:
         """Send chunks until the stream ends or the client leaves, which cancels the task."""

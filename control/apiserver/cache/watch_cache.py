@@ -48,6 +48,7 @@ class WatchCache:
         self._objects: dict[str, CachedObject] = {}
         self._keys: list[str] = []
         self._index: dict[tuple[str, str], dict[str, CachedObject]] = {}
+        self._indexed_under: dict[str, tuple[tuple[str, str], ...]] = {}
         self._selected: dict[WatchScope, SelectedObjects] = {}
         self._window = EventWindow(0)
         self._watchers: dict[WatchScope, dict[Watcher, None]] = {}
@@ -67,7 +68,8 @@ class WatchCache:
         for item in listed.items:
             cached = CachedObject(item.key, item.value, item.revision)
             self._objects[item.key] = cached
-            self._add_to_indexes(cached)
+            if self._index_functions:
+                self._add_to_indexes(cached, cached.decode_copy())  # kept decoded it would weigh five times as much
         self._keys = sorted(self._objects)
         self._window = EventWindow(listed.revision)
         waiting, self._waiting_changes = self._waiting_changes or [], None
@@ -180,10 +182,9 @@ class WatchCache:
                 insort(self._keys, key)
             self._objects[key] = cached
         if self._index_functions:
-            if previous is not None:
-                self._remove_from_indexes(previous)
+            self._remove_from_indexes(key)
             if event_type != DELETED:
-                self._add_to_indexes(cached)
+                self._add_to_indexes(cached, cached.object)
         event = CacheEvent(event_type, change.revision, cached, previous)
         self._window.append(event)
         self._publish(event)
@@ -222,18 +223,18 @@ class WatchCache:
         states = [state for state in (event.cached, event.previous) if state is not None]
         return {(name, of(state.object)) for name, of in self._index_functions.items() for state in states}
 
-    def _add_to_indexes(self, cached: CachedObject) -> None:
-        for name, of in self._index_functions.items():
-            self._index.setdefault((name, of(cached.object)), {})[cached.key] = cached
+    def _add_to_indexes(self, cached: CachedObject, obj: Object) -> None:
+        pairs = tuple((name, of(obj)) for name, of in self._index_functions.items())
+        self._indexed_under[cached.key] = pairs
+        for pair in pairs:
+            self._index.setdefault(pair, {})[cached.key] = cached
 
-    def _remove_from_indexes(self, cached: CachedObject) -> None:
-        for name, of in self._index_functions.items():
-            pair = (name, of(cached.object))
-            indexed = self._index.get(pair)
-            if indexed is not None:
-                indexed.pop(cached.key, None)
-                if not indexed:
-                    del self._index[pair]
+    def _remove_from_indexes(self, key: str) -> None:
+        for pair in self._indexed_under.pop(key, ()):
+            indexed = self._index[pair]
+            del indexed[key]
+            if not indexed:
+                del self._index[pair]
 
     # -- keys ----------------------------------------------------------------------------------------------------
 

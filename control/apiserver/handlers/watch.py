@@ -23,6 +23,8 @@ from control.apiserver.selection import Selection, select
 
 #: A watch without a timeout of its own ends after this long, times one to two, so that clients do not return at once.
 TIMEOUT_SECONDS_MIN = 1800
+#: A chunk that has reached this size is sent before the next event is encoded.
+CHUNK_BYTES = 256 * 1024
 
 T = TypeVar("T")
 
@@ -91,12 +93,23 @@ class _Presenter:
         self._sent_columns = False
 
     async def lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
-        """Encoded events, one chunk per wake-up."""
+        """Encoded events, all of a wake-up in one chunk unless that grows large.
+
+        A reader that has fallen behind by thousands of events thus costs one chunk: the rest stays shared with others.
+        """
         try:
             async for batch in watcher:
-                chunk = b"".join([self._line(event) for event in self._visible(batch)])
-                if chunk:
-                    yield chunk
+                lines: list[bytes] = []
+                size = 0
+                for event in self._visible(batch):
+                    lines.append(self._line(event))
+                    size += len(lines[-1])
+                    if size >= CHUNK_BYTES:
+                        yield b"".join(lines)
+                        lines.clear()
+                        size = 0
+                if lines:
+                    yield b"".join(lines)
         finally:
             watcher.close()
 
