@@ -13,6 +13,13 @@ from control.api.objects import Object
 
 
 @dataclass(frozen=True, slots=True)
+class Printed:
+    """A value that is shown without quotes, as Go shows what can print itself (times, quantities)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class FieldError:
     """One cause of an Invalid error: field path, upstream's cause reason and message (`Required value: ...`)."""
 
@@ -102,12 +109,19 @@ def _with_detail(message: str, detail: str) -> str:
     return f"{message}: {detail}" if detail else message
 
 
+def quoted_list(values: Sequence[str]) -> str:
+    """A list of texts as Go's %q prints it."""
+    return "[" + " ".join(quote(value) for value in values) + "]"
+
+
 def format_value(value: Any) -> str:
     """Format a bad value as upstream's field errors do: strings quoted, null, JSON for the rest."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Printed):
+        return value.text
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, int | float):

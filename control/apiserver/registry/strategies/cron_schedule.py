@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import zoneinfo
+
+from control.api.errors import quote
+
 _MONTHS = {
     name: number
     for number, name in enumerate(
@@ -19,14 +24,18 @@ _FIELDS: tuple[tuple[int, int, dict[str, int]], ...] = (
 _DESCRIPTORS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 #: A number of so many digits is below 2^63.
 _DIGITS_MAX = 18
-_DURATION_UNITS = ("ns", "us", "µs", "ms", "s", "m", "h")
+_DURATION_UNITS = ("ns", "us", "µs", "μs", "ms", "s", "m", "h")
+_DURATION_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]*")
+_DURATION_UNIT = re.compile(r"[^.0-9]+")
 
 
 def schedule_problem(text: str) -> str:
     """Empty for a valid schedule."""
     if text.startswith(("TZ=", "CRON_TZ=")):
-        _, _, text = text.partition(" ")
-        text = text.strip()
+        zone, _, text = text.partition(" ")
+        zone, text = zone.partition("=")[2], text.strip()
+        for problem in time_zone_errors(zone):
+            return f"provided bad location {zone}: {problem}"
     if text.startswith("@"):
         return _descriptor_problem(text)
     fields = text.split()
@@ -34,30 +43,52 @@ def schedule_problem(text: str) -> str:
         return f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
     for field, (low, high, names) in zip(fields, _FIELDS, strict=True):
         for part in field.split(","):
-            problem = _range_problem(part, low, high, names)
+            problem = _range_problem(part, low, high, names) if part else ""
             if problem:
                 return problem
     return ""
+
+
+def time_zone_errors(name: str) -> list[str]:
+    """Why a name is no time zone; the empty one and UTC need no file."""
+    if name in ("", "UTC", "Local"):
+        return []
+    if ".." in name or name[0] in "/\\":
+        return ["time: invalid location name"]
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return [f"unknown time zone {name}"]
+    return []
 
 
 def _descriptor_problem(text: str) -> str:
     if text in _DESCRIPTORS:
         return ""
     if text.startswith("@every "):
-        duration = text.removeprefix("@every ")
-        return "" if _is_duration(duration) else f'failed to parse duration {text}: time: invalid duration "{duration}"'
+        problem = _duration_problem(text.removeprefix("@every "))
+        return f"failed to parse duration {text}: {problem}" if problem else ""
     return f"unrecognized descriptor: {text}"
 
 
-def _is_duration(text: str) -> bool:
-    rest = text
+def _duration_problem(text: str) -> str:
+    invalid, rest = f"time: invalid duration {quote(text)}", text[1:] if text[:1] in ("-", "+") else text
+    if rest == "0":
+        return ""
+    if not rest:
+        return invalid
     while rest:
-        digits = len(rest) - len(rest.lstrip("0123456789."))
-        unit = next((u for u in sorted(_DURATION_UNITS, key=len, reverse=True) if rest[digits:].startswith(u)), "")
-        if not digits or not unit:
-            return False
-        rest = rest[digits + len(unit) :]
-    return bool(text)
+        number = _DURATION_NUMBER.match(rest)
+        if number is None or number[0] == ".":
+            return invalid
+        rest = rest[number.end() :]
+        unit = _DURATION_UNIT.match(rest)
+        if unit is None:
+            return f"time: missing unit in duration {quote(text)}"
+        if unit[0] not in _DURATION_UNITS:
+            return f"time: unknown unit {quote(unit[0])} in duration {quote(text)}"
+        rest = rest[unit.end() :]
+    return ""
 
 
 def _range_problem(text: str, low: int, high: int, names: dict[str, int]) -> str:
@@ -98,8 +129,8 @@ def _number(text: str, names: dict[str, int]) -> int | str:
         return named
     digits = text[1:] if text[:1] in ("-", "+") else text
     if not digits.isascii() or not digits.isdigit():
-        return f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax'
+        return f"failed to parse int from {text}: strconv.Atoi: parsing {quote(text)}: invalid syntax"
     if len(digits.lstrip("0")) > _DIGITS_MAX:
-        return f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": value out of range'
+        return f"failed to parse int from {text}: strconv.Atoi: parsing {quote(text)}: value out of range"
     number = int(text)
     return number if number >= 0 else f"negative number ({number}) not allowed: {text}"

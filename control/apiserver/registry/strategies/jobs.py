@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from control.api.errors import FieldError
@@ -19,6 +19,7 @@ from control.apiserver.registry.strategies.field_rules import (
 )
 from control.apiserver.registry.strategies.internal_form import pod_spec_form
 from control.apiserver.registry.strategies.job_spec_validation import job_spec
+from control.apiserver.registry.strategies.job_status_validation import job_status_changes
 from control.apiserver.registry.strategies.pod_defaults import default_pod_template
 from control.apiserver.registry.strategies.pod_warnings import template_warnings
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
@@ -86,20 +87,20 @@ class JobStrategy(StatusStrategy):
     @staticmethod
     def _generated_labels(metadata: Mapping[str, Any]) -> dict[str, str]:
         values = {_CONTROLLER_UID: metadata.get("uid") or "", _JOB_NAME: metadata.get("name") or ""}
-        return {**values, **{legacy: values[name] for legacy, name in _LEGACY.items()}}
+        return {**{legacy: values[name] for legacy, name in _LEGACY.items()}, **values}
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge a new Job."""
-        errors = list(self._generated_selector(obj))
+        errors = list(self._generated_selector(obj, tuple(self._generated_labels(obj["metadata"]))))
         errors.extend(job_spec("spec", obj["spec"]))
         errors.extend(_selector("spec", obj["spec"]))
         return errors + list(_index_names(obj))
 
-    def _generated_selector(self, obj: Object) -> Errors:
+    def _generated_selector(self, obj: Object, names: Collection[str]) -> Errors:
         spec = obj["spec"]
         if spec.get("manualSelector") or spec.get("selector") is None:
             return
-        expected = self._generated_labels(obj["metadata"])
+        expected = {name: value for name, value in self._generated_labels(obj["metadata"]).items() if name in names}
         labels = (spec["template"].get("metadata") or {}).get("labels") or {}
         for name, value in expected.items():
             path = f"spec.template.metadata.labels[{name}]"
@@ -113,7 +114,11 @@ class JobStrategy(StatusStrategy):
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a changed Job: what its Pods are made from is fixed once it may have started."""
         spec, old_spec = obj["spec"], old["spec"]
-        errors = [*self._generated_selector(obj), *job_spec("spec", spec), *_selector("spec", spec)]
+        had = (old_spec["template"].get("metadata") or {}).get("labels") or {}
+        names = tuple(_LEGACY) if not {_JOB_NAME, _CONTROLLER_UID} <= set(had) else (*_LEGACY, *_LEGACY.values())
+        whole = [*job_spec("spec", spec), *_selector("spec", spec)]
+        # Upstream judges the spec as that of a new Job, and again with the change.
+        errors = [*self._generated_selector(obj, names), *whole, *_index_names(obj), *whole]
         errors.extend(_completions(spec, old_spec))
         if selector_form(spec.get("selector")) != selector_form(old_spec.get("selector")):
             errors.append(FieldError.invalid("spec.selector", selector_form(spec.get("selector")), IMMUTABLE))
@@ -122,19 +127,17 @@ class JobStrategy(StatusStrategy):
             errors.extend(immutable(f"spec.{name}", spec.get(name), old_spec.get(name)))
         return errors
 
+    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge a changed status: a finished Job stays what it is."""
+        return list(job_status_changes(obj, old))
+
     def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
-        """Deprecated and doubtful fields of the template."""
-        warnings = list(template_warnings("spec.template", obj["spec"]["template"]))
-        name = obj["metadata"].get("name") or ""
-        problems = dns1123_label_errors(name)
-        if problems:
-            listing = "[" + " ".join(problems) + "]"
-            warnings.insert(
-                0,
-                f"metadata.name: this is used in Pod names and hostnames, which can result in surprising "
-                f"behavior; a DNS label is recommended: {listing}",
-            )
-        return warnings
+        """A name that Pods cannot have; deprecated and doubtful fields."""
+        return [*name_warnings(obj), *job_warnings("spec", obj["spec"])]
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """Fields of a changed spec."""
+        return [] if obj["spec"] == old["spec"] else list(job_warnings("spec", obj["spec"]))
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
@@ -152,10 +155,9 @@ def _selector(path: str, spec: Mapping[str, Any]) -> Errors:
     selector = spec.get("selector")
     if selector is None:
         yield FieldError.required(f"{path}.selector")
-        return
     yield from label_selector(f"{path}.selector", selector)
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-    if not _finds(selector, labels):
+    if selector is None or not _finds(selector, labels):
         yield FieldError.invalid(f"{path}.template.metadata.labels", sorted_map(labels) or None, MISMATCH)
 
 
@@ -178,24 +180,70 @@ def _completions(spec: Mapping[str, Any], old: Mapping[str, Any]) -> Errors:
     yield from immutable("spec.completions", value, previous)
 
 
-#: what a suspended Job that never ran may still change of its template's spec
-_SCHEDULING = ("affinity", "nodeSelector", "tolerations", "schedulingGates")
+#: what a suspended Job without Pods may still change of its template's spec
+_SCHEDULING = ("nodeSelector", "tolerations", "schedulingGates")
 
 
 def _template_change(spec: Mapping[str, Any], old: Object) -> Errors:
     template, previous = spec["template"], old["spec"]["template"]
     if template == previous:
         return
-    never_ran = old["spec"].get("suspend") and not (old.get("status") or {}).get("startTime")
-    if never_ran:
-        masked = copy_object(template)
-        for name in _SCHEDULING:
-            masked["spec"].pop(name, None)
-            if name in previous["spec"]:
-                masked["spec"][name] = previous["spec"][name]
-        for name in ("labels", "annotations"):
-            masked.setdefault("metadata", {})[name] = (previous.get("metadata") or {}).get(name)
+    status = old.get("status") or {}
+    is_suspended = any(
+        condition.get("type") == "Suspended" and condition.get("status") == "True"
+        for condition in status.get("conditions") or ()
+    )
+    if old["spec"].get("suspend") and (is_suspended or not status.get("startTime")):
+        masked = _with_free_fields(template, previous)
         if pod_spec_form(masked["spec"]) == pod_spec_form(previous["spec"]):
             return
     shown = {**(template.get("metadata") or {}), "Spec": pod_spec_form(template["spec"])}
     yield FieldError.invalid("spec.template", shown, IMMUTABLE)
+
+
+def _with_free_fields(template: Object, previous: Object) -> Object:
+    """The new template with the old one's values of what may change."""
+    masked: Object = copy_object(template)
+    spec, old_spec = masked["spec"], previous["spec"]
+    affinity = {key: value for key, value in (spec.pop("affinity", None) or {}).items() if key != "nodeAffinity"}
+    if (old_spec.get("affinity") or {}).get("nodeAffinity") is not None:
+        affinity["nodeAffinity"] = old_spec["affinity"]["nodeAffinity"]
+    if affinity or "affinity" in old_spec:
+        spec["affinity"] = affinity
+    for name in _SCHEDULING:
+        spec.pop(name, None)
+        if name in old_spec:
+            spec[name] = old_spec[name]
+    for field in ("containers", "initContainers"):
+        for container, former in zip(spec.get(field) or (), old_spec.get(field) or (), strict=False):
+            container.pop("resources", None)
+            if "resources" in former:
+                container["resources"] = former["resources"]
+    for name in ("labels", "annotations"):
+        masked.setdefault("metadata", {})[name] = (previous.get("metadata") or {}).get(name)
+    return masked
+
+
+_COMPLETIONS_SOFT_LIMIT = 100_000
+_PARALLELISM_SOFT_LIMIT = 10_000
+
+
+def name_warnings(obj: Object) -> Iterator[str]:
+    """A name from which Pods cannot take theirs as it is."""
+    problems = dns1123_label_errors(obj["metadata"].get("name") or "")
+    if problems:
+        yield (
+            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS "
+            f"label is recommended: [{' '.join(problems)}]"
+        )
+
+
+def job_warnings(path: str, spec: Mapping[str, Any]) -> Iterator[str]:
+    """Doubtful fields of a Job spec and of its template."""
+    many = (spec.get("completions") or 0) > _COMPLETIONS_SOFT_LIMIT
+    if spec.get("completionMode") == "Indexed" and many and (spec.get("parallelism") or 0) > _PARALLELISM_SOFT_LIMIT:
+        yield (
+            f"{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than "
+            "10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        )
+    yield from template_warnings(f"{path}.template", spec["template"])
