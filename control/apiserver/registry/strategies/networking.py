@@ -1,205 +1,30 @@
-"""Strategies of networking.k8s.io (upstream: pkg/apis/networking/{v1/defaults,validation/validation}.go)."""
+"""Strategies of networking.k8s.io but for Ingresses (upstream: pkg/apis/networking/validation/validation.go)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
-from control.api.addresses import find_address, find_network
+from control.api.addresses import canonical_cidr_errors, canonical_ip_errors, find_network, network_warnings
 from control.api.errors import FieldError
-from control.api.names import dns1123_label_errors, path_segment_name_errors, wildcard_dns1123_subdomain_errors
+from control.api.names import path_segment_name_errors
 from control.api.objects import Object
 from control.apiserver.registry.strategies.field_rules import (
+    IMMUTABLE,
     Errors,
     cidr,
-    dns_label,
     dns_subdomain,
     immutable,
     in_range,
     judged,
     label_selector,
     one_of,
-    port_number,
     port_or_name,
 )
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategy import Strategy, WriteContext
 
 Item = Mapping[str, Any]
-
-_CLASS_ANNOTATION = "kubernetes.io/ingress.class"
-_PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
-
-
-class IngressStrategy(StatusStrategy):
-    """Rules of Ingresses."""
-
-    empty_status: ClassVar[dict[str, Any]] = {"loadBalancer": {}}
-
-    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
-        """Judge a new Ingress."""
-        errors = list(_ingress_spec("spec", obj["spec"]))
-        annotated = (obj["metadata"].get("annotations") or {}).get(_CLASS_ANNOTATION)
-        class_name = obj["spec"].get("ingressClassName")
-        if annotated is not None and class_name is not None and annotated != class_name:
-            detail = "must match `ingressClassName` when both are specified"
-            path = f"metadata.annotations.{_CLASS_ANNOTATION}"
-            errors.insert(0, FieldError.invalid(path, annotated, detail))
-        return errors
-
-    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
-        """Judge a changed Ingress; annotation and class may differ by now."""
-        return list(_ingress_spec("spec", obj["spec"]))
-
-
-def _ingress_spec(path: str, spec: Item) -> Errors:
-    rules, backend = spec.get("rules") or (), spec.get("defaultBackend")
-    if not rules and backend is None:
-        yield FieldError.invalid(path, None, "either `defaultBackend` or `rules` must be specified")
-    if backend is not None:
-        yield from _backend(f"{path}.defaultBackend", backend)
-    for index, rule in enumerate(rules):
-        yield from _ingress_rule(f"{path}.rules[{index}]", rule)
-    for index, item in enumerate(spec.get("tls") or ()):
-        for host_index, host in enumerate(item.get("hosts") or ()):
-            where = f"{path}.tls[{index}].hosts[{host_index}]"
-            if "*" in host:
-                yield from judged(where, host, wildcard_dns1123_subdomain_errors)
-            else:
-                yield from dns_subdomain(where, host)
-    if spec.get("ingressClassName") is not None:
-        yield from dns_subdomain(f"{path}.ingressClassName", spec["ingressClassName"])
-
-
-def _ingress_rule(path: str, rule: Item) -> Errors:
-    host = rule.get("host") or ""
-    if host:
-        if find_address(host) is not None:
-            yield FieldError.invalid(f"{path}.host", host, "must be a DNS name, not an IP address")
-        if "*" in host:
-            yield from judged(f"{path}.host", host, wildcard_dns1123_subdomain_errors)
-        else:
-            yield from dns_subdomain(f"{path}.host", host)
-    http = rule.get("http")
-    if http is None:
-        return
-    if not http.get("paths"):
-        yield FieldError.required(f"{path}.http.paths")
-    for index, item in enumerate(http.get("paths") or ()):
-        yield from _ingress_path(f"{path}.http.paths[{index}]", item)
-
-
-_BAD_SEQUENCES = ("//", "/./", "/../", "%2f", "%2F")
-_BAD_SUFFIXES = ("/..", "/.")
-
-
-def _ingress_path(path: str, item: Item) -> Errors:
-    kind, url = item.get("pathType"), item.get("path") or ""
-    if kind is None:
-        yield FieldError.required(f"{path}.pathType", "pathType must be specified")
-    elif kind in ("Exact", "Prefix"):
-        if not url.startswith("/"):
-            yield FieldError.invalid(f"{path}.path", url, "must be an absolute path")
-        for bad in _BAD_SEQUENCES:
-            if bad in url:
-                yield FieldError.invalid(f"{path}.path", url, f"must not contain '{bad}'")
-        for bad in _BAD_SUFFIXES:
-            if url.endswith(bad):
-                yield FieldError.invalid(f"{path}.path", url, f"cannot end with '{bad}'")
-    elif kind == "ImplementationSpecific":
-        if url and not url.startswith("/"):
-            yield FieldError.invalid(f"{path}.path", url, "must be an absolute path")
-    else:
-        yield FieldError.not_supported(f"{path}.pathType", kind, _PATH_TYPES)
-    yield from _backend(f"{path}.backend", item.get("backend") or {})
-
-
-def _backend(path: str, backend: Item) -> Errors:
-    service, resource = backend.get("service"), backend.get("resource")
-    if resource is not None and service is not None:
-        yield FieldError.invalid(path, "", "cannot set both resource and service backends")
-    elif resource is not None:
-        for name in ("kind", "name"):
-            if not resource.get(name):
-                yield FieldError.required(f"{path}.resource.{name}")
-    elif service is None:
-        yield FieldError.required(path, "resource or service backend is required")
-    else:
-        yield from _service_backend(f"{path}.service", service)
-
-
-def _service_backend(path: str, service: Item) -> Errors:
-    name, port = service.get("name") or "", service.get("port") or {}
-    if not name:
-        yield FieldError.required(f"{path}.name")
-    else:
-        yield from judged(f"{path}.name", name, dns1123_label_errors)
-    if port.get("name") and port.get("number"):
-        yield FieldError.invalid(path, "", "cannot set both port name & port number")
-    elif port.get("name"):
-        yield from port_or_name(f"{path}.port.name", port["name"])
-    elif port.get("number"):
-        yield from port_number(f"{path}.port.number", port["number"])
-    else:
-        yield FieldError.required(path, "port name or number is required")
-
-
-class IngressClassStrategy(Strategy):
-    """Rules of IngressClasses."""
-
-    def default(self, obj: Object) -> None:
-        """Parameters are cluster-wide unless told."""
-        parameters = obj.setdefault("spec", {}).get("parameters")
-        if parameters is not None and not parameters.get("scope"):
-            parameters["scope"] = "Cluster"
-
-    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
-        """Judge controller and parameters."""
-        spec = obj["spec"]
-        errors = list(_controller("spec.controller", spec.get("controller") or ""))
-        return errors + list(_parameters("spec.parameters", spec.get("parameters")))
-
-    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
-        """Judge a change: the controller is fixed."""
-        controller, old_controller = (item["spec"].get("controller") or "" for item in (obj, old))
-        errors = list(immutable("spec.controller", controller, old_controller))
-        return errors + list(_parameters("spec.parameters", obj["spec"].get("parameters")))
-
-
-def _controller(path: str, name: str) -> Errors:
-    if len(name) > 250:
-        yield FieldError.too_long(path, 250)
-    domain, slash, rest = name.partition("/")
-    if not name:
-        yield FieldError.required(path)
-    elif not slash or not domain or not rest:
-        yield FieldError.invalid(path, name, 'must be a domain-prefixed path (such as "acme.io/foo")')
-    else:
-        yield from dns_subdomain(path, domain)
-
-
-def _parameters(path: str, parameters: Item | None) -> Errors:
-    if parameters is None:
-        return
-    if parameters.get("apiGroup") is not None:
-        yield from dns_subdomain(f"{path}.apiGroup", parameters["apiGroup"])
-    for name in ("kind", "name"):
-        if not parameters.get(name):
-            yield FieldError.required(f"{path}.{name}")
-        else:
-            yield from judged(f"{path}.{name}", parameters[name], path_segment_name_errors)
-    scope, namespace = parameters.get("scope"), parameters.get("namespace")
-    if scope is None:
-        yield FieldError.required(f"{path}.scope")
-        return
-    yield from one_of(f"{path}.scope", scope, ("Cluster", "Namespace"))
-    if scope == "Namespace":
-        if not namespace:
-            yield FieldError.required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'")
-        else:
-            yield from dns_label(f"{path}.namespace", namespace)
-    elif scope == "Cluster" and namespace is not None:
-        yield FieldError.forbidden(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'")
 
 
 class NetworkPolicyStrategy(Strategy):
@@ -219,10 +44,34 @@ class NetworkPolicyStrategy(Strategy):
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge selectors, peers and ports."""
-        return list(_network_policy("spec", obj["spec"]))
+        return list(_network_policy("spec", obj["spec"], ()))
+
+    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge a change; ranges that were there before may be of forms that are refused by now."""
+        return list(_network_policy("spec", obj["spec"], {text for _, text in _cidrs(old)}))
+
+    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
+        """Ranges that are better written otherwise."""
+        return [f"{path}: {text}" for path, value in _cidrs(obj) for text in network_warnings(value)]
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """The same."""
+        return self.warnings_on_create(context, obj)
 
 
-def _network_policy(path: str, spec: Item) -> Errors:
+def _cidrs(obj: Object) -> Iterator[tuple[str, str]]:
+    """Every range of a policy with its path."""
+    for direction, peers in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate(obj["spec"].get(direction) or ()):
+            for peer_index, peer in enumerate(rule.get(peers) or ()):
+                path, block = f"spec.{direction}[{index}].{peers}[{peer_index}].ipBlock", peer.get("ipBlock") or {}
+                if block:
+                    yield f"{path}.cidr", block.get("cidr") or ""
+                for number, text in enumerate(block.get("except") or ()):
+                    yield f"{path}.except[{number}]", text
+
+
+def _network_policy(path: str, spec: Item, known: Collection[str]) -> Errors:
     yield from label_selector(f"{path}.podSelector", spec.get("podSelector"))
     for direction, peers in (("ingress", "from"), ("egress", "to")):
         for index, rule in enumerate(spec.get(direction) or ()):
@@ -230,7 +79,7 @@ def _network_policy(path: str, spec: Item) -> Errors:
             for port_index, port in enumerate(rule.get("ports") or ()):
                 yield from _policy_port(f"{item}.ports[{port_index}]", port)
             for peer_index, peer in enumerate(rule.get(peers) or ()):
-                yield from _policy_peer(f"{item}.{peers}[{peer_index}]", peer)
+                yield from _policy_peer(f"{item}.{peers}[{peer_index}]", peer, known)
     types = spec.get("policyTypes") or []
     if len(types) > 2:
         detail = "may not specify more than two policyTypes"
@@ -259,7 +108,7 @@ def _policy_port(path: str, port: Item) -> Errors:
         yield FieldError.invalid(f"{path}.endPort", end, "may not be specified when `port` is not specified")
 
 
-def _policy_peer(path: str, peer: Item) -> Errors:
+def _policy_peer(path: str, peer: Item, known: Collection[str]) -> Errors:
     given = 0
     for name in ("podSelector", "namespaceSelector"):
         if peer.get(name) is not None:
@@ -267,29 +116,27 @@ def _policy_peer(path: str, peer: Item) -> Errors:
             yield from label_selector(f"{path}.{name}", peer[name])
     block = peer.get("ipBlock")
     if block is not None:
-        yield from _ip_block(f"{path}.ipBlock", block)
+        yield from _ip_block(f"{path}.ipBlock", block, known)
         if given:
             yield FieldError.forbidden(path, "may not specify both ipBlock and another peer")
     elif not given:
         yield FieldError.required(path, "must specify a peer")
 
 
-def _ip_block(path: str, block: Item) -> Errors:
+def _ip_block(path: str, block: Item, known: Collection[str]) -> Errors:
     text = block.get("cidr") or ""
     if not text:
         yield FieldError.required(f"{path}.cidr")
         return
-    broken = list(cidr(f"{path}.cidr", text))
-    yield from broken
+    yield from cidr(f"{path}.cidr", text, known)
     network = find_network(text)
     if network is None:
         return
     for index, item in enumerate(block.get("except") or ()):
         where = f"{path}.except[{index}]"
+        yield from cidr(where, item, known)
         excepted = find_network(item)
-        if excepted is None:
-            yield from cidr(where, item)
-        elif not _is_strict_subset(excepted, network):
+        if excepted is not None and not _is_strict_subset(excepted, network):
             yield FieldError.invalid(where, item, "must be a strict subset of `cidr`")
 
 
@@ -304,25 +151,28 @@ class IpAddressStrategy(Strategy):
 
     def name_errors(self, name: str) -> list[str]:
         """A canonical address."""
-        address = find_address(name)
-        if address is None:
-            return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
-        return [] if str(address) == name else [f'must be in canonical form ("{address}")']
+        return canonical_ip_errors(name)
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge the reference to the owner."""
-        reference = obj["spec"].get("parentRef")
-        if reference is None:
-            return [FieldError.required("spec.parentRef")]
-        errors = []
-        for name in ("resource", "name"):
-            if not reference.get(name):
-                errors.append(FieldError.required(f"spec.parentRef.{name}"))
-        return errors
+        return list(_parent("spec.parentRef", obj["spec"].get("parentRef")))
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """The owner is fixed."""
         return list(immutable("spec.parentRef", obj["spec"].get("parentRef"), old["spec"].get("parentRef")))
+
+
+def _parent(path: str, reference: Item | None) -> Errors:
+    if reference is None:
+        yield FieldError.required(path)
+        return
+    if reference.get("group"):
+        yield from dns_subdomain(f"{path}.group", reference["group"])
+    for name in ("resource", "name", "namespace"):
+        if reference.get(name):
+            yield from judged(f"{path}.{name}", reference[name], path_segment_name_errors)
+        elif name != "namespace":
+            yield FieldError.required(f"{path}.{name}")
 
 
 class ServiceCidrStrategy(StatusStrategy):
@@ -332,31 +182,36 @@ class ServiceCidrStrategy(StatusStrategy):
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge the ranges."""
-        return list(_ranges("spec.cidrs", obj["spec"].get("cidrs") or []))
+        return list(_ranges("spec.cidrs", obj["spec"].get("cidrs")))
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a change: a range never changes, a second family may be added."""
         ranges, old_ranges = (item["spec"].get("cidrs") or [] for item in (obj, old))
-        errors: list[FieldError] = []
-        for index, text in enumerate(old_ranges):
-            errors.extend(immutable(f"spec.cidrs[{index}]", ranges[index] if index < len(ranges) else None, text))
-        return errors if len(ranges) == len(old_ranges) else errors + list(_ranges("spec.cidrs", ranges))
+        errors = [
+            FieldError.invalid(f"spec.cidrs[{index}]", text, IMMUTABLE)
+            for index, (text, old_text) in enumerate(zip(ranges, old_ranges, strict=False))
+            if text != old_text
+        ]
+        if len(ranges) == len(old_ranges):
+            return errors
+        if (len(old_ranges), len(ranges)) == (1, 2):
+            return errors + list(_ranges("spec.cidrs", ranges))
+        return [FieldError.invalid("spec.cidrs", ranges or None, IMMUTABLE)]
 
 
-def _ranges(path: str, ranges: Sequence[str]) -> Errors:
+def _ranges(path: str, ranges: Sequence[str] | None) -> Errors:
     if not ranges:
         yield FieldError.required(path, "at least one CIDR required")
         return
+    shown = {"CIDRs": list(ranges)}
     if len(ranges) > 2:
-        yield FieldError.invalid(path, list(ranges), "may only hold up to 2 values")
-    for index, text in enumerate(ranges):
-        network = find_network(text)
-        if network is None:
-            yield from cidr(f"{path}[{index}]", text)
-        elif str(network.network_address) != text.partition("/")[0]:
-            detail = "must not have bits set beyond the prefix length"
-            yield FieldError.invalid(f"{path}[{index}]", text, detail)
-    families = [network.version for network in map(find_network, ranges) if network is not None]
-    if len(families) == 2 and families[0] == families[1]:
-        detail = "may specify no more than one IP for each IP family"
-        yield FieldError.invalid(path, list(ranges), detail)
+        yield FieldError.invalid(path, shown, "may only hold up to 2 values")
+        return
+    broken = [
+        error for index, text in enumerate(ranges) for error in judged(f"{path}[{index}]", text, canonical_cidr_errors)
+    ]
+    yield from broken
+    versions = [network.version for network in map(find_network, ranges) if network is not None]
+    if not broken and len(ranges) == 2 and versions[0] == versions[1]:
+        detail = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
+        yield FieldError.invalid(path, shown, detail)
