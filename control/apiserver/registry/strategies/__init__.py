@@ -19,7 +19,7 @@ STRATEGIES: dict[tuple[str, str], str] = {
     ("", "Namespace"): "namespaces.NamespaceStrategy",
     ("", "Node"): "nodes.NodeStrategy",
     ("", "PersistentVolume"): "persistent_volumes.PersistentVolumeStrategy",
-    ("", "PersistentVolumeClaim"): "persistent_volumes.PersistentVolumeClaimStrategy",
+    ("", "PersistentVolumeClaim"): "persistent_volume_claims.PersistentVolumeClaimStrategy",
     ("", "Pod"): "pods.PodStrategy",
     ("", "PodTemplate"): "pods.PodTemplateStrategy",
     ("", "ReplicationController"): "replication_controllers.ReplicationControllerStrategy",

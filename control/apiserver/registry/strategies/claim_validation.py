@@ -50,8 +50,8 @@ def access_modes(path: str, modes: Sequence[str]) -> Errors:
         yield FieldError.forbidden(path, "may not use ReadWriteOncePod with other access modes")
 
 
-def claim_spec(path: str, spec: Spec) -> Errors:
-    """A PersistentVolumeClaimSpec."""
+def claim_spec(path: str, spec: Spec, *, free_groups: bool = False) -> Errors:
+    """A PersistentVolumeClaimSpec; `free_groups` lets the API groups of sources be any text."""
     if not spec.get("accessModes"):
         yield FieldError.required(f"{path}.accessModes", "at least 1 access mode is required")
     yield from label_selector(f"{path}.selector", spec.get("selector"))
@@ -66,16 +66,16 @@ def claim_spec(path: str, spec: Spec) -> Errors:
         yield from dns_subdomain(f"{path}.storageClassName", spec["storageClassName"])
     if spec.get("volumeMode") is not None:
         yield from one_of(f"{path}.volumeMode", spec["volumeMode"], VOLUME_MODES)
-    yield from _sources(path, spec)
+    yield from _sources(path, spec, free_groups=free_groups)
     if spec.get("volumeAttributesClassName"):
         yield from dns_subdomain(f"{path}.volumeAttributesClassName", spec["volumeAttributesClassName"])
 
 
-def _sources(path: str, spec: Spec) -> Errors:
+def _sources(path: str, spec: Spec, *, free_groups: bool) -> Errors:
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
     for name, value in (("dataSource", source), ("dataSourceRef", reference)):
         if value is not None:
-            yield from _source(f"{path}.{name}", value)
+            yield from _source(f"{path}.{name}", value, free_groups=free_groups)
     if source is None or reference is None:
         return
     # Upstream prints the path object itself as the bad value.
@@ -87,7 +87,7 @@ def _sources(path: str, spec: Spec) -> Errors:
         yield FieldError.invalid(path, shown, "must match dataSourceRef")
 
 
-def _source(path: str, value: Spec) -> Errors:
+def _source(path: str, value: Spec, *, free_groups: bool) -> Errors:
     for field in ("name", "kind"):
         if not value.get(field):
             yield FieldError.required(f"{path}.{field}")
@@ -95,7 +95,7 @@ def _source(path: str, value: Spec) -> Errors:
     if not group and value.get("kind") != "PersistentVolumeClaim":
         detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
         yield FieldError.invalid(path, value.get("kind") or "", detail)
-    if group:
+    if group and not free_groups:
         yield from judged(f"{path}.apiGroup", group, dns1123_subdomain_errors)
     if value.get("namespace"):
         yield from dns_label(f"{path}.namespace", value["namespace"])

@@ -1,45 +1,46 @@
-"""Strategies of PersistentVolumes and PersistentVolumeClaims (upstream: pkg/apis/core/validation/validation.go)."""
+"""The strategy of PersistentVolumes (upstream: pkg/apis/core/validation/validation.go)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from control.api.errors import FieldError
 from control.api.objects import Object, copy_object
 from control.api.timestamps import format_time
-from control.apiserver.registry.strategies.claim_validation import VOLUME_MODES, access_modes, claim_spec
+from control.apiserver.registry.strategies.claim_validation import VOLUME_MODES, access_modes
 from control.apiserver.registry.strategies.field_rules import (
     IMMUTABLE,
     Errors,
     dns_label,
     dns_subdomain,
     immutable,
-    is_empty,
     no_backsteps,
     one_of,
 )
-from control.apiserver.registry.strategies.internal_form import difference, internal_form
-from control.apiserver.registry.strategies.resource_lists import (
-    default_resource_list,
-    nonnegative_quantity,
-    positive_quantity,
-    quantity,
-)
+from control.apiserver.registry.strategies.internal_form import difference
+from control.apiserver.registry.strategies.node_label_warnings import terms_warnings
+from control.apiserver.registry.strategies.resource_lists import default_resource_list, positive_quantity, quantity
 from control.apiserver.registry.strategies.scheduling_validation import node_selector
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
-from control.apiserver.registry.strategies.volume_defaults import default_claim_spec, default_volume_source
+from control.apiserver.registry.strategies.volume_defaults import default_volume_source
 from control.apiserver.registry.strategies.volume_source_validation import (
     SIMPLE_SOURCES,
     by_name,
     csi_driver_name,
     one_source,
+    persistent_iscsi,
 )
 from control.apiserver.registry.strategy import WriteContext
 
 Source = Mapping[str, Any]
 
-_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+_PORTAL_MAX = 64
+_PORTAL_TOO_LONG = (
+    "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters "
+    "if iscsi.initiatorName is specified."
+)
+CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 
 def _local(path: str, source: Source) -> Errors:
@@ -59,6 +60,54 @@ def _csi(path: str, source: Source) -> Errors:
             yield from _secret_reference(f"{path}.{field}SecretRef", reference)
 
 
+def _named_secret(path: str, source: Source) -> Errors:
+    for field in ("name", "namespace"):
+        if source.get("secretRef") is not None and not source["secretRef"].get(field):
+            yield FieldError.required(f"{path}.secretRef.{field}")
+
+
+def _glusterfs(path: str, source: Source) -> Errors:
+    for field in ("endpoints", "path"):
+        if not source.get(field):
+            yield FieldError.required(f"{path}.{field}")
+    namespace = source.get("endpointsNamespace")
+    where = f"{path}.endpointsNamespace"
+    if namespace == "":
+        detail = "if the endpointnamespace is set, it must be a valid namespace name"
+        yield FieldError.invalid(where, namespace, detail)
+    elif namespace is not None:
+        yield from dns_label(where, namespace)
+
+
+def _cinder(path: str, source: Source) -> Errors:
+    if not source.get("volumeID"):
+        yield FieldError.required(f"{path}.volumeID")
+    yield from _named_secret(path, source)
+
+
+def _azure_file(path: str, source: Source) -> Errors:
+    for field in ("secretName", "shareName"):
+        if not source.get(field):
+            yield FieldError.required(f"{path}.{field}")
+    if source.get("secretNamespace") == "":
+        yield FieldError.required(f"{path}.secretNamespace")
+
+
+def _storage_os(path: str, source: Source) -> Errors:
+    for field in ("volumeName", "volumeNamespace"):
+        if source.get(field):
+            yield from dns_label(f"{path}.{field}", source[field])
+        elif field == "volumeName":
+            yield FieldError.required(f"{path}.{field}")
+    yield from _named_secret(path, source)
+
+
+def _iscsi(path: str, source: Source) -> Errors:
+    yield from persistent_iscsi(path, source)
+    if source.get("secretRef") is not None and not source["secretRef"].get("name"):
+        yield FieldError.required(f"{path}.secretRef.name")
+
+
 def _secret_reference(path: str, reference: Source) -> Errors:
     for field, rule in (("name", dns_subdomain), ("namespace", dns_label)):
         if not reference.get(field):
@@ -69,15 +118,18 @@ def _secret_reference(path: str, reference: Source) -> Errors:
 
 #: in upstream's order
 _SOURCES: tuple[tuple[str, str, Callable[[str, Source], Errors]], ...] = (
-    *SIMPLE_SOURCES[
-        "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte",
-        "cephfs", "iscsi", "cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk",
-        "portworxVolume", "azureDisk", "scaleIO",
-    ],
+    *SIMPLE_SOURCES["hostPath", "gcePersistentDisk", "awsElasticBlockStore"],
+    ("glusterfs", "glusterfs", _glusterfs),
+    *SIMPLE_SOURCES["flocker", "nfs", "rbd", "quobyte", "cephfs"],
+    ("iscsi", "iscsi", _iscsi),
+    ("cinder", "cinder", _cinder),
+    *SIMPLE_SOURCES["fc", "flexVolume"],
+    ("azureFile", "azureFile", _azure_file),
+    *SIMPLE_SOURCES["vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "scaleIO"],
     ("local", "local", _local),
-    *SIMPLE_SOURCES["storageos",],
+    ("storageos", "storageos", _storage_os),
     ("csi", "csi", _csi),
-)  # fmt: skip
+)
 PERSISTENT_SOURCES = by_name(_SOURCES)
 
 
@@ -114,27 +166,90 @@ class PersistentVolumeStrategy(StatusStrategy):
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge a volume."""
-        return list(_volume_spec("spec", obj["spec"]))
+        return list(_volume_spec("spec", obj["spec"], obj["metadata"].get("name") or ""))
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a change: the source and the mode are fixed."""
-        errors = self.validate(context, obj)
-        new_source, old_source = (
-            {name: item["spec"][name] for name in PERSISTENT_SOURCES if item["spec"].get(name) is not None}
-            for item in (obj, old)
+        return [*self.validate(context, obj), *_volume_changes(obj["spec"], old["spec"])]
+
+    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
+        """Deprecated ways to make a volume."""
+        return list(persistent_volume_warnings(obj))
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """The same."""
+        return list(persistent_volume_warnings(obj))
+
+
+def _volume_changes(spec: Source, old: Source) -> Errors:
+    new_source, old_source = (
+        {name: item[name] for name in PERSISTENT_SOURCES if item.get(name) is not None} for item in (spec, old)
+    )
+    if "csi" in new_source and "csi" in old_source and old_source["csi"].get("controllerExpandSecretRef") is None:
+        # Who expands the volume may be said later, once.
+        new_source["csi"] = {k: v for k, v in new_source["csi"].items() if k != "controllerExpandSecretRef"}
+    if new_source != old_source:
+        detail = f"spec.persistentvolumesource is immutable after creation\n{difference(old_source, new_source)}"
+        yield FieldError.forbidden("spec.persistentvolumesource", detail)
+    yield from immutable("volumeMode", spec.get("volumeMode"), old.get("volumeMode"))
+    affinity, old_affinity = spec.get("nodeAffinity"), old.get("nodeAffinity")
+    if old_affinity is not None and affinity not in (old_affinity, with_stable_labels(old_affinity, affinity)):
+        detail = f"{IMMUTABLE}, except for updating from beta label to GA"
+        yield FieldError.invalid("nodeAffinity", affinity, detail)
+    if old.get("volumeAttributesClassName") is not None and spec.get("volumeAttributesClassName") is None:
+        detail = "update from non-nil value to nil is forbidden"
+        yield FieldError.forbidden("spec.volumeAttributesClassName", detail)
+
+
+_STABLE_LABELS = {
+    "beta.kubernetes.io/arch": "kubernetes.io/arch",
+    "beta.kubernetes.io/os": "kubernetes.io/os",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+}
+
+
+def with_stable_labels(old: Source, new: Source | None) -> Object:
+    """The old node affinity with those beta labels renamed that the new one names by their stable names."""
+    renamed: Object = copy_object(dict(old))
+    terms = (renamed.get("required") or {}).get("nodeSelectorTerms") or ()
+    for term, new_term in zip(terms, ((new or {}).get("required") or {}).get("nodeSelectorTerms") or (), strict=False):
+        expressions = zip(term.get("matchExpressions") or (), new_term.get("matchExpressions") or (), strict=False)
+        for expression, new_expression in expressions:
+            if _STABLE_LABELS.get(expression.get("key") or "") == new_expression.get("key"):
+                expression["key"] = new_expression["key"]
+    return renamed
+
+
+_PLUGINS = (
+    ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
+    ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+    ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+    ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
+)
+
+
+def persistent_volume_warnings(obj: Object) -> Iterator[str]:
+    """Deprecated fields, labels and plugins of a volume."""
+    spec = obj["spec"]
+    if CLASS_ANNOTATION in (obj["metadata"].get("annotations") or {}):
+        text = 'deprecated since v1.8; use "storageClassName" attribute instead'
+        yield f"metadata.annotations[{CLASS_ANNOTATION}]: {text}"
+    if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        yield (
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended "
+            "approach is to use dynamic provisioning."
         )
-        if new_source != old_source:
-            detail = f"spec.persistentvolumesource is immutable after creation\n{difference(old_source, new_source)}"
-            errors.append(FieldError.forbidden("spec.persistentvolumesource", detail))
-        errors.extend(immutable("volumeMode", obj["spec"].get("volumeMode"), old["spec"].get("volumeMode")))
-        affinity, old_affinity = obj["spec"].get("nodeAffinity"), old["spec"].get("nodeAffinity")
-        if old_affinity is not None and affinity != old_affinity:
-            detail = f"{IMMUTABLE}, except for updating from beta label to GA"
-            errors.append(FieldError.invalid("nodeAffinity", affinity, detail))
-        return errors
+    yield from terms_warnings("spec.nodeAffinity.required", (spec.get("nodeAffinity") or {}).get("required"))
+    for name, shown, text in _PLUGINS:
+        if spec.get(name) is not None:
+            yield f"spec.{shown}: {text}"
 
 
-def _volume_spec(path: str, spec: Source) -> Errors:
+def _volume_spec(path: str, spec: Source, name: str) -> Errors:
     if not spec.get("accessModes"):
         yield FieldError.required(f"{path}.accessModes")
     yield from access_modes(f"{path}.accessModes", spec.get("accessModes") or ())
@@ -161,6 +276,9 @@ def _volume_spec(path: str, spec: Source) -> Errors:
     yield from one_source(path, spec, PERSISTENT_SOURCES)
     if spec.get("local") is not None and affinity is None:
         yield FieldError.required(f"{path}.nodeAffinity", "Local volume requires node affinity")
+    iscsi = spec.get("iscsi") or {}
+    if iscsi.get("initiatorName") is not None and len(f"{name}:{iscsi.get('targetPortal') or ''}") > _PORTAL_MAX:
+        yield FieldError.invalid(f"{path}.iscsi.targetportal", iscsi.get("targetPortal") or "", _PORTAL_TOO_LONG)
     yield from _volume_class(path, spec)
 
 
@@ -181,97 +299,3 @@ def _volume_class(path: str, spec: Source) -> Errors:
             yield from dns_subdomain(f"{path}.volumeAttributesClassName", attributes_class)
         if spec.get("csi") is None:
             yield FieldError.required(f"{path}.csi", "has to be specified when using volumeAttributesClassName")
-
-
-class PersistentVolumeClaimStrategy(StatusStrategy):
-    """Rules of PersistentVolumeClaims."""
-
-    has_generation = False
-    returns_deleted_object = True
-    empty_status: ClassVar[dict[str, Any]] = {"phase": "Pending"}
-
-    def default(self, obj: Object) -> None:
-        """Fill upstream's defaults."""
-        super().default(obj)
-        default_claim_spec(obj.setdefault("spec", {}))
-        default_resource_list(obj["status"].get("capacity"))
-        default_resource_list(obj["status"].get("allocatedResources"))
-
-    def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
-        """A new claim is Pending; both forms of its data source say the same."""
-        super().prepare_for_create(context, obj)
-        _mirror_sources(obj["spec"])
-
-    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
-        """Judge a claim."""
-        return list(claim_spec("spec", obj["spec"]))
-
-    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
-        """Judge a change: a bound claim may grow, nothing else changes."""
-        return [*self.validate(context, obj), *_claim_changes(obj, old)]
-
-    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
-        """Judge a changed status."""
-        capacity = (obj.get("status") or {}).get("capacity") or {}
-        return [
-            error
-            for name, text in sorted(capacity.items())
-            for error in nonnegative_quantity(f"status.capacity[{name}]", text)
-        ]
-
-
-def _mirror_sources(spec: Object) -> None:
-    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
-    if source is not None and reference is None:
-        spec["dataSourceRef"] = dict(source)
-    elif reference is not None and source is None and not reference.get("namespace"):
-        spec["dataSource"] = {key: value for key, value in reference.items() if key != "namespace"}
-
-
-def _claim_changes(obj: Object, old: Object) -> Errors:
-    spec, old_spec = copy_object(obj["spec"]), copy_object(old["spec"])
-    annotation, old_annotation = (
-        (item["metadata"].get("annotations") or {}).get(_CLASS_ANNOTATION, "") for item in (obj, old)
-    )
-    if annotation != old_annotation:
-        yield FieldError.invalid(f"metadata.annotations.{_CLASS_ANNOTATION}", annotation, IMMUTABLE)
-    if not old_spec.get("volumeName"):
-        _copy_field(old_spec, spec, "volumeName")
-    if old_spec.get("storageClassName") is None and old_annotation in ("", spec.get("storageClassName")):
-        _copy_field(spec, old_spec, "storageClassName")
-    if (obj.get("status") or {}).get("phase") == "Bound":
-        requests = (spec.get("resources") or {}).get("requests")
-        if requests is not None:
-            requests["storage"] = old_spec["resources"]["requests"]["storage"]
-        if spec.get("volumeAttributesClassName") is not None:
-            _copy_field(spec, old_spec, "volumeAttributesClassName")
-    before, after = (internal_form("PersistentVolumeClaimSpec", item) for item in (old_spec, spec))
-    if before != after:
-        text = (
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-        )
-        yield FieldError.forbidden("spec", f"{text}\n{difference(before, after)}")
-    yield from _smaller(obj, old)
-    yield from immutable("volumeMode", obj["spec"].get("volumeMode"), old["spec"].get("volumeMode"))
-    attributes_class = obj["spec"].get("volumeAttributesClassName")
-    if old["spec"].get("volumeAttributesClassName") is not None and is_empty(attributes_class):
-        what = "nil" if attributes_class is None else "an empty string"
-        detail = f"update from non-nil value to {what} is forbidden"
-        yield FieldError.forbidden("spec.volumeAttributesClassName", detail)
-
-
-def _copy_field(target: Object, source: Mapping[str, Any], name: str) -> None:
-    if source.get(name) is None:
-        target.pop(name, None)
-    else:
-        target[name] = source[name]
-
-
-def _smaller(obj: Object, old: Object) -> Errors:
-    size, old_size = (
-        ((item["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0") for item in (obj, old)
-    )
-    held = ((old.get("status") or {}).get("capacity") or {}).get("storage", "0")
-    if quantity(size).nanos < quantity(old_size).nanos and quantity(size).nanos <= quantity(held).nanos:
-        detail = "field can not be less than status.capacity"
-        yield FieldError.forbidden("spec.resources.requests.storage", detail)
