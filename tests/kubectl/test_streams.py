@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import pty
 import re
@@ -17,9 +18,9 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -46,9 +47,24 @@ spec:
 """
 
 
-@pytest.fixture(params=find_kubectls() or [None], ids=str)
+WEBSOCKET_SINCE = (1, 31)
+
+
+def oldest_and_newest_of_each_protocol() -> list[Kubectl]:
+    """The versions with which everything is tested."""
+    found = find_kubectls()
+    protocols = ([item for item in found if (item.version >= WEBSOCKET_SINCE) is does] for does in (False, True))
+    return [item for some in protocols for item in dict.fromkeys((*some[:1], *some[-1:]))]
+
+
+def versions_between() -> list[Kubectl]:
+    """The others, with which every kind of stream is tested once."""
+    return [item for item in find_kubectls() if item not in oldest_and_newest_of_each_protocol()]
+
+
+@pytest.fixture(params=oldest_and_newest_of_each_protocol() or [None], ids=str)
 def binary(request: pytest.FixtureRequest) -> Kubectl:
-    """The kubectl under test: every version on this machine."""
+    """The kubectl under test."""
     assert request.param is not None, "no kubectl on this machine (PODLING_KUBECTLS names more)"
     found: Kubectl = request.param
     return found
@@ -181,11 +197,16 @@ def test_run_attaches_shows_and_removes(cluster: Cluster, namespace: str, start:
     wait_for(gone, "the Pod is gone")
 
 
-def test_attach_sees_what_the_container_prints_and_ends_with_it(cluster: Cluster, namespace: str, start: Any) -> None:
+def run_ticker(cluster: Cluster, namespace: str, name: str) -> None:
+    """A Pod that prints now and then, until it is gone."""
     script = "while true; do echo tick; sleep 0.2; done"
     flags = ["--restart=Never", "--image=busybox", "--image-pull-policy=IfNotPresent"]
-    cluster.kubectl("-n", namespace, "run", "ticker", *flags, "--", "sh", "-c", script)
-    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/ticker", "--timeout=60s")
+    cluster.kubectl("-n", namespace, "run", name, *flags, "--", "sh", "-c", script)
+    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+
+
+def test_attach_sees_what_the_container_prints_and_ends_with_it(cluster: Cluster, namespace: str, start: Any) -> None:
+    run_ticker(cluster, namespace, "ticker")
     attached = start("attach", "ticker")
     assert attached.stdout
     while b"tick" not in attached.stdout.readline():
@@ -270,28 +291,71 @@ def test_streams_end_with_their_pod(cluster: Cluster, namespace: str, start: Any
     assert sleeping.wait(timeout=30) == 137
 
 
-def test_a_hundred_followed_logs_starve_nothing(cluster: Cluster, namespace: str, box: str) -> None:
-    script = "while true; do echo line; sleep 0.1; done"
+@pytest.mark.parametrize("binary", versions_between(), ids=str, indirect=True)
+def test_every_kind_of_stream_once(
+    cluster: Cluster, namespace: str, kubectl: Run, start: Any, box: str, tmp_path: Path
+) -> None:
+    failed = kubectl("exec", "-i", box, "-c", "main", "--", "sh", "-c", "cat; exit 7", stdin="typed\n", check=False)
+    assert (failed.returncode, failed.stdout) == (7, "typed\n")
+    (tmp_path / "file").write_text("content\n")
+    remote = f"/tmp/{uuid.uuid4().hex}"
+    kubectl("cp", str(tmp_path / "file"), f"{box}:{remote}", "-c", "main")
+    kubectl("cp", f"{box}:{remote}", str(tmp_path / "back"), "-c", "main")
+    assert (tmp_path / "back").read_text() == "content\n"
+    _, local = forward(start, box, 80)
+    with urllib.request.urlopen(f"http://127.0.0.1:{local[80]}/", timeout=30) as page:
+        assert b"Welcome to nginx" in page.read()
+    run_ticker(cluster, namespace, "once-ticker")
+    attached = start("attach", "once-ticker")
+    while b"tick" not in attached.stdout.readline():
+        pass
+    cluster.kubectl("-n", namespace, "delete", "pod", "once-ticker", "--grace-period=1")
+    attached.stdout.read()
+    assert attached.wait(timeout=30) == 0
+
+
+FOLLOWERS, WRITES = 100, 50
+COUNT = """
+n=0
+until [ -e /tmp/stop ]; do n=$((n+1)); echo line $n; sleep 0.02; done
+echo last
+exec sleep 36000
+"""
+
+
+def test_a_hundred_followed_logs_starve_nothing_and_miss_no_line(cluster: Cluster, namespace: str, box: str) -> None:
     flags = ["--restart=Never", "--image=busybox", "--image-pull-policy=IfNotPresent"]
-    cluster.kubectl("-n", namespace, "run", "chatty", *flags, "--", "sh", "-c", script)
+    cluster.kubectl("-n", namespace, "run", "chatty", *flags, "--", "sh", "-c", COUNT)
     cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/chatty", "--timeout=60s")
     path = f"/api/v1/namespaces/{namespace}/pods/chatty/log?follow=true"
-    with proxied(cluster) as address:
-        followers = [ask(address, path) for _ in range(100)]
-        try:
-            for follower in followers:
-                while b"line\n" not in follower.recv(65536):
-                    pass
-            started = time.monotonic()
-            assert cluster.kubectl("-n", namespace, "exec", box, "-c", "main", "--", "echo", "hi").stdout == "hi\n"
-            assert time.monotonic() - started < 10
-            cluster.kubectl("-n", namespace, "delete", "pod", "chatty", "--grace-period=1")
-            for follower in followers:
-                while follower.recv(65536):
-                    pass
-        finally:
-            for follower in followers:
-                follower.close()
+    with proxied(cluster) as address, ExitStack() as stack:
+        followers = [stack.enter_context(ask(address, path).makefile("r")) for _ in range(FOLLOWERS)]
+        texts = [read_to(follower, "line 1") for follower in followers]
+        # The log grows until the file is there: all of this happens while it does.
+        assert cluster.kubectl("-n", namespace, "exec", box, "-c", "main", "--", "echo", "hi").stdout == "hi\n"
+        names = [f"while-followed-{number}" for number in range(WRITES)]
+        maps = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}} for name in names]
+        listed = {"apiVersion": "v1", "kind": "List", "items": maps}
+        cluster.kubectl("-n", namespace, "create", "-f", "-", stdin=json.dumps(listed))
+        cluster.kubectl("-n", namespace, "exec", "chatty", "--", "touch", "/tmp/stop")
+        whole = {text + read_to(follower, "last") for text, follower in zip(texts, followers, strict=True)}
+        [text] = whole
+        lines = re.findall(r"^(?:line \d+|last)$", text, re.MULTILINE)
+        assert lines == [*(f"line {number}" for number in range(1, len(lines))), "last"]
+        cluster.kubectl("-n", namespace, "delete", "pod", "chatty", "--grace-period=0", "--force")
+        for follower in followers:
+            follower.read()
+
+
+def read_to(follower: TextIO, line: str) -> str:
+    """What comes until that line, without the frames of HTTP."""
+    text = ""
+    while not text.endswith(f"{line}\n"):
+        received = follower.readline()
+        assert received, text
+        if received.startswith(("line ", "last")):
+            text += received
+    return text
 
 
 @contextmanager
