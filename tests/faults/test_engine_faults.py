@@ -6,30 +6,19 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster import Cluster, wait_for
+from tests.faults.cluster_on_engine import ClusterOnEngine
 from tests.faults.own_engine import OwnEngine
 
 pytestmark = pytest.mark.docker
 
-#: Long enough that the periodic looks of the agent fall into it.
-HANG_SECONDS = 8.0
-
-
-@dataclass
-class ClusterOnOwnEngine(Cluster):
-    """A cluster whose agents use an engine of their own."""
-
-    host: str = ""
-
-    @property
-    def env(self) -> dict[str, str]:
-        return super().env | {"DOCKER_HOST": self.host}
+#: Long enough that the agent's periodic looks fall into it and calls of its run out of time.
+HANG_SECONDS = 31.0
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +37,7 @@ def engine() -> Iterator[OwnEngine]:
 @pytest.fixture(scope="module")
 def moved(engine: OwnEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with two Pods on that engine."""
-    made = ClusterOnOwnEngine(tmp_path_factory.mktemp("moved"), host=engine.host)
+    made = ClusterOnEngine(tmp_path_factory.mktemp("moved"), host=engine.host)
     try:
         made.up()
         run_pod(made, "one")
