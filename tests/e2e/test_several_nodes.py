@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
+import signal
 import socket
 import time
 import urllib.request
@@ -108,10 +110,20 @@ def pod_node(pod: dict[str, Any]) -> str:
     return str(pod["spec"]["nodeName"])
 
 
+def listed(cluster: Cluster, node: str) -> list[str]:
+    """The line of `podling node list`: name, readiness, what its agent does, port."""
+    lines = [line.split("\t") for line in cluster.podling("node", "list").stdout.splitlines()]
+    [line] = [line for line in lines if line[0] == node]
+    return line
+
+
+def agent_pid(cluster: Cluster, node: str) -> int:
+    return int(listed(cluster, node)[2].removeprefix("agent pid "))
+
+
 def kill_node(cluster: Cluster, node: str) -> float:
     """`podling node kill`; returns when (monotonic) the node's agent was dead."""
-    status = cluster.podling("status").stdout.splitlines()
-    [pid] = [line.split("pid ")[1].split(",")[0] for line in status if line.split()[0] == f"agent-{node}"]
+    pid = agent_pid(cluster, node)
     with ThreadPoolExecutor(1) as threads:
         killing = threads.submit(cluster.podling, "node", "kill", node)
         wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the agent is dead")
@@ -276,6 +288,7 @@ def test_a_dead_node_is_made_good_within_seconds_and_runs_nothing_twice(nodes_cl
     assert seconds <= FAILOVER_SECONDS_MAX
     nodes_cluster.wait("--for=condition=Ready=Unknown", f"node/{lost}", seconds=1)
     assert "NotReady" in nodes_cluster.kubectl("get", "node", lost).stdout
+    assert listed(nodes_cluster, lost)[1:3] == ["NotReady", "agent halted"]
 
     nodes_cluster.podling("node", "start", lost)
     nodes_cluster.wait("--for=condition=Ready", f"node/{lost}")
@@ -291,8 +304,29 @@ def test_a_dead_node_is_made_good_within_seconds_and_runs_nothing_twice(nodes_cl
     assert not node["spec"].get("unschedulable")
 
 
+def test_a_frozen_node_gives_up_what_was_replaced_when_it_thaws(nodes_cluster: Cluster, space: str) -> None:
+    """As a node that the network has cut off: its containers run on, unseen, until it hears of their end."""
+    frozen = node_names(nodes_cluster)[2]
+    pods = run_web(nodes_cluster, space, 3)
+    left = {pod["metadata"]["uid"] for pod in pods if pod_node(pod) == frozen}
+    assert left
+    pid = agent_pid(nodes_cluster, frozen)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: len(ready_elsewhere(nodes_cluster, space, frozen)) == 3, "the Pods are Ready elsewhere")
+        assert len(own_containers(nodes_cluster, node=frozen, everything=False)) == 2 * len(left)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: not own_containers(nodes_cluster, node=frozen), "the thawed node removed what it no longer owns")
+    nodes_cluster.wait("--for=condition=Ready", f"node/{frozen}")
+    wait_for(lambda: not nodes_cluster.get("node", frozen)["spec"].get("taints"), "its taints are gone")
+    assert len(ready_elsewhere(nodes_cluster, space, frozen)) == 3
+    assert agent_pid(nodes_cluster, frozen) == pid
+
+
 def test_nodes_come_and_go_without_a_trace(nodes_cluster: Cluster, space: str) -> None:
     nodes_cluster.podling("node", "add", "guest")
+    assert listed(nodes_cluster, "guest")[1] == "Ready"
     nodes_cluster.kubectl("cordon", *(name for name in node_names(nodes_cluster) if name != "guest"))
     [pod] = run_web(nodes_cluster, space, 1)
     assert pod_node(pod) == "guest"
