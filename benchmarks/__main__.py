@@ -1,6 +1,7 @@
 """`python -m benchmarks` (make bench): measure and print the table.
 
-python -m benchmarks [--starts N] [--samples N] [--burst N] [--idle SECONDS] [--api SECONDS] [--json FILE]
+python -m benchmarks [--starts N] [--samples N] [--burst N] [--idle SECONDS] [--api SECONDS] [--clusters N]
+    [--only PART ...] [--json FILE]
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import dataclasses
 import json
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.api_server import api_rows, measure_api
 from benchmarks.cluster_start import BenchmarkCluster, cluster_place, measure_idle, measure_start
 from benchmarks.figures import Figure, format_table, limit_row, ratio_row, summarize
+from benchmarks.nodes import measure_churn, measure_nodes
 from benchmarks.pods import PodFigures, measure_pods
 from benchmarks.raw_docker import raw_docker
+from benchmarks.scheduling import measure_scheduling, scheduling_rows
 from control.client.client import Client
 from control.client.kubeconfig import transport_from_kubeconfig
 
 CLUSTER = "bench"
+PARTS = ("start", "cluster", "nodes", "scheduling", "clusters")
 
 
 def main() -> int:
@@ -32,31 +37,58 @@ def main() -> int:
     parser.add_argument("--burst", type=int, default=50, help="Pods of the burst")
     parser.add_argument("--idle", type=float, default=30.0, help="seconds of the idle window")
     parser.add_argument("--api", type=float, default=3.0, help="seconds per figure of the API server")
+    parser.add_argument("--clusters", type=int, default=20, help="clusters that come and go")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     arguments = parser.parse_args()
-    figures = measure_starts(arguments.starts)
-    with cluster_place(CLUSTER) as cluster:
-        cluster.podling("up")
-        print("Measuring the idle cluster ...", file=sys.stderr)
-        idle = measure_idle(cluster, seconds=arguments.idle)
-        figures += [
-            limit_row("idle, all processes: memory", "MB RSS", idle.rss_mb, 130),
-            limit_row("idle: CPU", "s/minute", idle.cpu_seconds_per_minute, 0.5),
-        ]
-        print("Measuring the API server ...", file=sys.stderr)
-        api_figures = api_rows(measure_api(cluster, seconds=arguments.api))
-        print("Measuring Pods beside raw Docker ...", file=sys.stderr)
-        pods = asyncio.run(_measure_pods(cluster, samples=arguments.samples, burst=arguments.burst))
-    figures += [*pod_rows(*pods, burst=arguments.burst), *api_figures]
+    figures = [figure for part in PARTS if part in arguments.only for figure in MEASURES[part](arguments)]
     print(format_table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps([dataclasses.asdict(figure) for figure in figures], indent=2))
     return 0
 
 
-def measure_starts(count: int) -> list[Figure]:
+def measure_cluster(arguments: argparse.Namespace) -> list[Figure]:
+    """One node: at rest, its API server, its Pods beside raw Docker."""
+    with cluster_place(CLUSTER) as cluster:
+        cluster.podling("up")
+        print("Measuring the idle cluster ...", file=sys.stderr)
+        idle = measure_idle(cluster, seconds=arguments.idle)
+        print("Measuring the API server ...", file=sys.stderr)
+        api_figures = api_rows(measure_api(cluster, seconds=arguments.api))
+        print("Measuring Pods beside raw Docker ...", file=sys.stderr)
+        pods = asyncio.run(_measure_pods(cluster, samples=arguments.samples, burst=arguments.burst))
+    return [
+        limit_row("idle, all processes: memory", "MB RSS", idle.rss_mb, 130),
+        limit_row("idle: CPU", "s/minute", idle.cpu_seconds_per_minute, 0.5),
+        *pod_rows(*pods, burst=arguments.burst),
+        *api_figures,
+    ]
+
+
+def measure_several_nodes(arguments: argparse.Namespace) -> list[Figure]:
+    """Three nodes at rest, and one of them killed."""
+    print("Measuring several nodes ...", file=sys.stderr)
+    with cluster_place(CLUSTER) as cluster:
+        return measure_nodes(cluster, idle_seconds=arguments.idle)
+
+
+def measure_control_plane(arguments: argparse.Namespace) -> list[Figure]:
+    """Scheduler and controllers without kubelets."""
+    print("Measuring scheduler and controllers ...", file=sys.stderr)
+    with cluster_place(CLUSTER) as cluster:
+        return scheduling_rows(measure_scheduling(cluster))
+
+
+def measure_clusters(arguments: argparse.Namespace) -> list[Figure]:
+    """Clusters that come and go."""
+    print(f"Starting and deleting {arguments.clusters} clusters ...", file=sys.stderr)
+    return [measure_churn(CLUSTER, arguments.clusters)] if arguments.clusters else []
+
+
+def measure_starts(arguments: argparse.Namespace) -> list[Figure]:
     """Median of several starts from nothing."""
-    starts = []
+    starts, count = [], arguments.starts
     for number in range(count):
         print(f"Measuring start {number + 1} of {count} ...", file=sys.stderr)
         with cluster_place(CLUSTER) as cluster:
@@ -101,6 +133,15 @@ def pod_rows(ours: PodFigures, raw: PodFigures, *, burst: int) -> list[Figure]:
         name = f"Deployment of {burst} Pods, all Ready"
         rows.append(ratio_row(name, "s", statistics.median(ours.burst_s), statistics.median(raw.burst_s), 0.65))
     return rows
+
+
+MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
+    "start": measure_starts,
+    "cluster": measure_cluster,
+    "nodes": measure_several_nodes,
+    "scheduling": measure_control_plane,
+    "clusters": measure_clusters,
+}
 
 
 if __name__ == "__main__":

@@ -31,10 +31,13 @@ class BenchmarkCluster:
     directory: ClusterDirectory
     environment: dict[str, str]
 
+    def command(self, *arguments: str) -> list[str]:
+        """A podling command on this cluster."""
+        return [sys.executable, "-m", "control.cli", *arguments, "--name", self.name]
+
     def podling(self, *arguments: str) -> None:
-        """Run a podling command on this cluster."""
-        command = [sys.executable, "-m", "control.cli", *arguments, "--name", self.name]
-        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+        """Run it."""
+        subprocess.run(self.command(*arguments), env=self.environment, check=True, capture_output=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,9 @@ def cluster_place(name: str) -> Iterator[BenchmarkCluster]:
 def measure_start(cluster: BenchmarkCluster) -> StartFigures:
     """`podling up` on an empty state with a Pod applied as soon as the API is ready."""
     begin = time.perf_counter()
-    command = [sys.executable, "-m", "control.cli", "up", "--name", cluster.name]
-    starting = subprocess.Popen(command, env=cluster.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    starting = subprocess.Popen(
+        cluster.command("up"), env=cluster.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     access = _wait_until_ready(cluster, starting)
     api_ready = time.perf_counter() - begin
     with ThreadPoolExecutor(1) as pool:
