@@ -19,6 +19,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 MANIFESTS = ROOT / "manifests"
 COMMAND_SECONDS_MAX = 120.0
+VALIDATES_BY_VERSION_2_ALONE = (1, 23)
+OLD_KUBECTL = (1, 20)  # what Debian 12 ships
 
 
 class FailedCommandError(AssertionError):
@@ -98,6 +100,18 @@ def oldest_and_newest(minimum: tuple[int, int] = (1, 31)) -> tuple[Kubectl, ...]
     """The oldest and the newest kubectl from `minimum` on; fewer than two when the machine has no more."""
     fitting = [item for item in find_kubectls() if item.version >= minimum]
     return tuple(dict.fromkeys((fitting[0], fitting[-1]))) if fitting else ()
+
+
+def unpack_old_kubectl(directory: Path) -> Kubectl | None:
+    """A kubectl that knows /openapi/v2 alone: of this machine, or of the distribution's package, unpacked there."""
+    old = [item for item in find_kubectls() if item.version <= VALIDATES_BY_VERSION_2_ALONE]
+    if old:
+        return old[0]
+    if shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        script = "apt-get download kubernetes-client && dpkg-deb -x *.deb ."
+        run(["sh", "-c", f"cd {directory} && {script}"], check=False)
+    unpacked = directory / "usr" / "bin" / "kubectl"
+    return Kubectl(str(unpacked), OLD_KUBECTL) if unpacked.exists() else None
 
 
 def is_alive(pid: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,6 +36,29 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
         yield made
     finally:
         made.delete()
+
+
+@pytest.fixture(scope="session")
+def api_client(control_plane: Cluster) -> Iterator[Any]:
+    """The official Python client of the control plane, by its kubeconfig."""
+    from kubernetes import client, config  # a second of import that few test processes need
+
+    made = config.new_client_from_config(config_file=str(control_plane.directory / "kubeconfig"))
+    # Its watches take their client from the default configuration.
+    client.Configuration.set_default(made.configuration)
+    with made:
+        yield made
+
+
+@pytest.fixture
+def control_plane_namespace(api_client: Any) -> Iterator[str]:
+    """A namespace of the test's own on the control plane, made and deleted without a process."""
+    from kubernetes.client import CoreV1Api
+
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    CoreV1Api(api_client).create_namespace({"metadata": {"name": name}})
+    yield name
+    CoreV1Api(api_client).delete_namespace(name)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 from control.api.errors import ApiError, quote
 from control.api.exchange import ApiResponse
+from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
 from control.apiserver.cache.encoding import CachedObject, join_list
 from control.apiserver.negotiation import (
@@ -73,17 +74,15 @@ def object_response(
         assert cached is not None
         obj = served.object_of(cached)
     if media.transformation:
-        obj = transform_object(context, served, obj)
+        obj = transform_object(context, served.kind, obj)
     return value_response(context, obj, status=status)
 
 
-def transform_object(
-    context: RequestContext, served: ServedKind, obj: ReadOnlyObject, *, with_headers: bool = True
-) -> Object:
+def transform_object(context: RequestContext, kind: Kind, obj: ReadOnlyObject, *, with_headers: bool = True) -> Object:
     """Turn one object into the Table or metadata its client wants."""
     media = context.media
     if media.transformation == "Table":
-        return table_of(context, served, [obj], list_metadata=_table_metadata(obj), with_headers=with_headers)
+        return table_of(context, kind, [obj], list_metadata=_table_metadata(obj), with_headers=with_headers)
     if media.transformation == "PartialObjectMetadata":
         return metadata_only(obj, media.version)
     raise ApiError(
@@ -99,7 +98,7 @@ def _table_metadata(obj: ReadOnlyObject) -> Object:
 
 def table_of(
     context: RequestContext,
-    served: ServedKind,
+    kind: Kind,
     objects: Sequence[ReadOnlyObject],
     *,
     list_metadata: Object,
@@ -109,7 +108,7 @@ def table_of(
     from control.schema.table import make_table  # columns are loaded when first asked for
 
     return make_table(
-        served.kind,
+        kind,
         objects,
         now=context.now,
         include_object=context.query("includeObject") or "Metadata",
@@ -131,7 +130,7 @@ def list_response(
         return ApiResponse(headers=headers, body=_join_list(served, items, metadata))
     objects = [served.object_of(item) for item in items]
     if media.transformation == "Table":
-        return value_response(context, table_of(context, served, objects, list_metadata=metadata))
+        return value_response(context, table_of(context, served.kind, objects, list_metadata=metadata))
     if media.transformation:
         partial = [metadata_only(obj, media.version) for obj in objects]
         return value_response(

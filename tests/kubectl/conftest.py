@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import Cluster, Kubectl, oldest_and_newest
+from tests.cluster import Cluster, Kubectl, oldest_and_newest, unpack_old_kubectl
+
+
+@pytest.fixture(scope="session")
+def old_kubectl(tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """A kubectl of 2020, as Debian 12 has it."""
+    found = unpack_old_kubectl(tmp_path_factory.mktemp("kubernetes-client"))
+    if found is None:
+        pytest.skip("no kubectl up to 1.23 here, and no package to take it from (PODLING_KUBECTLS may name one)")
+    return found
 
 
 @pytest.fixture(params=oldest_and_newest() or [None], ids=str)

@@ -135,6 +135,17 @@ def test_logs_with_their_options(kubectl: Run, sleeper: str) -> None:
     assert "container none is not valid for pod sleeper" in missing.stderr
 
 
+def test_logs_of_a_previous_container_that_never_was(kubectl: Run) -> None:
+    kubectl("run", "once", "--image=busybox", "--image-pull-policy=Never", "--restart=Never", "--", "echo", "done")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/once", "--timeout=60s")
+    assert kubectl("logs", "once").stdout == "done\n"
+    missing = kubectl("logs", "once", "--previous", check=False)
+    assert missing.returncode == 1
+    assert missing.stderr == (
+        'Error from server (BadRequest): previous terminated container "once" in pod "once" not found\n'
+    )
+
+
 def test_logs_follow_prints_what_comes_and_ends_with_the_container(
     cluster: Cluster, namespace: str, binary: Kubectl, kubectl: Run, sleeper: str
 ) -> None:

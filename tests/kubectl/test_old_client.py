@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster import MANIFESTS, Cluster, find_kubectls, run
+from tests.cluster import MANIFESTS, Cluster, Kubectl
 
 pytestmark = pytest.mark.docker
 Run = Callable[..., Any]
 
-VALIDATES_BY_VERSION_2_ALONE = (1, 23)
-
-
-@pytest.fixture(scope="module")
-def old_binary(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An old kubectl of this machine, or else the one of the distribution's package, unpacked beside the system."""
-    old = [item.path for item in find_kubectls() if item.version <= VALIDATES_BY_VERSION_2_ALONE]
-    if old:
-        return old[0]
-    directory = tmp_path_factory.mktemp("kubernetes-client")
-    if shutil.which("apt-get") and shutil.which("dpkg-deb"):
-        run(["sh", "-c", f"cd {directory} && apt-get download kubernetes-client && dpkg-deb -x *.deb ."], check=False)
-    unpacked = directory / "usr" / "bin" / "kubectl"
-    if not unpacked.exists():
-        pytest.skip("no kubectl up to 1.23 here, and no package to take it from (PODLING_KUBECTLS may name one)")
-    return str(unpacked)
-
 
 @pytest.fixture
-def kubectl(cluster: Cluster, namespace: str, old_binary: str) -> Run:
+def kubectl(cluster: Cluster, namespace: str, old_kubectl: Kubectl) -> Run:
     """Run the old kubectl in the test's namespace."""
 
     def execute(*arguments: str, **options: Any) -> Any:
-        return cluster.kubectl("-n", namespace, *arguments, binary=old_binary, **options)
+        return cluster.kubectl("-n", namespace, *arguments, binary=old_kubectl.path, **options)
 
     return execute
 

@@ -154,6 +154,6 @@ class _Presenter:
 
     def _transform(self, obj: ReadOnlyObject) -> Object:
         # A Table's columns are sent once per watch.
-        shown = transform_object(self._context, self._served, obj, with_headers=not self._sent_columns)
+        shown = transform_object(self._context, self._served.kind, obj, with_headers=not self._sent_columns)
         self._sent_columns = True
         return shown

@@ -250,6 +250,10 @@ def _metric_text(field: str, metric: Mapping[str, Any], current: Mapping[str, An
     return f"{found.get('value', UNKNOWN)}/{target.get('value')}"
 
 
+def _scale_cells(obj: ReadOnlyObject, now: datetime) -> list[Any]:
+    return [name_of(obj), spec_of(obj).get("replicas", 0), status_of(obj).get("replicas", 0), age_of(obj, now)]
+
+
 LAYOUTS = {
     ("apps", "Deployment"): TableLayout(
         columns=(
@@ -354,5 +358,14 @@ LAYOUTS = {
             AGE,
         ),
         cells=_autoscaler_cells,
+    ),
+    ("autoscaling", "Scale"): TableLayout(
+        columns=(
+            of_field("Name", "meta.v1.ObjectMeta.name"),
+            of_field("Desired", "autoscaling.v1.ScaleSpec.replicas", type="integer"),
+            of_field("Available", "autoscaling.v1.ScaleStatus.replicas", type="integer"),
+            AGE,
+        ),
+        cells=_scale_cells,
     ),
 }

@@ -15,7 +15,7 @@ from control.apiserver.options import WriteOptions, read_write_options
 from control.apiserver.patch.managed_fields import record_scale, scale_entries
 from control.apiserver.registry.resource_store import Change, ResourceStore
 from control.apiserver.registry.subresources.server_parts import ServerParts
-from control.apiserver.representation import value_response
+from control.apiserver.representation import transform_object, value_response
 from control.apiserver.request_body import BodyKind, parse_body
 from control.apiserver.request_context import RequestContext
 from control.schema.builtin import definition_schema
@@ -29,7 +29,7 @@ _KIND = Kind(group="autoscaling", version="v1", kind="Scale", plural="scales", s
 async def scale(context: RequestContext, store: ResourceStore, parts: ServerParts) -> ApiResponse:
     """Read or write the replica count."""
     if context.info.verb == "get":
-        return value_response(context, _scale_of(store.get(context.info.namespace, context.info.name).object))
+        return _answer(context, store.get(context.info.namespace, context.info.name).object)
     options = read_write_options(context, "UpdateOptions" if context.info.verb == "update" else "PatchOptions")
     make_scale = _replacement(context, options) if context.info.verb == "update" else _patched(context, options)
 
@@ -41,7 +41,14 @@ async def scale(context: RequestContext, store: ResourceStore, parts: ServerPart
         return _with_replicas(store, live, wanted, options)
 
     written = await store.update(write_request(context, options), Change(produce, records_fields=False))
-    return value_response(context, _scale_of(written.object))
+    return _answer(context, written.object)
+
+
+def _answer(context: RequestContext, obj: ReadOnlyObject) -> ApiResponse:
+    shown = _scale_of(obj)
+    if context.media.transformation:
+        shown = transform_object(context, _KIND, shown)
+    return value_response(context, shown)
 
 
 def _scale_of(obj: ReadOnlyObject) -> Object:

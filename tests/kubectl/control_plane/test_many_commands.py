@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster, Kubectl, wait_for
+from tests.kubectl.output import lines
 
-pytestmark = pytest.mark.docker
+pytestmark = pytest.mark.kubectl_since(31)
 Run = Callable[..., Any]
 
 PAIR = """
@@ -35,11 +36,6 @@ def web(kubectl: Run) -> str:
     kubectl("create", "deployment", "web", "--image=nginx", "--replicas=0", "--port=80")
     kubectl("rollout", "status", "deployment/web", "--timeout=30s")
     return "web"
-
-
-def lines(text: str) -> list[str]:
-    """The lines without the padding of tables."""
-    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
 def test_manifests_of_several_documents_are_created_pruned_and_replaced(kubectl: Run, tmp_path: Path) -> None:
@@ -373,32 +369,3 @@ def test_describe_knows_every_kind(kubectl: Run, namespace: str, web: str) -> No
     text = kubectl("describe", "namespace", namespace).stdout
     for pattern in (rf"Labels:\s+kubernetes.io/metadata.name={namespace}", r"Status:\s+Active", r"Name:\s+few"):
         assert re.search(pattern, text), text
-
-
-def test_nodes_are_tainted_and_cordoned(cluster: Cluster, kubectl: Run) -> None:
-    node = kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}").stdout
-    try:
-        assert kubectl("taint", "nodes", node, "key=value:PreferNoSchedule").stdout == f"node/{node} tainted\n"
-        twice = kubectl("taint", "nodes", node, "key=other:PreferNoSchedule", check=False)
-        assert f"node {node} already has key taint(s) with same effect(s) and --overwrite is false" in twice.stderr
-        assert re.search(r"^Taints:\s+key=value:PreferNoSchedule$", kubectl("describe", "node", node).stdout, re.M)
-        assert kubectl("cordon", node).stdout == f"node/{node} cordoned\n"
-        assert kubectl("cordon", node).stdout == f"node/{node} already cordoned\n"
-        assert f"{node} Ready,SchedulingDisabled" in " ".join(kubectl("get", "node", node).stdout.split())
-    finally:
-        assert kubectl("taint", "nodes", node, "key-").stdout == f"node/{node} untainted\n"
-        assert kubectl("uncordon", node).stdout == f"node/{node} uncordoned\n"
-    spec = cluster.get("node", node)["spec"]
-    assert "unschedulable" not in spec
-    assert not [taint for taint in spec.get("taints", ()) if taint["key"] == "key"]
-
-
-def test_logs_of_a_previous_container_that_never_was(kubectl: Run) -> None:
-    kubectl("run", "once", "--image=busybox", "--image-pull-policy=Never", "--restart=Never", "--", "echo", "done")
-    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/once", "--timeout=60s")
-    assert kubectl("logs", "once").stdout == "done\n"
-    missing = kubectl("logs", "once", "--previous", check=False)
-    assert missing.returncode == 1
-    assert missing.stderr == (
-        'Error from server (BadRequest): previous terminated container "once" in pod "once" not found\n'
-    )
