@@ -21,7 +21,7 @@ GROUP = b"root:x:0:\nnogroup:x:65534:\n"
 @functools.cache
 def ensure_busybox_image() -> str:
     """Reference of a local busybox image: Debian's static build with all its applets linked."""
-    _import(_busybox_archive(), BUSYBOX_IMAGE, ["CMD sh", "ENV PATH=/bin"])
+    import_image(_busybox_archive(), BUSYBOX_IMAGE, ["CMD sh", "ENV PATH=/bin"])
     return BUSYBOX_IMAGE
 
 
@@ -29,7 +29,7 @@ def ensure_busybox_image() -> str:
 def ensure_arguments_image() -> str:
     """Reference of an image whose program prints its arguments: what of a command and its arguments is the image's."""
     changes = ["ENV PATH=/bin", 'ENTRYPOINT ["/bin/echo", "image-entrypoint"]', 'CMD ["image-argument"]']
-    _import(_busybox_archive(), ARGUMENTS_IMAGE, changes)
+    import_image(_busybox_archive(), ARGUMENTS_IMAGE, changes)
     return ARGUMENTS_IMAGE
 
 
@@ -63,7 +63,7 @@ def ensure_pause_image() -> str:
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             _add_file(tar, "pause", binary.read_bytes(), mode=0o755)
-    _import(archive.getvalue(), PAUSE_IMAGE, ['ENTRYPOINT ["/pause"]'])
+    import_image(archive.getvalue(), PAUSE_IMAGE, ['ENTRYPOINT ["/pause"]'])
     return PAUSE_IMAGE
 
 
@@ -83,7 +83,8 @@ def _busybox_binary() -> Path:
         shutil.rmtree(directory)
 
 
-def _import(archive: bytes, reference: str, changes: list[str]) -> None:
+def import_image(archive: bytes, reference: str, changes: list[str]) -> None:
+    """Make an image of a file system archive, unless the engine has one of that name."""
     from docker import APIClient
 
     client = APIClient()
