@@ -30,10 +30,14 @@ LAST_EVENTS_SECONDS_MAX = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Election:
-    """Whether and over which Lease processes of one kind agree on who works."""
+    """Whether and over which Lease processes of one kind agree on who works.
+
+    `identity` is for a process that is the only one of its name: it takes over from its predecessor at once.
+    """
 
     name: str
     enabled: bool = True
+    identity: str = ""
     namespace: str = "kube-system"
     timings: ElectionTimings = field(default_factory=ElectionTimings)
 
@@ -53,7 +57,7 @@ async def work_as_leader(
         client,
         name=election.name,
         namespace=election.namespace,
-        identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+        identity=election.identity or f"{socket.gethostname()}_{uuid.uuid4()}",
         clock=clock,
         random=random,
         timings=election.timings,

@@ -24,7 +24,9 @@ from control.auth.authenticator import parse_token_file
 from control.auth.pki import NODE_CLIENT_FILE, ClusterKeys, ensure_cluster_keys
 from control.auth.tokens import SigningKey, TokenIssuer
 from control.client.client import Client
+from control.client.fence import Fence
 from control.client.informer import InformerFactory
+from control.client.leader_election import ElectionTimings, Work
 from control.client.local_transport import LocalTransport
 from control.config import ClusterConfig, ClusterDirectory
 from control.controllers import CONTROLLERS
@@ -32,9 +34,10 @@ from control.controllers.context import (
     ControllerContext,
     local_context,
     options_of_profile,
-    run_controllers,
+    reconcile_all,
 )
 from control.credentials import serving_hosts
+from control.leading import Election, work_as_leader
 from control.lifeline import on_supervisor_gone
 from control.process_lock import LockHeldError, only_process
 from control.scheduler.scheduler import Scheduler
@@ -42,6 +45,10 @@ from control.storage.protocol import StorageError
 from control.storage.sqlite import SqliteStorage
 
 KUBERNETES_VERSION = GIT_VERSION
+#: who leads while the parts run in this process
+LEADER_IDENTITY = "podling-control"
+#: Long, so that an idle cluster writes little; nobody waits for it to grow old, as the API server dies with its holder.
+LEASE_TIMINGS = ElectionTimings(lease_seconds=60.0, renew_deadline_seconds=40.0, retry_seconds=10.0)
 
 logger = logging.getLogger("podling")
 
@@ -118,14 +125,57 @@ async def _run_parts(
         logger.info("Serving the API url=%s profile=%s", config.server_url, config.profile)
         context = make_controller_context(config, keys, server, clock)
         async with asyncio.TaskGroup() as group:
+            # The scheduler reads through the controllers' informers: one store per kind.
+            group.create_task(context.informers.run(stop))
             if config.controllers:
-                group.create_task(run_controllers(context, CONTROLLERS, stop))
+                group.create_task(_lead("kube-controller-manager", controllers_work(context), server, clock, stop))
             if config.scheduler:
-                # With the controllers beside it the scheduler reads through their informers: one store per kind.
-                informers = context.informers if config.controllers else None
-                group.create_task(make_scheduler(server, clock, informers).run(stop))
-            group.create_task(_wait(stop))
+                work = scheduler_work(server, clock, context.informers)
+                group.create_task(_lead("kube-scheduler", work, server, clock, stop))
     logger.info("Stopped")
+
+
+async def _lead(name: str, work: Work, server: ApiServer, clock: Clock, stop: asyncio.Event) -> None:
+    """Work while this process holds the Lease of upstream's component: what runs elsewhere for this cluster waits.
+
+    There is one control plane of a cluster (see the process lock), so it takes its own Lease back without waiting. One
+    that loses a Lease ends, as upstream's; the supervisor starts another, which reads everything anew.
+    """
+
+    async def work_once(lost: asyncio.Event) -> None:
+        try:
+            await work(lost)
+        finally:
+            stop.set()
+
+    user = User(name=f"system:{name}", groups=("system:authenticated",))
+    await work_as_leader(
+        work_once,
+        client=Client(LocalTransport(server.endpoint, user, user_agent=f"{name}/{KUBERNETES_VERSION}")),
+        election=Election(name=name, identity=LEADER_IDENTITY, timings=LEASE_TIMINGS),
+        fence=Fence(),
+        clock=clock,
+        random=random.Random(),
+        stop=stop,
+    )
+
+
+def controllers_work(context: ControllerContext) -> Work:
+    """Run the controllers over informers that run already."""
+
+    async def work(lost: asyncio.Event) -> None:
+        await reconcile_all(context, CONTROLLERS, lost)
+
+    return work
+
+
+def scheduler_work(server: ApiServer, clock: Clock, informers: InformerFactory) -> Work:
+    """Schedule, over informers that run already."""
+
+    async def work(lost: asyncio.Event) -> None:
+        await make_scheduler(server, clock, informers).run(lost)
+
+    return work
 
 
 def make_api_server(config: ClusterConfig, keys: ClusterKeys, storage: SqliteStorage, clock: Clock) -> ApiServer:
@@ -167,12 +217,8 @@ def make_controller_context(
     return local_context(server.endpoint, clock=clock, random=random.Random(), options=options)
 
 
-def make_scheduler(server: ApiServer, clock: Clock, informers: InformerFactory | None) -> Scheduler:
+def make_scheduler(server: ApiServer, clock: Clock, informers: InformerFactory) -> Scheduler:
     """The scheduler as its own user of the API server of this process."""
     user = User(name="system:kube-scheduler", groups=("system:authenticated",))
     client = Client(LocalTransport(server.endpoint, user, user_agent=f"kube-scheduler/{KUBERNETES_VERSION}"))
     return Scheduler(client, clock=clock, random=random.Random(), informers=informers)
-
-
-async def _wait(stop: asyncio.Event) -> None:
-    await stop.wait()

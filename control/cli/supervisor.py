@@ -44,6 +44,7 @@ class SupervisedProcess:
         self.started_at = 0.0
         self.restart_at = 0.0
         self.exit_status: int | None = None
+        self.is_asked_to_restart = False
 
     @property
     def pid(self) -> int:
@@ -75,6 +76,9 @@ class SupervisedProcess:
             self.lifeline = None
         if now - self.started_at > STABLE_SECONDS:
             self.delay_seconds = RESTART_DELAY_SECONDS_MIN
+        if self.is_asked_to_restart:
+            self.restart_at = now
+            return True
         self.restart_at = now + self.delay_seconds
         self.delay_seconds = min(self.delay_seconds * 2, RESTART_DELAY_SECONDS_MAX)
         return True
@@ -142,7 +146,8 @@ class Supervisor:
         for item in self._processes.values():
             if item.observe_exit(now):
                 log("Process exited", name=item.name, status=item.exit_status, wanted=item.wanted)
-                item.restarts += item.wanted and not self._stopping
+                item.restarts += item.wanted and not self._stopping and not item.is_asked_to_restart
+                item.is_asked_to_restart = False
             if item.wanted and not self._stopping and item.process is None and now >= item.restart_at:
                 item.start(now)
                 log("Started process", name=item.name, pid=item.pid)
@@ -199,10 +204,14 @@ class Supervisor:
                 log("Refused a command", error=repr(error))
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one command: status, reload, kill NAME (SIGKILL, stays dead until reload), stop."""
+        """Carry out one command: status, reload, restart NAME, kill NAME (SIGKILL, dead until reload), stop."""
         command = request["command"]
         if command == "reload":
             self._load()
+        elif command == "restart":
+            item = self._processes[request["name"]]
+            item.is_asked_to_restart = item.process is not None
+            item.signal(signal.SIGTERM)
         elif command == "kill":
             item = self._processes[request["name"]]
             item.wanted = False

@@ -137,6 +137,8 @@ def _start(directory: ClusterDirectory, options: UpOptions, existing: ClusterCon
             start_supervisor(directory)
         else:
             ask(directory, "reload")
+            if existing is not None and control_differs(existing, config):
+                restart_control(directory)
         wait_for_api(directory, config)
         wait_for_nodes(directory, config)
     except (CommandError, KeyboardInterrupt):
@@ -262,6 +264,26 @@ def finish_engine_check(process: subprocess.Popen[bytes]) -> None:
     if process.returncode != 0:
         lines = (errors or output).decode(errors="replace").strip().splitlines()
         raise CommandError(lines[-1].removeprefix("podling: ") if lines else "the Docker Engine check failed")
+
+
+def control_differs(old: ClusterConfig, new: ClusterConfig) -> bool:
+    """Whether a running control plane was started with other settings than these."""
+    names = ("controllers", "scheduler", "node_verification", "token_auth_file")
+    return any(getattr(old, name) != getattr(new, name) for name in names)
+
+
+def restart_control(directory: ClusterDirectory) -> None:
+    """Let the control plane read its settings anew; Pods run on. Raises CommandError."""
+
+    def pid() -> int:
+        answer = ask(directory, "status") or {"processes": []}
+        return next((item["pid"] for item in answer["processes"] if item["name"] == "control"), 0)
+
+    before = pid()
+    ask(directory, "restart", name="control")
+    with step("Restarting the control plane with other settings"):
+        if not wait_until(lambda: pid() not in (0, before), seconds_max=API_SECONDS_MAX, give_up=lambda: False):
+            raise CommandError("the control plane did not restart", _last_line(directory, "control"))
 
 
 def wait_for_api(directory: ClusterDirectory, config: ClusterConfig) -> None:

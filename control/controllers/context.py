@@ -145,9 +145,15 @@ async def run_all(stop: asyncio.Event, *parts: Runnable) -> None:
 async def run_controllers(context: ControllerContext, factories: Mapping[str, Factory], stop: asyncio.Event) -> None:
     """Run controllers and the informers they share until stopped. One that fails is built and started again."""
     async with asyncio.TaskGroup() as group:
+        group.create_task(reconcile_all(context, factories, stop))
+        group.create_task(context.informers.run(stop))
+
+
+async def reconcile_all(context: ControllerContext, factories: Mapping[str, Factory], stop: asyncio.Event) -> None:
+    """Run controllers over informers that somebody else runs."""
+    async with asyncio.TaskGroup() as group:
         for name, factory in factories.items():
             group.create_task(_keep_running(name, factory, context, stop))
-        group.create_task(context.informers.run(stop))
 
 
 async def _keep_running(name: str, factory: Factory, context: ControllerContext, stop: asyncio.Event) -> None:

@@ -175,3 +175,28 @@ async def test_a_leader_that_is_told_to_end_hands_over_at_once(api: Cluster, sch
     }
     after = api.get("lease", "-n", "kube-system", LEASE)["spec"]
     assert after["leaseTransitions"] == before["leaseTransitions"] + 1
+
+
+def schedule_one(api: Cluster, name: str) -> None:
+    """A Pod is created, and placed by whoever schedules."""
+    spec = {"containers": [{"name": "c", "image": "nginx"}], "tolerations": [{"operator": "Exists"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    api.kubectl("create", "-f", "-", stdin=json.dumps(pod))
+    api.wait("--for=condition=PodScheduled", f"pod/{name}")
+
+
+def test_a_scheduler_beside_a_whole_control_plane_waits_until_that_one_gives_up_its_own(api: Cluster) -> None:
+    api.up("--no-controllers")
+    assert holder_of(api, LEASE) == "podling-control", "up restarts the control plane with the settings it was given"
+    beside = PartProcess(api, "scheduler")
+    try:
+        schedule_one(api, "inside")
+        assert holder_of(api, LEASE) == "podling-control"
+        api.up("--no-controllers", "--no-scheduler")
+        wait_for_leader(api, LEASE, [beside])
+        schedule_one(api, "beside")
+        api.up("--no-controllers")
+        schedule_one(api, "still-beside")
+        assert holder_of(api, LEASE) == beside.identity, "the control plane waits for its turn"
+    finally:
+        beside.terminate()

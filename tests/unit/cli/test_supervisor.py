@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from control.cli.supervisor import RESTART_DELAY_SECONDS_MIN
 from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor
 from control.config import ClusterDirectory
 from tests.cluster import is_alive, wait_for
@@ -65,7 +66,9 @@ def test_a_process_that_crashes_at_once_is_restarted_with_a_growing_delay(direct
     start_supervisor(directory)
     wait_for(lambda: state(directory, "broken")["restarts"] >= 4, "it was restarted four times")
     times = [float(line) for line in directory.log_file("broken").read_text().split()]
-    assert times[3] - times[2] > (times[1] - times[0]) * 2
+    # A busy machine makes the gaps longer, never shorter.
+    for number in range(3):
+        assert times[number + 1] - times[number] >= RESTART_DELAY_SECONDS_MIN * 2**number
     assert state(directory, "broken")["exitStatus"] in (3, None)
 
 
@@ -121,3 +124,12 @@ def test_garbage_on_the_socket_changes_nothing(directory: ClusterDirectory) -> N
             connection.connect(directory.supervisor_socket.name)
             connection.sendall(garbage)
     assert state(directory, "control")["pid"] == pid
+
+
+def test_a_process_that_is_asked_to_restart_does_so_at_once_and_is_no_crash(directory: ClusterDirectory) -> None:
+    list_processes(directory, control=FAITHFUL)
+    start_supervisor(directory)
+    first = wait_for(lambda: state(directory, "control")["pid"], "it runs")
+    ask(directory, "restart", name="control")
+    wait_for(lambda: state(directory, "control")["pid"] not in (0, first), "it runs again")
+    assert state(directory, "control")["restarts"] == 0

@@ -130,6 +130,19 @@ async def test_dead_leader_is_followed_when_its_lease_is_old() -> None:
     await setting.stop("a")
 
 
+async def test_a_process_takes_the_lease_of_its_own_name_back_at_once() -> None:
+    setting = Setting()
+    lease = {
+        "metadata": {"name": "scheduler", "namespace": "kube-system"},
+        "spec": {"holderIdentity": "a", "leaseDurationSeconds": 60, "leaseTransitions": 4},
+    }
+    await setting.client.create(LEASES, lease)
+    setting.start("a")
+    await setting.wait(0)
+    assert setting.working == ["a"]
+    await setting.stop("a")
+
+
 async def test_leader_that_cannot_renew_stops_before_another_begins() -> None:
     setting = Setting()
     setting.start("a")
