@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.api_server import api_rows, measure_api
 from benchmarks.cluster_start import BenchmarkCluster, cluster_place, measure_idle, measure_start
 from benchmarks.figures import Figure, format_table, limit_row, ratio_row, summarize
+from benchmarks.large_store import OBJECTS, measure_large_start
 from benchmarks.nodes import measure_churn, measure_nodes
 from benchmarks.pods import PodFigures, measure_pods
 from benchmarks.raw_docker import raw_docker
@@ -26,7 +27,7 @@ from control.client.client import Client
 from control.client.kubeconfig import transport_from_kubeconfig
 
 CLUSTER = "bench"
-PARTS = ("start", "cluster", "nodes", "scheduling", "clusters")
+PARTS = ("start", "cluster", "api", "store", "nodes", "scheduling", "clusters")
 
 
 def main() -> int:
@@ -49,20 +50,36 @@ def main() -> int:
 
 
 def measure_cluster(arguments: argparse.Namespace) -> list[Figure]:
-    """One node: at rest, its API server, its Pods beside raw Docker."""
+    """One node: at rest, and its Pods beside raw Docker."""
     with cluster_place(CLUSTER) as cluster:
         cluster.podling("up")
         print("Measuring the idle cluster ...", file=sys.stderr)
         idle = measure_idle(cluster, seconds=arguments.idle)
-        print("Measuring the API server ...", file=sys.stderr)
-        api_figures = api_rows(measure_api(cluster, seconds=arguments.api))
         print("Measuring Pods beside raw Docker ...", file=sys.stderr)
         pods = asyncio.run(_measure_pods(cluster, samples=arguments.samples, burst=arguments.burst))
     return [
         limit_row("idle, all processes: memory", "MB RSS", idle.rss_mb, 130),
         limit_row("idle: CPU", "s/minute", idle.cpu_seconds_per_minute, 0.5),
         *pod_rows(*pods, burst=arguments.burst),
-        *api_figures,
+    ]
+
+
+def measure_api_server(arguments: argparse.Namespace) -> list[Figure]:
+    """The API server under load."""
+    print("Measuring the API server ...", file=sys.stderr)
+    with cluster_place(CLUSTER) as cluster:
+        cluster.podling("up", "--nodes", "0")
+        return api_rows(measure_api(cluster, seconds=arguments.api))
+
+
+def measure_store(arguments: argparse.Namespace) -> list[Figure]:
+    """A start with a full store."""
+    print(f"Measuring a start with {OBJECTS} objects ...", file=sys.stderr)
+    with cluster_place(CLUSTER) as cluster:
+        seconds, memory_mb = measure_large_start(cluster)
+    return [
+        limit_row(f"podling up with {OBJECTS} objects", "s", seconds, 5.0),
+        Figure(name=f"processes with {OBJECTS} objects: memory", unit="MB RSS", ours=memory_mb),
     ]
 
 
@@ -138,6 +155,8 @@ def pod_rows(ours: PodFigures, raw: PodFigures, *, burst: int) -> list[Figure]:
 MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "start": measure_starts,
     "cluster": measure_cluster,
+    "api": measure_api_server,
+    "store": measure_store,
     "nodes": measure_several_nodes,
     "scheduling": measure_control_plane,
     "clusters": measure_clusters,

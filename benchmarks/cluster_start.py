@@ -154,7 +154,7 @@ def measure_idle(cluster: BenchmarkCluster, *, seconds: float) -> IdleFigures:
     before = sum(_cpu_seconds(pid) for pid in pids)
     time.sleep(seconds)
     used = sum(_cpu_seconds(pid) for pid in pids) - before
-    return IdleFigures(sum(_rss_mb(pid) for pid in pids), used * 60 / seconds)
+    return IdleFigures(sum(rss_mb(pid) for pid in pids), used * 60 / seconds)
 
 
 def _process_ids(cluster: BenchmarkCluster) -> list[int]:
@@ -168,7 +168,8 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
 
-def _rss_mb(pid: int) -> float:
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
