@@ -90,6 +90,7 @@ class PodParts:
                 unlink_logs=host.unlink_logs,
                 host_ips=lambda: (agent.address(),),
                 admit=admission.admit,
+                judge_resize=admission.judge_resize,
                 unsupported=unsupported_fields,
             ),
         )

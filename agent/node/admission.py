@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from agent.pods.resize import PendingResize, judge_resize
 from agent.pods.worker import Rejection
 from control.api.fit import node_admission_failure
 from control.api.objects import ReadOnlyObject
@@ -17,12 +18,19 @@ class NodeAdmission:
         self._node = node
         self._pods = pods
 
+    def judge_resize(self, pod: ReadOnlyObject) -> PendingResize | None:
+        """Why a running Pod keeps the resources it has, or None when the node has room for those it wants."""
+        node = self._node()
+        return None if node is None else judge_resize(pod, node, self._others(pod))
+
     def admit(self, pod: ReadOnlyObject) -> Rejection | None:
         """Why the Pod fails, or None."""
         node = self._node()
         if node is None:
             return None
-        uid = pod["metadata"]["uid"]
-        others = [other for other in self._pods() if other["metadata"]["uid"] != uid and not is_terminal(other)]
-        failure = node_admission_failure(pod, node, others)
+        failure = node_admission_failure(pod, node, self._others(pod))
         return None if failure is None else Rejection(reason=failure.reason, message=failure.message)
+
+    def _others(self, pod: ReadOnlyObject) -> list[ReadOnlyObject]:
+        uid = pod["metadata"]["uid"]
+        return [other for other in self._pods() if other["metadata"]["uid"] != uid and not is_terminal(other)]

@@ -84,6 +84,15 @@ class KillContainer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeContainer:
+    """Give a running container other resources."""
+
+    container_id: str
+    container_name: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveContainer:
     """Remove a dead attempt."""
 
@@ -118,6 +127,7 @@ Action: TypeAlias = (
     | StartContainer
     | StopContainer
     | KillContainer
+    | ResizeContainer
     | RemoveContainer
     | BackOff
     | WakeAfter

@@ -17,6 +17,7 @@ from agent.pods.actions import (
     CreateSandbox,
     RemoveContainer,
     RemoveSandbox,
+    ResizeContainer,
     StartContainer,
     StartSandbox,
     StopSandbox,
@@ -43,6 +44,7 @@ from agent.pods.pod_spec import (
     pod_restart_policy,
     regular_containers,
 )
+from agent.pods.resize import changed_resources, needs_restart
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from agent.runtime.identity import spec_hash
 from agent.runtime.protocol import ContainerState
@@ -234,9 +236,19 @@ class _Decision:
         elif verdicts.startup is False:
             message = f"Container {name} failed startup probe"
             probe_grace = (container.get("startupProbe") or {}).get("terminationGracePeriodSeconds")
+        elif changed := changed_resources(container, running):
+            if not needs_restart(container, changed):
+                self._resize(running, changed)
+                return
+            message = f"Container {name} resize requires restart"
+            will_restart = True
         else:
             return
         self._stop(running, f"{message}, will be restarted" if will_restart else message, grace_seconds=probe_grace)
+
+    def _resize(self, running: ObservedContainer, changed: list[str]) -> None:
+        cause = f"{' and '.join(changed)} of the spec changed"
+        self.actions.append(ResizeContainer(container_id=running.id, container_name=running.name, cause=cause))
 
     def _start(self, container: ReadOnlyObject, *, sandbox_exists: bool) -> None:
         name = container["name"]

@@ -32,6 +32,7 @@ class ContainerCache:
         self._owner = owner
         self._records: dict[str, tuple[int, ContainerRecord, ContainerIdentity]] = {}
         self._by_pod: dict[str, set[str]] = {}
+        self._resources: dict[str, str] = {}
         self._reads = 0
         self.on_change: Callable[[str], None] = lambda pod_uid: None
 
@@ -129,7 +130,7 @@ class ContainerCache:
                     attempt=identity.attempt,
                     sandbox_id=identity.sandbox_id,
                     spec_hash=identity.spec_hash,
-                    resources=identity.resources,
+                    resources=self._resources.get(record.id) or identity.resources,
                     backoff_seconds=identity.backoff_seconds,
                     round=identity.round,
                 )
@@ -143,6 +144,10 @@ class ContainerCache:
             },
             stopping=stopping,
         )
+
+    def note_resources(self, container_id: str, resources: str) -> None:
+        """A running container has other resources now. Its labels cannot say so: a new agent resizes it again."""
+        self._resources[container_id] = resources
 
     def _next_read(self) -> int:
         self._reads += 1
@@ -162,6 +167,7 @@ class ContainerCache:
 
     def _drop(self, container_id: str) -> None:
         entry = self._records.pop(container_id, None)
+        self._resources.pop(container_id, None)
         if entry is None:
             return
         pod_uid = entry[2].pod_uid

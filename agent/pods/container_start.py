@@ -137,7 +137,7 @@ class ContainerStarter:
         self, pod_record: PodRecord, action: StartContainer, sandbox: SandboxReference
     ) -> CreatedContainer:
         """Mount, find the image, configure and create. Raises StartFailure, ImagePendingError, ImageNotFoundError."""
-        pod = pod_record.pod
+        pod = pod_record.allocated or pod_record.pod
         container = find_container(pod, action.container_name)
         assert container is not None
         await self._ensure_volume_images(pod_record, action)

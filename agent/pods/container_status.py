@@ -15,6 +15,7 @@ from typing import Any
 from agent.pods.container_history import is_wanted_back, reported_status
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_spec import ContainerType, is_sidecar
+from agent.pods.resize import PendingResize
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from agent.runtime.protocol import ProcessUser
 from control.api.meta import is_deleting
@@ -58,6 +59,8 @@ class StatusInputs:
     is_terminated: bool = False
     reason: str = ""
     message: str = ""
+    pending_resize: PendingResize | None = None
+    resize_errors: Mapping[str, str] = field(default_factory=dict)
 
 
 def compute_container_status(

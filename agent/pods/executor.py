@@ -20,6 +20,7 @@ from agent.pods.actions import (
     KillContainer,
     RemoveContainer,
     RemoveSandbox,
+    ResizeContainer,
     StartContainer,
     StartSandbox,
     StopContainer,
@@ -36,7 +37,7 @@ from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import describe_pod, field_path, find_container, is_host_network
 from agent.pods.pod_status import Waiting
 from agent.pods.ports import port_mappings
-from agent.runtime.identity import NodeIdentity, sandbox_labels, sandbox_name
+from agent.runtime.identity import NodeIdentity, format_resources, sandbox_labels, sandbox_name
 from agent.runtime.images import format_duration
 from agent.runtime.protocol import (
     ContainerNotFoundError,
@@ -47,11 +48,13 @@ from agent.runtime.protocol import (
     Runtime,
     RuntimeFailure,
 )
+from agent.runtime.resource_settings import cpu_settings, memory_settings
 from agent.runtime.translate import HostLimits, HostnameError, SandboxRequest, network_sysctls, sandbox_create_body
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
 
 SANDBOX_RETRY_SECONDS = 1.0
+RESIZE_RETRY_SECONDS = 10.0
 
 RecordEvent = Callable[..., None]
 
@@ -178,6 +181,8 @@ class PodExecutor:
                 await self._kill(action.container_id)
             case StopSandbox():
                 await self._stop_sandbox(action.sandbox_id, action.ip)
+            case ResizeContainer():
+                await self._resize(pod_record, action, outcome)
             case RemoveContainer():
                 await self._remove(action.container_id)
             case RemoveSandbox():
@@ -321,6 +326,21 @@ class PodExecutor:
             outcome.wake_after(0.0)
         else:
             pod_record.waiting.pop(name, None)
+
+    async def _resize(self, pod_record: PodRecord, action: ResizeContainer, outcome: Outcome) -> None:
+        """Change the engine's limits; one that it refuses is tried again later."""
+        container = find_container(pod_record.pod, action.container_name)
+        assert container is not None
+        try:
+            settings = {**cpu_settings(container), **memory_settings(container)}
+            await self._runtime.update_container(action.container_id, settings)
+        except RuntimeFailure as error:
+            pod_record.resize_errors[action.container_name] = str(error)
+            self._record(pod_record.pod, "Warning", "ResizeError", f"Container {action.container_name}: {error}")
+            outcome.wake_after(RESIZE_RETRY_SECONDS)
+        else:
+            pod_record.resize_errors.pop(action.container_name, None)
+            self._cache.note_resources(action.container_id, format_resources(container))
 
     def _find_sandbox(self, pod_record: PodRecord) -> SandboxReference | None:
         sandbox = pod_record.observe(self._cache).sandbox

@@ -22,7 +22,9 @@ class PodRecord:
     """One Pod on this node.
 
     `attached` are the sandboxes this process has wired, `stopping` the containers that were told to stop, `waiting`
-    why containers do not run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes.
+    why containers do not run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes,
+    `allocated` the Pod with the resources it has while it waits for others, `resize_errors` why containers could not be
+    given other resources.
     `ending` is set when the Pod must stop.
     """
 
@@ -36,6 +38,8 @@ class PodRecord:
     image_layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mounting: asyncio.Task[Mapping[str, MountedVolume]] | None = None
     ending: asyncio.Event = field(default_factory=asyncio.Event)
+    allocated: ReadOnlyObject | None = None
+    resize_errors: dict[str, str] = field(default_factory=dict)
     hinted: set[str] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

@@ -23,7 +23,6 @@ from agent.pods.pod_spec import (
     pod_restart_policy,
     regular_containers,
 )
-from agent.runtime.identity import format_resources
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import qos_class
@@ -31,12 +30,13 @@ from control.api.timestamps import format_time
 
 __all__ = ["StatusInputs", "Waiting", "compute_pod_status", "compute_rejected_status"]
 
-RESIZE_PENDING = "PodResizePending"
+RESIZE_PENDING, RESIZE_IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 TERMINAL_PHASES = ("Succeeded", "Failed")
 TERMINATION_MESSAGES_BYTES_MAX = 12 * 1024
 ALL_CONTAINERS_RESTARTING = "AllContainersRestarting"
 OWN_CONDITIONS = (
     RESIZE_PENDING,
+    RESIZE_IN_PROGRESS,
     ALL_CONTAINERS_RESTARTING,
     "PodReadyToStartContainers",
     "Initialized",
@@ -223,7 +223,7 @@ def _conditions(
     sandbox = observed.sandbox
     containers_ready = _containers_ready(status["phase"], _relevant_for_readiness(pod, status, init_statuses))
     computed = [
-        *_resize_pending(pod, observed),
+        *_resize(inputs),
         *_all_containers_restarting(pod, observed, status["phase"]),
         ("PodReadyToStartContainers", (sandbox is not None and sandbox.is_ready, "", "")),
         ("Initialized", _initialized(pod, status, init_statuses)),
@@ -264,17 +264,15 @@ def _condition(
     return condition
 
 
-def _resize_pending(pod: ReadOnlyObject, observed: ObservedPod) -> list[tuple[str, tuple[bool, str, str]]]:
-    """Running containers keep what they were created with; new resources hold from their next start on."""
-    kept = []
-    for container in (*init_containers(pod), *regular_containers(pod)):
-        newest = observed.find(container["name"])
-        if newest is not None and newest.is_running and newest.resources not in ("", format_resources(container)):
-            kept.append(container["name"])
-    if not kept:
-        return []
-    message = f"In-place resize is not supported: containers [{' '.join(kept)}] keep their resources until they restart"
-    return [(RESIZE_PENDING, (True, "Infeasible", message))]
+def _resize(inputs: StatusInputs) -> list[tuple[str, tuple[bool, str, str]]]:
+    """A resize that waits for room, and one that the engine refused."""
+    conditions = []
+    if inputs.pending_resize is not None:
+        conditions.append((RESIZE_PENDING, (True, inputs.pending_resize.reason, inputs.pending_resize.message)))
+    if inputs.resize_errors:
+        message = "; ".join(f"{name}: {error}" for name, error in sorted(inputs.resize_errors.items()))
+        conditions.append((RESIZE_IN_PROGRESS, (True, "Error", message)))
+    return conditions
 
 
 def _all_containers_restarting(

@@ -27,7 +27,7 @@ RETRY_SECONDS_MAX = 5.0
 # Lists that strategic merge would merge by key, where the agent means the whole list.
 WHOLE_LISTS = ("podIPs", "hostIPs")
 # Conditions of the agent's own that go when they no longer hold.
-PASSING_CONDITIONS = ("PodResizePending",)
+PASSING_CONDITIONS = ("PodResizePending", "PodResizeInProgress")
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from agent.pods.pod_status import (
     compute_rejected_status,
 )
 from agent.pods.probes import ProbeRunner
+from agent.pods.resize import PendingResize, allocated_pod, is_resize_wanted
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
 from agent.runtime.protocol import ImageRecord, RuntimeFailure
@@ -50,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS_FIRST = 0.5
 RETRY_SECONDS_MAX = 10.0
+PENDING_RESIZE_SECONDS = 5.0
 
 
 class Phase(Enum):
@@ -70,7 +72,9 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerServices:
-    """What workers share. `admit` judges a Pod that is new to the node; `unsupported` names fields not carried out."""
+    """What workers share. `admit` judges a Pod that is new to the node, `judge_resize` one that wants other resources;
+    `unsupported` names fields not carried out.
+    """
 
     cache: ContainerCache
     executor: PodExecutor
@@ -87,6 +91,7 @@ class WorkerServices:
     host_ips: Callable[[], tuple[str, ...]]
     admit: Callable[[ReadOnlyObject], Rejection | None]
     unsupported: Callable[[ReadOnlyObject], Sequence[str]]
+    judge_resize: Callable[[ReadOnlyObject], PendingResize | None]
 
 
 class PodWorker:
@@ -100,6 +105,7 @@ class PodWorker:
         self._record = PodRecord(uid=pod["metadata"]["uid"], pod=pod, wake=self.wake)
         self._removed = False
         self._admitted = False
+        self._pending_resize: PendingResize | None = None
         self._stop_seen: datetime | None = None
         self._rejection: Rejection | None = None
         self._status: Object = {}
@@ -202,6 +208,7 @@ class PodWorker:
                 return None
         outcome = Outcome()
         services.probes.sync(self._record, observed)
+        pod = self._allocate(pod, observed)
         actions = compute_actions(pod, observed, services.backoff, services.probes.verdicts, services.clock.now())
         if actions:
             for action in actions:
@@ -215,6 +222,19 @@ class PodWorker:
         else:
             await self._report(observed)
         return self._next_delay(outcome)
+
+    def _allocate(self, pod: ReadOnlyObject, observed: ObservedPod) -> ReadOnlyObject:
+        """The Pod as it may run now: with the resources it has while the node lacks room for those it wants."""
+        before = self._pending_resize
+        self._pending_resize = self._services.judge_resize(pod) if is_resize_wanted(pod, observed) else None
+        self._record.allocated = None
+        if self._pending_resize is None:
+            return pod
+        if self._pending_resize != before:
+            pending = self._pending_resize
+            self._services.record(pod, "Warning", f"Resize{pending.reason}", pending.message)
+        self._record.allocated = allocated_pod(pod, observed)
+        return self._record.allocated
 
     def _admit(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
         """Judge a Pod that is new here; one that has containers or a status of ours was admitted before."""
@@ -259,7 +279,9 @@ class PodWorker:
         return outcome.wake_seconds
 
     def _next_delay(self, outcome: Outcome) -> float | None:
-        """The executor's timer, or the Pod's own deadline, whichever comes first."""
+        """The executor's timer, the next look at a resize that waits, or the Pod's deadline, whichever comes first."""
+        if self._pending_resize is not None:
+            outcome.wake_after(PENDING_RESIZE_SECONDS)
         remaining = self._active_seconds_left()
         if remaining is None:
             return outcome.wake_seconds
@@ -358,6 +380,8 @@ class PodWorker:
             is_terminated=is_terminated,
             reason=rejection.reason if rejection else "",
             message=rejection.message if rejection else "",
+            pending_resize=self._pending_resize,
+            resize_errors=dict(self._record.resize_errors),
         )
 
     def _submit(self, status: Object) -> None:

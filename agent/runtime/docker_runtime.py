@@ -178,6 +178,10 @@ class DockerRuntime:
             if "is not running" not in str(error):
                 raise
 
+    async def update_container(self, container_id: str, settings: Mapping[str, int]) -> None:
+        """Change the resources of a running container."""
+        await self._socket.call("POST", f"/containers/{container_id}/update", body=dict(settings))
+
     async def remove_container(self, container_id: str) -> None:
         """Kill and remove with its anonymous volumes; succeeds if it is gone."""
         try:

@@ -212,6 +212,15 @@ class FakeRuntime:
             self._signal(self._containers[container_id], signal)
         raise_late(late)
 
+    async def update_container(self, container_id: str, settings: Mapping[str, int]) -> None:
+        """Change the resources of a container."""
+        late = self._begin("update_container", container_id)
+        container = self._containers.get(container_id)
+        if container is None:
+            raise ContainerNotFoundError(f"No such container: {container_id}")
+        container.body["HostConfig"].update(settings)
+        raise_late(late)
+
     async def remove_container(self, container_id: str) -> None:
         """Kill and remove; nothing if it is gone."""
         late = self._begin("remove_container", container_id)

@@ -209,6 +209,13 @@ class Runtime(Protocol):
         """Send a signal; succeeds if it is not running."""
         ...
 
+    async def update_container(self, container_id: str, settings: Mapping[str, int]) -> None:
+        """Change CpuShares, CpuPeriod, CpuQuota, Memory and MemorySwap of a running container; what is not named stays.
+
+        Raises RuntimeFailure, also where the kernel cannot take memory back that is in use.
+        """
+        ...
+
     async def remove_container(self, container_id: str) -> None:
         """Kill and remove with its anonymous volumes; succeeds if it is gone."""
         ...

@@ -13,22 +13,9 @@ from typing import Any
 
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.protocol import CreateBody
+from agent.runtime.resource_settings import OOM_SCORE_SANDBOX, SHARES_MIN, cpu_settings, memory_settings, oom_score
 from agent.volumes.protocol import Device, Mount
 from control.api.objects import ReadOnlyObject
-from control.api.pods import qos_class
-from control.api.quantity import cpu_millis, quantity_value
-
-# Bounds and periods as the kubelet's (pkg/kubelet/cm/helpers_linux.go).
-SHARES_MIN, SHARES_MAX, SHARES_PER_CPU = 2, 262144, 1024
-CPU_PERIOD_MICROSECONDS = 100_000
-CPU_QUOTA_MICROSECONDS_MIN = 1_000
-
-# Out-of-memory scores as the kubelet's (pkg/kubelet/qos/policy.go); the sandbox's is dockershim's.
-OOM_SCORE_SANDBOX = -998
-OOM_SCORE_GUARANTEED = -997
-OOM_SCORE_BEST_EFFORT = 1000
-OOM_SCORE_BURSTABLE_MIN, OOM_SCORE_BURSTABLE_MAX = 3, 999
-NODE_CRITICAL_PRIORITY = 2_000_001_000
 
 LOG_SIZE_MAX, LOG_FILES_MAX = "10m", "5"
 HOSTNAME_LENGTH_MAX = 63
@@ -227,25 +214,11 @@ def _set_devices(request: ContainerRequest, body: CreateBody) -> None:
 
 
 def _set_cpu(request: ContainerRequest, body: CreateBody) -> None:
-    """A request is a share, a limit a quota; without a request the limit is the request, as the API defaults it."""
-    requests, limits = _resources(request.container)
-    limit_millis = cpu_millis(limits["cpu"]) if "cpu" in limits else 0
-    request_millis = cpu_millis(requests["cpu"]) if "cpu" in requests else limit_millis
-    host_config = body["HostConfig"]
-    host_config["CpuShares"] = min(SHARES_MAX, max(SHARES_MIN, request_millis * SHARES_PER_CPU // 1000))
-    if limit_millis:
-        host_config["CpuPeriod"] = CPU_PERIOD_MICROSECONDS
-        quota = limit_millis * CPU_PERIOD_MICROSECONDS // 1000
-        host_config["CpuQuota"] = max(CPU_QUOTA_MICROSECONDS_MIN, quota)
+    body["HostConfig"].update(cpu_settings(request.container))
 
 
 def _set_memory(request: ContainerRequest, body: CreateBody) -> None:
-    """MemorySwap is memory plus swap: equal to the limit means no swap, as the kubelet's default."""
-    _, limits = _resources(request.container)
-    limit = quantity_value(limits["memory"]) if "memory" in limits else 0
-    if limit:
-        body["HostConfig"]["Memory"] = limit
-        body["HostConfig"]["MemorySwap"] = limit
+    body["HostConfig"].update(memory_settings(request.container))
 
 
 def _set_oom(request: ContainerRequest, body: CreateBody) -> None:
@@ -373,22 +346,6 @@ def network_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
     return {name: value for name, value in pod_sysctls(pod).items() if name.startswith(NETWORK_SYSCTL_PREFIX)}
 
 
-def oom_score(pod: ReadOnlyObject, container: ReadOnlyObject, node_memory_bytes: int) -> int:
-    """How readily the kernel kills the container: the more of the node it asked for, the later."""
-    priority = pod["spec"].get("priority")
-    if priority is not None and priority >= NODE_CRITICAL_PRIORITY:
-        return OOM_SCORE_GUARANTEED
-    match qos_class(pod):
-        case "Guaranteed":
-            return OOM_SCORE_GUARANTEED
-        case "BestEffort":
-            return OOM_SCORE_BEST_EFFORT
-    requests, limits = _resources(container)
-    asked = requests.get("memory", limits.get("memory", "0"))
-    score = 1000 - (1000 * quantity_value(asked)) // max(1, node_memory_bytes)
-    return min(OOM_SCORE_BURSTABLE_MAX, max(OOM_SCORE_BURSTABLE_MIN, score))
-
-
 def run_as_root_error(pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str) -> str:
     """Why `runAsNonRoot` forbids this container, in the kubelet's words; empty when it does not.
 
@@ -414,11 +371,6 @@ def run_as_root_error(pod: ReadOnlyObject, container: ReadOnlyObject, image_user
     if not name or int(name) == 0:
         return f"container has runAsNonRoot and image will run as root {subject}"
     return ""
-
-
-def _resources(container: ReadOnlyObject) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    resources = container.get("resources") or {}
-    return resources.get("requests") or {}, resources.get("limits") or {}
 
 
 def _security(request: ContainerRequest, name: str) -> Any:

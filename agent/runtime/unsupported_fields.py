@@ -27,7 +27,7 @@ _PROBE: Final[Tree] = _leaves(
 _CONTAINER: Final[Tree] = {
     **_leaves(
         "name image command args workingDir ports envFrom env resources terminationMessagePath"
-        " terminationMessagePolicy imagePullPolicy stdin stdinOnce tty restartPolicy lifecycle"
+        " terminationMessagePolicy imagePullPolicy stdin stdinOnce tty restartPolicy lifecycle resizePolicy"
     ),
     "livenessProbe": _PROBE,
     "readinessProbe": _PROBE,

@@ -23,6 +23,7 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.pod_workers import PodWorkers
 from agent.pods.probe_attempt import ProbeResult
 from agent.pods.probes import ProbeRunner
+from agent.pods.resize import PendingResize
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
 from agent.pods.worker import Rejection, WorkerServices
@@ -210,6 +211,7 @@ class HollowNode:
         self.probes = FakeProbes()
         self.events: list[tuple[str, str, str]] = []
         self.rejection: Callable[[ReadOnlyObject], Rejection | None] = lambda pod: None
+        self.pending_resize: PendingResize | None = None
         self.unsupported: Callable[[ReadOnlyObject], Sequence[str]] = lambda pod: ()
         self._uids = itertools.count(1)
         self._stop = asyncio.Event()
@@ -322,6 +324,7 @@ class HollowNode:
             host_ips=lambda: (NODE_IP,),
             admit=lambda pod: self.rejection(pod),
             unsupported=lambda pod: self.unsupported(pod),
+            judge_resize=lambda pod: self.pending_resize,
         )
 
     # --- the user's side ----------------------------------------------------------------------------------------------

@@ -95,6 +95,17 @@ async def test_killing_a_stopped_or_missing_container_succeeds(engine: Engine) -
     await engine.runtime.kill_container("0123456789abcdef")
 
 
+async def test_a_running_container_gets_other_resources_and_runs_on(engine: Engine) -> None:
+    container_id = await engine.run("a", *FOREVER, Memory=64 << 20, MemorySwap=64 << 20)
+    settings = {"CpuShares": 512, "CpuPeriod": 100_000, "CpuQuota": 20_000, "Memory": 32 << 20, "MemorySwap": 32 << 20}
+
+    await engine.runtime.update_container(container_id, settings)
+
+    assert (await engine.runtime.inspect_container(container_id)).state is ContainerState.RUNNING
+    with pytest.raises(ContainerNotFoundError):
+        await engine.runtime.update_container("0123456789abcdef", settings)
+
+
 async def test_removing_kills_and_is_idempotent(engine: Engine) -> None:
     container_id = await engine.run("a", *FOREVER)
 

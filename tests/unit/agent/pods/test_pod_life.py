@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from agent.network.protocol import PortMapping
@@ -404,55 +402,6 @@ async def test_an_unsupported_field_added_to_a_running_pod_is_named_and_the_pod_
     await node.start()
     assert node.event_messages("UnsupportedField") == ["this node does not support: spec.ephemeralContainers"]
     assert len(await node.running("web")) == 1
-
-
-async def test_a_resize_is_reported_and_holds_from_the_next_start(node: HollowNode) -> None:
-    node.runtime.programs["web:1"] = Program()
-    old, new = {"limits": {"memory": "64Mi"}}, {"limits": {"memory": "128Mi"}}
-    await node.create(containers=[{"name": "web", "image": "web:1", "resources": old}])
-    pod = await node.find()
-    assert pod is not None
-    containers = [{**pod["spec"]["containers"][0], "resources": new}]
-    await node.client.update(PODS, {**pod, "spec": {**pod["spec"], "containers": containers}})
-    await node.settle()
-    status = await node.status()
-    assert status["containerStatuses"][0]["resources"] == old
-    (pending,) = [item for item in status["conditions"] if item["type"] == "PodResizePending"]
-    assert (pending["status"], pending["reason"]) == ("True", "Infeasible")
-    assert "containers [web] keep their resources" in pending["message"]
-
-    node.runtime.exit_container((await node.running("web"))[0].id, exit_code=1)
-    await node.settle()
-    status = await node.status()
-    assert status["containerStatuses"][0]["resources"] == new
-    assert "PodResizePending" not in [item["type"] for item in status["conditions"]]
-
-
-@pytest.mark.parametrize(
-    "policy",
-    [
-        pytest.param({"restartPolicy": "Always"}, id="its own policy"),
-        pytest.param(
-            {
-                "restartPolicy": "Never",
-                "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}],
-            },
-            id="its own rules",
-        ),
-    ],
-)
-async def test_a_container_with_a_policy_of_its_own_keeps_the_pod_running(
-    node: HollowNode, policy: dict[str, Any]
-) -> None:
-    node.runtime.programs["web:1"] = Program()
-    await node.create(restartPolicy="Never", containers=[{"name": "web", "image": "web:1", **policy}])
-    for _ in range(2):
-        (running,) = await node.running("web")
-        node.runtime.exit_container(running.id, exit_code=1)
-        await node.settle()
-        assert (await node.status())["phase"] == "Running"
-        await node.settle(30)
-    assert (await node.status())["containerStatuses"][0]["restartCount"] == 2
 
 
 async def test_an_active_deadline_fails_the_pod(node: HollowNode) -> None:

@@ -1,0 +1,171 @@
+"""In-place resize: what changed, whether the node has the room, and what becomes of a running Pod."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from agent.pods.observed import ObservedContainer, ObservedPod
+from agent.pods.resize import PendingResize, allocated_pod, changed_resources, judge_resize, needs_restart
+from agent.runtime.protocol import ContainerRecord, ContainerState, RuntimeFailure
+from control.api.builtin_kinds import PODS
+from control.api.objects import Object
+from tests.fakes.agent_node import HollowNode
+
+
+def resources(cpu: str = "100m", memory: str = "64Mi", limits: Object | None = None) -> Object:
+    found: Object = {"requests": {"cpu": cpu, "memory": memory}}
+    return {**found, "limits": limits} if limits else found
+
+
+def running(held: Object | None) -> ObservedContainer:
+    record = ContainerRecord(
+        id="c1",
+        name="n",
+        labels={},
+        state=ContainerState.RUNNING,
+        image="i",
+        image_id="i",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    return ObservedContainer(record=record, name="web", attempt=0, resources=json.dumps(held) if held else "")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "changed"),
+    [
+        pytest.param(resources(), resources(), [], id="nothing"),
+        pytest.param(resources("200m"), resources(), ["cpu"], id="a request"),
+        pytest.param(resources(memory="1Gi"), resources(), ["memory"], id="memory"),
+        pytest.param(resources(cpu="1"), resources(cpu="1000m"), [], id="another way to write it"),
+        pytest.param(resources(cpu="1", memory="1Gi"), resources(), ["cpu", "memory"], id="new limits"),
+        pytest.param(resources(), None, [], id="nobody knows what it has"),
+        pytest.param({}, {}, [], id="best effort"),
+    ],
+)
+def test_changed_resources(wanted: Object, held: Object | None, changed: list[str]) -> None:
+    assert changed_resources({"name": "web", "resources": wanted}, running(held)) == changed
+
+
+def test_the_policy_says_for_each_resource_whether_a_restart_is_needed() -> None:
+    policy = [
+        {"resourceName": "cpu", "restartPolicy": "NotRequired"},
+        {"resourceName": "memory", "restartPolicy": "RestartContainer"},
+    ]
+    assert not needs_restart({"resizePolicy": policy}, ["cpu"])
+    assert needs_restart({"resizePolicy": policy}, ["cpu", "memory"])
+    assert not needs_restart({}, ["memory"])
+
+
+def make_pod(name: str, **amounts: str) -> Object:
+    container = {"name": "web", "resources": resources(**amounts)}
+    return {"metadata": {"name": name, "namespace": "d", "uid": name}, "spec": {"containers": [container]}}
+
+
+NODE: Object = {"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "1"}}}
+
+
+@pytest.mark.parametrize(
+    ("cpu", "others", "expected"),
+    [
+        ("1", [], None),
+        ("1", [make_pod("other", cpu="1")], None),
+        (
+            "1500m",
+            [make_pod("other", cpu="1")],
+            ("Deferred", "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000"),
+        ),
+        ("3", [], ("Infeasible", "Node didn't have enough capacity: cpu, requested: 3000, capacity: 2000")),
+    ],
+)
+def test_judge_resize(cpu: str, others: list[Object], expected: tuple[str, str] | None) -> None:
+    pending = judge_resize(make_pod("p", cpu=cpu), NODE, others)
+    assert (pending and (pending.reason, pending.message)) == expected
+
+
+def test_a_pod_is_synced_with_what_its_running_containers_have() -> None:
+    pod = make_pod("p", cpu="3")
+    observed = ObservedPod(containers={"web": (running(resources()),)})
+    assert allocated_pod(pod, observed)["spec"]["containers"][0]["resources"] == resources()
+    assert pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "3"
+
+
+# --- on a node --------------------------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture
+async def node(tmp_path: Path) -> AsyncIterator[HollowNode]:
+    hollow = HollowNode(tmp_path)
+    await hollow.start()
+    yield hollow
+    await hollow.crash()
+
+
+CONTAINER = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent", "resources": resources()}
+
+
+async def resize(node: HollowNode, wanted: Object, **container: Any) -> None:
+    patch = {"spec": {"containers": [{**CONTAINER, **container, "resources": wanted}]}}
+    await node.client.patch(PODS, "web", patch, namespace="default")
+    await node.settle()
+
+
+def updates(node: HollowNode) -> list[str]:
+    return [call for call in map(str, node.runtime.trace) if "update_container" in call]
+
+
+async def conditions(node: HollowNode) -> dict[str, tuple[str, str]]:
+    return {item["type"]: (item["status"], item.get("reason", "")) for item in (await node.status())["conditions"]}
+
+
+async def test_a_running_container_gets_other_resources_without_a_restart(node: HollowNode) -> None:
+    await node.create(containers=[CONTAINER])
+    (before,) = await node.running("web")
+    await resize(node, resources(cpu="500m", limits={"cpu": "1", "memory": "128Mi"}))
+    (after,) = await node.running("web")
+    assert after.id == before.id
+    status = (await node.status())["containerStatuses"][0]
+    assert status["resources"]["limits"] == {"cpu": "1", "memory": "128Mi"}
+    assert status["allocatedResources"]["cpu"] == "500m"
+    assert len(updates(node)) == 1
+    await node.settle(30)
+    assert len(updates(node)) == 1
+
+
+async def test_a_policy_that_wants_it_restarts_the_container(node: HollowNode) -> None:
+    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    await node.create(containers=[{**CONTAINER, "resizePolicy": policy}])
+    await resize(node, resources(memory="128Mi"), resizePolicy=policy)
+    await node.settle(40)
+    (after,) = await node.running("web")
+    assert after.name.endswith("_1")
+    assert not updates(node)
+
+
+async def test_a_resize_that_does_not_fit_waits_and_is_carried_out_later(node: HollowNode) -> None:
+    await node.create(containers=[CONTAINER])
+    node.pending_resize = PendingResize(reason="Deferred", message="no room")
+    await resize(node, resources(cpu="2"))
+    assert (await conditions(node))["PodResizePending"] == ("True", "Deferred")
+    assert (await node.status())["containerStatuses"][0]["allocatedResources"]["cpu"] == "100m"
+    assert node.event_messages("ResizeDeferred") == ["no room"]
+    node.pending_resize = None
+    await node.settle(6)
+    assert (await node.status())["containerStatuses"][0]["allocatedResources"]["cpu"] == "2"
+    assert "PodResizePending" not in await conditions(node)
+
+
+async def test_a_resize_that_the_engine_refuses_is_reported_and_tried_again(node: HollowNode) -> None:
+    await node.create(containers=[CONTAINER])
+    node.runtime.inject_error("update_container", RuntimeFailure("device or resource busy"))
+    await resize(node, resources(memory="8Mi"))
+    assert (await conditions(node))["PodResizeInProgress"] == ("True", "Error")
+    await node.settle(11)
+    assert "PodResizeInProgress" not in await conditions(node)
+    assert len(updates(node)) == 2
