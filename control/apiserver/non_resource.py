@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime, parsedate_to_datetime
 
 import orjson
 
@@ -187,7 +189,7 @@ class NonResourcePaths:
         from control.schema.openapi import openapi_v3_index
 
         document = self._document(path, lambda: openapi_v3_index(self._kinds()))
-        return ApiResponse(headers=[("Content-Type", _TEXT)], body=document.body)
+        return _dated(context, document.body, content_type=_TEXT)
 
     async def _openapi_v3(self, context: RequestContext, path: str) -> ApiResponse:
         from control.schema.openapi import openapi_v3_document_at
@@ -283,3 +285,24 @@ def _tagged(context: RequestContext, document: _Document, *, content_type: str, 
     if context.request.headers.get("if-none-match", "") == document.tag:
         return ApiResponse(status=304, headers=headers, body=b"")
     return ApiResponse(headers=[("Content-Type", content_type), *headers], body=document.body)
+
+
+def _dated(context: RequestContext, body: bytes, *, content_type: str) -> ApiResponse:
+    """Answer with a document that is always as of now, or 304 if the client read it within this second.
+
+    Upstream serves its index so (http.ServeContent with the current time), and the caches of kubectl rely on it.
+    """
+    now = context.now.replace(microsecond=0)
+    headers = [*headers_of(context), ("Last-Modified", format_datetime(now, usegmt=True))]
+    known = _parse_date(context.request.headers.get("if-modified-since", ""))
+    if known is not None and known >= now:
+        return ApiResponse(status=304, headers=headers, body=b"")
+    return ApiResponse(headers=[("Content-Type", content_type), *headers], body=body)
+
+
+def _parse_date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo else None

@@ -51,3 +51,16 @@ async def test_a_known_tag_is_not_modified_in_either_form(server: RunningApiServ
 async def test_another_form_is_not_acceptable(server: RunningApiServer) -> None:
     response = await get_v2(server, accept="application/cbor")
     assert (response.status, response.body) == (406, b"")
+
+
+async def test_the_index_of_version_3_is_of_this_second(server: RunningApiServer) -> None:
+    async def ask(since: str) -> ApiResponse:
+        headers = {"if-modified-since": since}
+        return await server.endpoint(ApiRequest(method="GET", path="/openapi/v3", headers=headers, user=ADMIN))
+
+    first = await ask("no date")
+    assert first.status == 200
+    assert header(first, "Last-Modified").endswith(" GMT")
+    assert (await ask("Thu, 01 Jan 2015 00:00:00 GMT")).status == 200
+    known = await ask("Fri, 01 Jan 2100 00:00:00 GMT")
+    assert (known.status, known.body) == (304, b"")
