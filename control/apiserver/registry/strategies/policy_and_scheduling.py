@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from control.api.errors import FieldError
 from control.api.objects import Object
+from control.apiserver.registry.strategies.condition_rules import conditions
 from control.apiserver.registry.strategies.field_rules import (
     IMMUTABLE,
     Errors,
@@ -20,6 +21,7 @@ from control.apiserver.registry.strategies.field_rules import (
     percent_or_count,
     required_one_of,
 )
+from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.resource_lists import default_resource_list, requirements
 from control.apiserver.registry.strategies.scheduling_validation import tolerations
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
@@ -44,7 +46,8 @@ class PodDisruptionBudgetStrategy(StatusStrategy):
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge the counters."""
         status = obj.get("status") or {}
-        return [error for name in self.empty_status for error in nonnegative(f"status.{name}", status.get(name))]
+        counters = [error for name in self.empty_status for error in nonnegative(f"status.{name}", status.get(name))]
+        return [*conditions("status.conditions", status.get("conditions")), *counters]
 
 
 def _budget(path: str, spec: Mapping[str, Any]) -> Errors:
@@ -123,14 +126,24 @@ class RuntimeClassStrategy(Strategy):
         errors = list(dns_label("handler", obj.get("handler") or ""))
         overhead = (obj.get("overhead") or {}).get("podFixed")
         if overhead:
-            errors.extend(requirements("overhead.podFixed", {"limits": overhead}, frozenset()))
+            errors.extend(requirements("overhead", {"limits": overhead}, frozenset()))
         scheduling = obj.get("scheduling") or {}
         errors.extend(label_values("scheduling.nodeSelector", scheduling.get("nodeSelector")))
-        return errors + list(tolerations("scheduling.tolerations", scheduling.get("tolerations") or ()))
+        return errors + list(_unique_tolerations("scheduling.tolerations", scheduling.get("tolerations") or ()))
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """The handler is fixed."""
         return list(immutable("handler", obj.get("handler"), old.get("handler")))
+
+
+def _unique_tolerations(path: str, items: Sequence[Mapping[str, Any]]) -> Errors:
+    yield from tolerations(path, items)
+    seen: set[tuple[str, ...]] = set()
+    for index, item in enumerate(items):
+        key = tuple(item.get(name) or "" for name in ("key", "operator", "value", "effect"))
+        if key in seen:
+            yield FieldError.duplicate(f"{path}[{index}]", internal_form("Toleration", item))
+        seen.add(key)
 
 
 class LeaseStrategy(Strategy):
@@ -140,6 +153,14 @@ class LeaseStrategy(Strategy):
     allow_create_on_update = True
     allow_unconditional_update = False
 
+    def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
+        """The gate of elections by the server is off."""
+        _drop_election(obj, {})
+
+    def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
+        """The same, unless the old Lease was elected already."""
+        _drop_election(obj, old.get("spec") or {})
+
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge duration and counter."""
         spec = obj.get("spec") or {}
@@ -147,8 +168,10 @@ class LeaseStrategy(Strategy):
         duration = spec.get("leaseDurationSeconds")
         if duration is not None and duration <= 0:
             errors.append(FieldError.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0"))
-        errors.extend(nonnegative("spec.leaseTransitions", spec.get("leaseTransitions")))
-        if spec.get("preferredHolder") and not spec.get("strategy"):
-            detail = "can only be specified when strategy is defined"
-            errors.append(FieldError.forbidden("spec.preferredHolder", detail))
-        return errors
+        return errors + list(nonnegative("spec.leaseTransitions", spec.get("leaseTransitions")))
+
+
+def _drop_election(obj: Object, old: Mapping[str, Any]) -> None:
+    for name in ("strategy", "preferredHolder"):
+        if obj.get("spec") and old.get(name) is None:
+            obj["spec"].pop(name, None)
