@@ -162,6 +162,8 @@ _TYPES: dict[str, str] = {
     "VolumeResources": "Limits:p Requests:p",
     "DataSource": "APIGroup@apiGroup:p Kind:s Name:s",
     "DataSourceRef": "APIGroup@apiGroup:p Kind:s Name:s Namespace:p",
+    "ScopeSelector": "MatchExpressions:[]ScopedSelectorRequirement",
+    "ScopedSelectorRequirement": "ScopeName:s Operator:s Values:p",
     "VolumeAttachmentSpec": "Attacher:s Source:AttachmentSource NodeName:s",
     "AttachmentSource": "PersistentVolumeName:p InlineVolumeSpec:p",
     "CSINodeDriver": "Name:s NodeID@nodeID:s TopologyKeys:p Allocatable:*NodeResources",

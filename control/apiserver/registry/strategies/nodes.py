@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from control.api.addresses import find_network
+from control.api.addresses import find_network, network_warnings
 from control.api.errors import FieldError
 from control.api.objects import Object
-from control.apiserver.registry.strategies.field_rules import Errors, cidr
+from control.apiserver.registry.strategies.field_rules import NOT_POSITIVE, Errors, cidr
 from control.apiserver.registry.strategies.resource_lists import default_resource_list, resource_value
 from control.apiserver.registry.strategies.scheduling_validation import taints
 from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
@@ -53,13 +53,21 @@ class NodeStrategy(Strategy):
             spec["podCIDR"] = spec["podCIDRs"][0]
 
     def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
-        """The status of a registering node stays."""
+        """The status of a registering node stays; a configuration of the kubelet is a feature of the past."""
+        obj["spec"].pop("configSource", None)
+
+    def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
+        """The status stays."""
+        super().prepare_for_update(context, obj, old)
+        if "configSource" not in old["spec"]:
+            obj["spec"].pop("configSource", None)
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge a new node."""
         spec = obj.get("spec") or {}
         errors = list(taints("metadata.taints", spec.get("taints") or ()))
         errors.extend(_resources(obj))
+        errors.extend(_swap(obj))
         return errors + list(_ranges("spec.podCIDRs", spec.get("podCIDRs") or []))
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
@@ -69,6 +77,22 @@ class NodeStrategy(Strategy):
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a changed status."""
         return list(_changes(obj, old))
+
+    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
+        """Fields of features of the past; ranges that are better written otherwise."""
+        spec = obj.get("spec") or {}
+        warnings = []
+        if spec.get("configSource") is not None:
+            warnings.append("spec.configSource: the feature is removed")
+        if spec.get("externalID"):
+            warnings.append("spec.externalID: this field is deprecated, and is unused by Kubernetes")
+        for index, value in enumerate(spec.get("podCIDRs") or ()):
+            warnings.extend(f"spec.podCIDRs[{index}]: {text}" for text in network_warnings(value))
+        return warnings
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """The same."""
+        return self.warnings_on_create(context, obj)
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
@@ -80,6 +104,12 @@ def _resources(obj: Object) -> Errors:
     for name in ("capacity", "allocatable"):
         for resource, text in sorted((status.get(name) or {}).items()):
             yield from resource_value(f"status.{name}.{resource}", resource, text)
+
+
+def _swap(obj: Object) -> Errors:
+    capacity = (((obj.get("status") or {}).get("nodeInfo") or {}).get("swap") or {}).get("capacity")
+    if capacity is not None and capacity <= 0:
+        yield FieldError.invalid("metadata.nodeSwapStatus.capacity", capacity, NOT_POSITIVE)
 
 
 def _ranges(path: str, ranges: list[str]) -> Errors:
@@ -110,6 +140,8 @@ def _changes(obj: Object, old: Object) -> Errors:
         detail = 'node updates may not change providerID except from "" to valid'
         yield FieldError.forbidden("spec.providerID", detail)
     yield from taints("metadata.taints", spec.get("taints") or ())
+    if (spec.get("externalID") or "") != (old_spec.get("externalID") or ""):
+        yield FieldError.forbidden("spec.externalID", "may not be updated")
 
 
 def _range_changes(new: list[str], old: list[str]) -> Errors:

@@ -22,6 +22,7 @@ from control.apiserver.registry.strategies.field_rules import (
     required_one_of,
 )
 from control.apiserver.registry.strategies.internal_form import internal_form
+from control.apiserver.registry.strategies.node_label_warnings import find_label_deprecation
 from control.apiserver.registry.strategies.resource_lists import default_resource_list, requirements
 from control.apiserver.registry.strategies.scheduling_validation import tolerations
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
@@ -134,6 +135,16 @@ class RuntimeClassStrategy(Strategy):
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """The handler is fixed."""
         return list(immutable("handler", obj.get("handler"), old.get("handler")))
+
+    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
+        """Node labels that have newer names."""
+        labels = (obj.get("scheduling") or {}).get("nodeSelector") or {}
+        found = (find_label_deprecation(key) for key in sorted(labels))
+        return [f"scheduling.nodeSelector: {text}" for text in found if text is not None]
+
+    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
+        """The same."""
+        return self.warnings_on_create(context, obj)
 
 
 def _unique_tolerations(path: str, items: Sequence[Mapping[str, Any]]) -> Errors:

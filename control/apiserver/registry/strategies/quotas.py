@@ -10,6 +10,7 @@ from control.api.names import qualified_name_errors
 from control.api.objects import Object
 from control.api.quantity import Quantity
 from control.apiserver.registry.strategies.field_rules import IMMUTABLE, Errors, judged
+from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.resource_lists import (
     STANDARD_QUOTA_RESOURCES,
     container_resource_name,
@@ -203,29 +204,41 @@ _VALUE_SCOPES = ("PriorityClass", "VolumeAttributesClass")
 
 
 def _scope_selector(spec: Item) -> Errors:
-    path = "spec.scopeSelector.matchExpressions"
-    for requirement in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
+    path, selector = "spec.scopeSelector.matchExpressions", spec.get("scopeSelector") or {}
+    requirements = selector.get("matchExpressions") or ()
+    for requirement in requirements:
         scope, operator = requirement.get("scopeName") or "", requirement.get("operator") or ""
-        values = requirement.get("values") or []
         if scope not in _SCOPES:
             yield FieldError.invalid(f"{path}.scopeName", scope, "unsupported scope")
-        elif scope not in _VALUE_SCOPES and operator != "Exists":
+        for name in sorted(spec.get("hard") or ()):
+            if name in STANDARD_QUOTA_RESOURCES and not _scope_fits(scope, name):
+                shown = internal_form("ScopeSelector", selector)
+                yield FieldError.invalid(path, shown, "unsupported scope applied to resource")
+        if scope in _SCOPES and scope not in _VALUE_SCOPES and operator != "Exists":
             detail = (
                 "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "
                 "ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
                 "ResourceQuotaScopeCrossNamespacePodAffinity"
             )
             yield FieldError.invalid(f"{path}.operator", operator, detail)
-        if operator in ("In", "NotIn"):
-            if not values:
-                detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
-                yield FieldError.required(f"{path}.values", detail)
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
-                yield FieldError.invalid(f"{path}.values", values, detail)
-        else:
-            yield FieldError.invalid(f"{path}.operator", operator, "not a valid selector operator")
+        yield from _scope_values(path, operator, requirement.get("values") or [])
+    found = {requirement.get("scopeName") for requirement in requirements}
+    for pair in _CONFLICTS:
+        if set(pair) <= found:
+            yield FieldError.invalid(path, spec.get("scopes"), "conflicting scopes")
+
+
+def _scope_values(path: str, operator: str, values: list[str]) -> Errors:
+    if operator in ("In", "NotIn"):
+        if not values:
+            detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
+            yield FieldError.required(f"{path}.values", detail)
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
+            yield FieldError.invalid(f"{path}.values", values, detail)
+    else:
+        yield FieldError.invalid(f"{path}.operator", operator, "not a valid selector operator")
 
 
 class ServiceAccountStrategy(Strategy):
