@@ -8,6 +8,7 @@ from control.api.builtin_kinds import (
     CONFIG_MAPS,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
+    RUNTIME_CLASSES,
     SECRETS,
     SERVICE_ACCOUNTS,
 )
@@ -16,7 +17,7 @@ from control.client.client import Client
 
 
 class ApiObjects:
-    """Implements `agent.volumes.protocol.ObjectSource`."""
+    """Implements `ObjectSource` of the volumes and `RuntimeClassSource` of the Pods."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -36,6 +37,10 @@ class ApiObjects:
     async def get_volume(self, name: str) -> ReadOnlyObject | None:
         """The PersistentVolume, or None."""
         return await self._client.find(PERSISTENT_VOLUMES, name)
+
+    async def get_runtime_class(self, name: str) -> ReadOnlyObject | None:
+        """The RuntimeClass, or None."""
+        return await self._client.find(RUNTIME_CLASSES, name)
 
     async def create_token(
         self,

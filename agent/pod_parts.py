@@ -18,6 +18,7 @@ from agent.pods.image_pull import ImagePulls
 from agent.pods.pod_files import PodFiles
 from agent.pods.pod_workers import PodWorkers
 from agent.pods.probes import ProbeRunner
+from agent.pods.runtime_class import RuntimeHandlers
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
 from agent.pods.volume_refresh import VolumeRefresh
@@ -43,6 +44,7 @@ class PodParts:
         volumes = host.make_volumes(objects, clock, lambda: _allocatable(agent.registration.node))
         files = PodFiles(agent.config.state_dir / "pods", host.make_network_files())
         images = ImagePulls(runtime, ImagePuller(runtime=runtime, clock=clock), clock)
+        handlers = RuntimeHandlers(objects, agent.engine.runtimes)
         hooks = HookRunner(runtime, cache, clock, record, agent.address)
         reporter = StatusReporter(agent.client, clock)
         starter = ContainerStarter(
@@ -54,6 +56,7 @@ class PodParts:
             objects=objects,
             services=lambda: list(services.store),
             hooks=hooks,
+            handlers=handlers,
             record=record,
             link_log=host.link_log,
             clock=clock,
@@ -65,6 +68,7 @@ class PodParts:
             cache=cache,
             starter=starter,
             hooks=hooks,
+            handlers=handlers,
             record=record,
             clock=clock,
             settings=_executor_settings(agent, pause_image, limits),

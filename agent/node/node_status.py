@@ -93,6 +93,7 @@ def compute_node_status(inputs: NodeInputs, old: ReadOnlyObject) -> Object:
         "daemonEndpoints": {"kubeletEndpoint": {"Port": inputs.port}},
         "nodeInfo": _node_info(inputs),
         "images": _images(inputs.images),
+        "runtimeHandlers": [{"name": name} for name in ("", *inputs.engine.runtimes)],
     }
     return status
 

@@ -31,6 +31,7 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import field_path, find_container, grace_period_seconds, image_volumes, is_host_network
 from agent.pods.registry_credentials import credentials_from_secrets
+from agent.pods.runtime_class import RuntimeHandlers
 from agent.runtime.identity import NodeIdentity, container_labels, container_name, parse_identity, spec_hash
 from agent.runtime.images import qualified_reference
 from agent.runtime.protocol import (
@@ -115,6 +116,7 @@ class ContainerStarter:
         objects: ObjectSource,
         services: Callable[[], Sequence[ReadOnlyObject]],
         hooks: HookRunner,
+        handlers: RuntimeHandlers,
         record: Callable[..., None],
         link_log: Callable[[ContainerRecord], None],
         clock: Clock,
@@ -126,6 +128,7 @@ class ContainerStarter:
         self._volumes = volumes
         self._files = files
         self._objects = objects
+        self._handlers = handlers
         self._services = services
         self._hooks = hooks
         self._record = record
@@ -306,6 +309,7 @@ class ContainerStarter:
                 round=action.round,
             ),
             target_id=self._target_id(pod_record, container),
+            runtime=await self._handlers.find(pod),
             host=settings.host,
             image_user=image_user,
             environment=list(environment.items()),

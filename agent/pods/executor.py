@@ -37,6 +37,7 @@ from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import describe_pod, field_path, find_container, is_host_network
 from agent.pods.pod_status import Waiting
 from agent.pods.ports import port_mappings
+from agent.pods.runtime_class import RuntimeHandlers
 from agent.runtime.identity import NodeIdentity, format_resources, sandbox_labels, sandbox_name
 from agent.runtime.images import format_duration
 from agent.runtime.protocol import (
@@ -134,6 +135,7 @@ class PodExecutor:
         cache: ContainerCache,
         starter: ContainerStarter,
         hooks: HookRunner,
+        handlers: RuntimeHandlers,
         record: RecordEvent,
         clock: Clock,
         settings: ExecutorSettings,
@@ -143,6 +145,7 @@ class PodExecutor:
         self._cache = cache
         self._starter = starter
         self._hooks = hooks
+        self._handlers = handlers
         self._record = record
         self._clock = clock
         self._settings = settings
@@ -206,7 +209,8 @@ class PodExecutor:
         ip = address.ip if address else ""
         try:
             labels = sandbox_labels(self._settings.owner, pod, attempt=action.attempt, pod_ip=ip)
-            body = sandbox_create_body(self._sandbox_request(pod, labels))
+            runtime = await self._handlers.find(pod)
+            body = sandbox_create_body(self._sandbox_request(pod, labels, runtime))
             if address is not None:
                 self._network.configure_sandbox(body, address)
             sandbox_id = await self._create_pause(name, body)
@@ -221,7 +225,7 @@ class PodExecutor:
         course.sandbox = SandboxReference(id=sandbox_id, ip=ip)
         course.starting = asyncio.ensure_future(self._start_created(pod_record, name, course.sandbox))
 
-    def _sandbox_request(self, pod: ReadOnlyObject, labels: Mapping[str, str]) -> SandboxRequest:
+    def _sandbox_request(self, pod: ReadOnlyObject, labels: Mapping[str, str], runtime: str) -> SandboxRequest:
         settings = self._settings
         return SandboxRequest(
             pod=pod,
@@ -229,6 +233,7 @@ class PodExecutor:
             image=settings.pause_image,
             labels=labels,
             host=settings.host,
+            runtime=runtime,
         )
 
     async def _create_pause(self, name: str, body: CreateBody) -> str:

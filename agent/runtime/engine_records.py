@@ -97,6 +97,7 @@ def parse_info(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineInf
         rootless="name=rootless" in options,
         userns_remap="name=userns" in options,
         seccomp="name=seccomp" in options,
+        runtimes=tuple(sorted(info.get("Runtimes") or ())),
     )
 
 

@@ -116,6 +116,8 @@ class EngineInfo:
     rootless: bool = False
     userns_remap: bool = False
     seccomp: bool = True
+    #: names of the runtimes that containers may have
+    runtimes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ class SandboxRequest:
     labels: Mapping[str, str]
     host: HostLimits
     cluster_domain: str = "cluster.local"
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,7 @@ class ContainerRequest:
     host: HostLimits
     image_user: str = ""
     target_id: str = ""
+    runtime: str = ""
     environment: Sequence[tuple[str, str]] = ()
     command: Sequence[str] = ()
     args: Sequence[str] = ()
@@ -99,6 +101,8 @@ def _set_lifetime(request: SandboxRequest | ContainerRequest, body: CreateBody) 
     body["Labels"] = dict(request.labels)
     body["Healthcheck"] = {"Test": ["NONE"]}
     body["HostConfig"]["RestartPolicy"] = {"Name": "no"}
+    if request.runtime:
+        body["HostConfig"]["Runtime"] = request.runtime
 
 
 def _set_log(request: SandboxRequest | ContainerRequest, body: CreateBody) -> None:

@@ -54,7 +54,7 @@ HANDLED: Final[Tree] = {
         " serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds os"
         # the control plane's
         " affinity nodeName nodeSelector overhead preemptionPolicy priority priorityClassName readinessGates"
-        " schedulerName schedulingGates tolerations topologySpreadConstraints"
+        " runtimeClassName schedulerName schedulingGates tolerations topologySpreadConstraints"
     ),
     "ephemeralContainers": {**_CONTAINER, "targetContainerName": None},
     "containers": _CONTAINER,

@@ -24,6 +24,7 @@ from agent.pods.pod_workers import PodWorkers
 from agent.pods.probe_attempt import ProbeResult
 from agent.pods.probes import ProbeRunner
 from agent.pods.resize import PendingResize
+from agent.pods.runtime_class import RuntimeHandlers
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
 from agent.pods.worker import Rejection, WorkerServices
@@ -158,12 +159,16 @@ class FakeObjects:
     def __init__(self) -> None:
         self.config_maps: dict[str, Object] = {}
         self.secrets: dict[str, Object] = {}
+        self.runtime_classes: dict[str, Object] = {}
 
     async def get_config_map(self, namespace: str, name: str) -> ReadOnlyObject | None:
         return self.config_maps.get(name)
 
     async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
         return self.secrets.get(name)
+
+    async def get_runtime_class(self, name: str) -> ReadOnlyObject | None:
+        return self.runtime_classes.get(name)
 
     async def create_token(self, *args: Any, **kwargs: Any) -> str:
         return "token"
@@ -280,6 +285,7 @@ class HollowNode:
         self._reporter = StatusReporter(self.client, self.clock)
         self._images = ImagePulls(self.runtime, ImagePuller(runtime=self.runtime, clock=self.clock), self.clock)
         files = PodFiles(self.directory / "pods", FakeNetworkFiles())
+        handlers = RuntimeHandlers(self.objects, ("runc", "kata"))
         hooks = HookRunner(self.runtime, self.cache, self.clock, self._record, lambda: NODE_IP)
         starter = ContainerStarter(
             runtime=self.runtime,
@@ -290,6 +296,7 @@ class HollowNode:
             objects=self.objects,
             services=list,
             hooks=hooks,
+            handlers=handlers,
             record=self._record,
             link_log=lambda record: None,
             clock=self.clock,
@@ -301,6 +308,7 @@ class HollowNode:
             cache=self.cache,
             starter=starter,
             hooks=hooks,
+            handlers=handlers,
             record=self._record,
             clock=self.clock,
             settings=ExecutorSettings(owner=OWNER, pause_image=PAUSE, host=host, node_ip=lambda: NODE_IP),
