@@ -108,7 +108,7 @@ def _starter_settings(agent: NodeAgent, limits: HostLimits) -> StarterSettings:
     return StarterSettings(
         owner=agent.owner,
         host=limits,
-        node_facts=NodeFacts(cpu_millis=agent.engine.cpus * 1000, memory_bytes=agent.engine.memory_bytes),
+        node_facts=lambda: NodeFacts.of(agent.registration.node),
         host_ip=agent.address,
     )
 

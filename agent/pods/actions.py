@@ -75,6 +75,16 @@ class StopContainer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunPreStop:
+    """Run the pre-stop hook of a container whose turn to be stopped comes later."""
+
+    container_id: str
+    container_name: str
+    grace_seconds: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KillContainer:
     """Send SIGKILL: the grace period is over."""
 
@@ -126,6 +136,7 @@ Action: TypeAlias = (
     | RemoveSandbox
     | StartContainer
     | StopContainer
+    | RunPreStop
     | KillContainer
     | ResizeContainer
     | RemoveContainer

@@ -32,7 +32,7 @@ from agent.pods.container_history import (
     reported_status,
     restart_round,
 )
-from agent.pods.container_stop import stop_actions, whose_turn_to_stop
+from agent.pods.container_stop import early_hooks, stop_actions, whose_turn_to_stop
 from agent.pods.observed import ObservedContainer, ObservedPod, ObservedSandbox
 from agent.pods.pod_spec import (
     ephemeral_containers,
@@ -304,6 +304,7 @@ class _Decision:
 
     def _finish(self) -> None:
         """Stop what else runs, sidecars last, then the sandbox: a Pod that is done keeps only its dead containers."""
+        self.actions += early_hooks(self.pod, self.observed, grace_period_seconds(self.pod))
         for container in whose_turn_to_stop(self.pod, self.observed):
             self._stop(container, f"Stopping container {container.name}")
         if self.observed.running_containers():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from agent.pods.actions import Action, RemoveContainer, RemoveSandbox, StopSandbox
-from agent.pods.container_stop import GRACE_SECONDS_MIN, stop_actions, whose_turn_to_stop
+from agent.pods.container_stop import GRACE_SECONDS_MIN, early_hooks, stop_actions, whose_turn_to_stop
 from agent.pods.observed import ObservedPod
 from agent.pods.pod_spec import grace_period_seconds, init_containers, is_sidecar
 from control.api.objects import ReadOnlyObject
@@ -40,7 +40,8 @@ def stop_deadline(pod: ReadOnlyObject, *, first_seen: datetime) -> datetime:
 
 def compute_termination(pod: ReadOnlyObject, observed: ObservedPod, deadline: datetime, now: datetime) -> list[Action]:
     """Stop what runs. An empty list means that no process of the Pod is left."""
-    actions: list[Action] = []
+    remaining = (deadline - now).total_seconds()
+    actions = early_hooks(pod, observed, remaining)
     sidecars = {item["name"] for item in init_containers(pod) if is_sidecar(item)}
     for container in whose_turn_to_stop(pod, observed):
         # The grace period is the Pod's: who stops late has what is left of it.
@@ -48,7 +49,7 @@ def compute_termination(pod: ReadOnlyObject, observed: ObservedPod, deadline: da
         actions += stop_actions(
             container,
             observed,
-            grace_seconds=max(minimum, (deadline - now).total_seconds()),
+            grace_seconds=max(minimum, remaining),
             cause=f"Stopping container {container.name}",
             now=now,
             pod_deadline=deadline,

@@ -98,7 +98,7 @@ class StarterSettings:
 
     owner: NodeIdentity
     host: HostLimits
-    node_facts: NodeFacts
+    node_facts: Callable[[], NodeFacts]
     host_ip: Callable[[], str]
 
 
@@ -287,7 +287,7 @@ class ContainerStarter:
             services=self._services(),
             pod_ip=pod_ip,
             host_ip=host_ip,
-            node=settings.node_facts,
+            node=settings.node_facts(),
         )
         environment = make_environment(pod, container, inputs)
         mounts = self._volumes.container_mounts(pod, container, pod_record.volumes or {}, environment)

@@ -1,16 +1,16 @@
 """How one container stops, and which containers stop first. Pure; shared by a Pod that goes on and one that ends.
 
 Upstream: killContainer and terminationOrdering (pkg/kubelet/kuberuntime, v1.36): all regular containers at once, then
-the sidecars one after the other, the last of the spec first.
+the sidecars one after the other, the last of the spec first. Their pre-stop hooks do not wait for their turn.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from agent.pods.actions import Action, KillContainer, StopContainer, WakeAfter
+from agent.pods.actions import Action, KillContainer, RunPreStop, StopContainer, WakeAfter
 from agent.pods.observed import ObservedContainer, ObservedPod
-from agent.pods.pod_spec import init_containers, is_sidecar
+from agent.pods.pod_spec import find_container, has_pre_stop, init_containers, is_sidecar
 from control.api.objects import ReadOnlyObject
 
 # However late it is, a program has this long to end by itself.
@@ -26,6 +26,23 @@ def whose_turn_to_stop(pod: ReadOnlyObject, observed: ObservedPod) -> list[Obser
         return others
     last = max(running, key=lambda container: sidecars.index(container.name)).name
     return [container for container in running if container.name == last]
+
+
+def early_hooks(pod: ReadOnlyObject, observed: ObservedPod, grace_seconds: float) -> list[Action]:
+    """Pre-stop hooks run as soon as the Pod ends, also those of containers that are stopped later."""
+    turn = {container.id for container in whose_turn_to_stop(pod, observed)}
+    return [
+        RunPreStop(
+            container_id=container.id,
+            container_name=container.name,
+            grace_seconds=grace_seconds,
+            cause="Pod ends",
+        )
+        for container in observed.running_containers()
+        if container.id not in turn | observed.pre_stopped
+        and grace_seconds > 0
+        and has_pre_stop(find_container(pod, container.name))
+    ]
 
 
 def stop_actions(

@@ -21,6 +21,7 @@ from agent.pods.actions import (
     RemoveContainer,
     RemoveSandbox,
     ResizeContainer,
+    RunPreStop,
     StartContainer,
     StartSandbox,
     StopContainer,
@@ -30,11 +31,11 @@ from agent.pods.actions import (
 from agent.pods.container_cache import ContainerCache
 from agent.pods.container_start import ContainerStarter, SandboxGoneError, SandboxReference, StartFailure
 from agent.pods.container_stop import GRACE_SECONDS_MIN
-from agent.pods.hooks import HookRunner, has_pre_stop
+from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
 from agent.pods.observed import Stopping
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import describe_pod, field_path, find_container, is_host_network
+from agent.pods.pod_spec import describe_pod, field_path, find_container, has_pre_stop, is_host_network
 from agent.pods.pod_status import Waiting
 from agent.pods.ports import port_mappings
 from agent.pods.runtime_class import RuntimeHandlers
@@ -180,6 +181,8 @@ class PodExecutor:
                 await self._start_container(pod_record, action, outcome, course)
             case StopContainer():
                 self._stop_container(pod_record, action, outcome)
+            case RunPreStop():
+                self._begin_pre_stop(pod_record, action.container_name, action.container_id, action.grace_seconds)
             case KillContainer():
                 await self._kill(action.container_id)
             case StopSandbox():
@@ -371,7 +374,9 @@ class PodExecutor:
         self, pod_record: PodRecord, container: ReadOnlyObject | None, action: StopContainer, begun: datetime
     ) -> None:
         if container is not None and has_pre_stop(container) and action.grace_seconds > 0:
-            await self._hooks.pre_stop(pod_record, container, action.container_id, action.grace_seconds)
+            hook = self._begin_pre_stop(pod_record, container["name"], action.container_id, action.grace_seconds)
+            await asyncio.wait({hook}, timeout=action.grace_seconds)
+            hook.cancel()
             self._after_pre_stop(pod_record, action, begun)
         try:
             signal = await self._starter.stop_signal(container, action.container_id)
@@ -381,6 +386,16 @@ class PodExecutor:
         except RuntimeFailure:
             # The deadline follows: SIGKILL.
             pod_record.wake()
+
+    def _begin_pre_stop(
+        self, pod_record: PodRecord, name: str, container_id: str, grace_seconds: float
+    ) -> asyncio.Task[None]:
+        """The container's pre-stop hook; one that has begun goes on."""
+        if container_id not in pod_record.pre_stops:
+            container = find_container(pod_record.pod, name) or {"name": name}
+            hook = self._hooks.pre_stop(pod_record, container, container_id, grace_seconds)
+            pod_record.pre_stops[container_id] = pod_record.spawn(hook)
+        return pod_record.pre_stops[container_id]
 
     def _after_pre_stop(self, pod_record: PodRecord, action: StopContainer, begun: datetime) -> None:
         """The hook's time counts against the grace period, but for the last moment."""

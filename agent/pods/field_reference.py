@@ -30,6 +30,16 @@ class NodeFacts:
     memory_bytes: int = 0
     ephemeral_storage_bytes: int = 0
 
+    @classmethod
+    def of(cls, node: ReadOnlyObject | None) -> NodeFacts:
+        """The facts of a Node as it was registered."""
+        allocatable = ((node or {}).get("status") or {}).get("allocatable") or {}
+        return cls(
+            cpu_millis=cpu_millis(allocatable.get("cpu", "0")),
+            memory_bytes=quantity_value(allocatable.get("memory", "0")),
+            ephemeral_storage_bytes=quantity_value(allocatable.get("ephemeral-storage", "0")),
+        )
+
 
 def resolve_field(pod: ReadOnlyObject, path: str, *, pod_ip: str, host_ip: str) -> str:
     """The text of a `fieldRef`. Raises FieldReferenceError."""

@@ -27,11 +27,6 @@ class HookError(Exception):
     """The hook failed; the message says how."""
 
 
-def has_pre_stop(container: ReadOnlyObject | None) -> bool:
-    """True for a container that wants to do something before it is stopped."""
-    return bool(container and (container.get("lifecycle") or {}).get("preStop"))
-
-
 class HookRunner:
     """Runs hooks of containers."""
 

@@ -104,11 +104,15 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedPod:
-    """All that exists of one Pod on the node. `stopping` is by container id."""
+    """All that exists of one Pod on the node. `stopping` is by container id, `pre_stopped` are ids of containers.
+
+    The pre-stop hook of those has begun, and may have ended, although they were not told to stop yet.
+    """
 
     sandboxes: tuple[ObservedSandbox, ...] = ()
     containers: Mapping[str, tuple[ObservedContainer, ...]] = field(default_factory=dict)
     stopping: Mapping[str, Stopping] = field(default_factory=dict)
+    pre_stopped: frozenset[str] = frozenset()
 
     @property
     def sandbox(self) -> ObservedSandbox | None:

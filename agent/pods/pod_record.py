@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.pods.container_cache import ContainerCache
@@ -25,7 +25,7 @@ class PodRecord:
     why containers do not run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes,
     `allocated` the Pod with the resources it has while it waits for others, `resize_errors` why containers could not be
     given other resources.
-    `ending` is set when the Pod must stop.
+    `ending` is set when the Pod must stop, `pre_stops` are the pre-stop hooks begun, by container id.
     """
 
     uid: str
@@ -40,22 +40,25 @@ class PodRecord:
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     allocated: ReadOnlyObject | None = None
     resize_errors: dict[str, str] = field(default_factory=dict)
+    pre_stops: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     hinted: set[str] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def observe(self, cache: ContainerCache) -> ObservedPod:
         """The snapshot that decisions are made from."""
-        observed = cache.observe(self.uid, stopping=self.stopping, attached=self.attached)
+        seen = cache.observe(self.uid, stopping=self.stopping, attached=self.attached)
+        observed = replace(seen, pre_stopped=frozenset(self.pre_stops))
         running = {container.id for container in observed.running_containers()}
         for container_id in [item for item in self.stopping if item not in running]:
             del self.stopping[container_id]
         return observed
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the worker for as long as the Pod lives."""
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     def cancel_tasks(self) -> None:
         """End everything that runs beside the worker."""

@@ -116,6 +116,11 @@ def grace_period_seconds(pod: ReadOnlyObject) -> float:
     return 30.0 if value is None else float(value)
 
 
+def has_pre_stop(container: ReadOnlyObject | None) -> bool:
+    """True for a container that wants to do something before it is stopped."""
+    return bool(container and (container.get("lifecycle") or {}).get("preStop"))
+
+
 def is_host_network(pod: ReadOnlyObject) -> bool:
     """True when the Pod lives in the node's network."""
     return bool(pod["spec"].get("hostNetwork"))

@@ -300,7 +300,7 @@ class HollowNode:
             record=self._record,
             link_log=lambda record: None,
             clock=self.clock,
-            settings=StarterSettings(owner=OWNER, host=host, node_facts=NodeFacts(), host_ip=lambda: NODE_IP),
+            settings=StarterSettings(owner=OWNER, host=host, node_facts=NodeFacts, host_ip=lambda: NODE_IP),
         )
         executor = PodExecutor(
             runtime=self.runtime,

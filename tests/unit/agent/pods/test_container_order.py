@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -46,6 +47,19 @@ DEADLINE = NOW + timedelta(seconds=30)
 def test_sidecars_stop_in_reverse_order(seen: ObservedPod, expected: list[str]) -> None:
     actions = compute_termination(WITH_SIDECARS, seen, DEADLINE, NOW)
     assert [action.cause for action in actions] == expected
+
+
+def test_the_hooks_of_sidecars_do_not_wait_for_their_turn() -> None:
+    hooked = {**SIDECARS[0], "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}
+    pod = make_pod(initContainers=[hooked, SIDECARS[1]])
+    running = [sandbox(), container(name="first"), container(name="second"), container()]
+    actions = compute_termination(pod, observed(*running), DEADLINE, NOW)
+    assert [(type(action).__name__, action.cause) for action in actions] == [
+        ("RunPreStop", "Pod ends"),
+        ("StopContainer", "Stopping container web"),
+    ]
+    again = replace(observed(*running), pre_stopped=frozenset({"first-0"}))
+    assert [type(action).__name__ for action in compute_termination(pod, again, DEADLINE, NOW)] == ["StopContainer"]
 
 
 def test_a_sidecar_whose_turn_comes_late_still_has_two_seconds() -> None:

@@ -29,7 +29,7 @@ INPUTS = EnvironmentInputs(
     },
     pod_ip="10.244.0.2",
     host_ip="10.244.0.1",
-    node=NodeFacts(cpu_millis=4000, memory_bytes=8 << 30),
+    node=NodeFacts.of({"status": {"allocatable": {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "100Ki"}}}),
 )
 
 
@@ -75,6 +75,8 @@ def test_expansion(text: str, expected: str) -> None:
                       "resources": {"limits": {"memory": "64Mi"}}}, {"M": "64"}, id="a limit by its divisor"),
         pytest.param({"env": [{"name": "C", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]},
                      {"C": "4"}, id="a missing limit is the node's"),
+        pytest.param({"env": [{"name": "S", "valueFrom": {"resourceFieldRef": {"resource": "limits.ephemeral-storage",
+                      "divisor": "1Ki"}}}]}, {"S": "100"}, id="a limit that is unset is what the node has"),
         pytest.param({"env": [{"name": "C", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu"}}}],
                       "resources": {"requests": {"cpu": "1500m"}}}, {"C": "2"}, id="values are rounded up"),
     ],

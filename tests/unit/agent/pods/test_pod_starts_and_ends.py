@@ -91,6 +91,27 @@ async def test_a_pre_stop_hook_that_takes_all_the_time_leaves_two_seconds(node: 
     assert await node.find() is None
 
 
+async def test_the_hook_of_a_sidecar_runs_once_and_at_once(node: HollowNode) -> None:
+    ran: list[str] = []
+
+    def outcome(record: ContainerRecord, command: Any) -> ExecOutcome:
+        ran.append(record.name.split("_")[1])
+        return ExecOutcome()
+
+    node.runtime.exec_outcome = outcome
+    node.runtime.add_image("deaf:1", program=Program(ignores_sigterm=True))
+    sidecar = {"name": "proxy", "image": "web:1", "imagePullPolicy": "IfNotPresent", "restartPolicy": "Always"}
+    deaf = {"name": "web", "image": "deaf:1", "imagePullPolicy": "IfNotPresent"}
+    await node.create(initContainers=[{**sidecar, "lifecycle": {"preStop": HOOK}}], containers=[deaf])
+    await node.delete(grace=5)
+    await node.settle(1)
+    assert ran == ["proxy"]
+    assert len(await node.running("proxy")) == 1
+    await node.settle(6)
+    assert ran == ["proxy"]
+    assert await node.find() is None
+
+
 async def test_a_shorter_grace_period_cuts_a_pre_stop_hook_short(node: HollowNode) -> None:
     await node.create(containers=hooked(preStop={"sleep": {"seconds": 200}}))
     await node.delete(grace=300)
