@@ -15,6 +15,7 @@ from control.api.selectors import (
     parse_field_selector,
     parse_label_selector,
 )
+from control.apiserver.patch.manager_names import FIELD_MANAGER_BYTES_MAX, field_manager_errors
 from control.apiserver.request_context import RequestContext
 from control.apiserver.request_info import is_true
 from control.schema.builtin import definition_schema
@@ -24,7 +25,6 @@ _DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 _FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 NO_FIELDS = FieldSelector()
 _PROPAGATION_POLICIES = ("Foreground", "Background", "Orphan")
-FIELD_MANAGER_LENGTH_MAX = 128
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 #: Python refuses to read numbers of some thousand digits; what is longer than this is out of every range.
 _DIGITS_READ = 1000
@@ -52,7 +52,7 @@ def read_write_options(context: RequestContext, kind: str, *, is_apply: bool = F
             errors.append(FieldError.required("fieldManager", "is required for apply patch"))
         if not is_apply and force:
             errors.append(FieldError.forbidden("force", "may not be specified for non-apply patch"))
-    errors += _field_manager_errors(manager)
+    errors += field_manager_errors("fieldManager", manager)
     errors += dry_run_errors(dry_run)
     if validation not in _FIELD_VALIDATIONS:
         errors.append(FieldError.not_supported("fieldValidation", validation, _FIELD_VALIDATIONS))
@@ -66,17 +66,6 @@ def read_write_options(context: RequestContext, kind: str, *, is_apply: bool = F
     )
 
 
-def _field_manager_errors(manager: str) -> list[FieldError]:
-    errors = []
-    if len(manager) > FIELD_MANAGER_LENGTH_MAX:
-        errors.append(FieldError.too_long("fieldManager", FIELD_MANAGER_LENGTH_MAX))
-    for position, char in enumerate(manager):
-        if not char.isprintable():
-            detail = f"invalid character U+{ord(char):04X} (at position {position})"
-            errors.append(FieldError.invalid("fieldManager", manager, detail))
-    return errors
-
-
 def dry_run_errors(dry_run: list[str]) -> list[FieldError]:
     """Judge the values of a dryRun parameter."""
     if all(value == "All" for value in dry_run):
@@ -86,7 +75,7 @@ def dry_run_errors(dry_run: list[str]) -> list[FieldError]:
 
 def _manager_of_user_agent(user_agent: str) -> str:
     prefix = "".join(char for char in user_agent.partition("/")[0] if char.isprintable())
-    return prefix[:FIELD_MANAGER_LENGTH_MAX] or "unknown"
+    return prefix[:FIELD_MANAGER_BYTES_MAX] or "unknown"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from control.api.errors import ApiError, quote
+from control.api.errors import ApiError
 from control.api.exchange import ApiResponse
 from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
@@ -25,9 +25,9 @@ from control.apiserver.negotiation import (
 )
 from control.apiserver.registry.served_kind import ServedKind
 from control.apiserver.request_context import RequestContext
+from control.apiserver.warning_headers import warning_headers
 from control.schema.partial_metadata import metadata_only
 
-WARNING_TEXT_BYTES_MAX = 4096
 _JSON_HEADER = ("Content-Type", "application/json")
 _LOOSE = MediaChoice()
 
@@ -51,9 +51,7 @@ def error_response(context: RequestContext, error: ApiError) -> ApiResponse:
 
 def headers_of(context: RequestContext) -> list[tuple[str, str]]:
     """The headers every answer of a request carries: its warnings."""
-    if not context.warnings:
-        return []
-    return [("Warning", f"299 - {quote(text)}") for text in context.warnings]
+    return warning_headers(context.warnings) if context.warnings else []
 
 
 def object_response(

@@ -6,6 +6,7 @@ A patch is read once and applied to the live object inside the compare-and-swap 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ import orjson
 from control.api.errors import ApiError, FieldError, bad_request, invalid
 from control.api.exchange import ApiResponse
 from control.api.objects import Object
-from control.apiserver.go_json import GoJsonError, parse_json
+from control.apiserver.go_json import GoJsonError, json_kind, parse_json
 from control.apiserver.handlers.responding import write_request, written_response
 from control.apiserver.negotiation import JSON, PROTOBUF, YAML
 from control.apiserver.options import WriteOptions, read_write_options
@@ -34,7 +35,7 @@ from control.apiserver.request_body import BodyKind, kind_mismatch, unsupported_
 from control.apiserver.request_context import RequestContext
 from control.schema.structural import Schema
 from control.schema.unstructured import conversion_problem
-from control.schema.validate import DecodeError, decode_value, strict_failure
+from control.schema.validate import DecodeError, decode_value, duplicate_fields, strict_failure
 
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -128,19 +129,23 @@ def _patch_invalid(body: PatchBody, document: Any, schema: Schema, problem: str)
 
 
 def _applier(context: RequestContext, store: ResourceStore, write: WriteRequest) -> Callable[[Object | None], Object]:
-    configuration = _parse_configuration(context)
+    body = _read_configuration(context)
     served = store.served
 
     def produce(live: Object | None) -> Object:
         obj = apply_configuration(
             live,
-            configuration,
+            body.object,
             served.schema,
             field_writer(served, write),
             kind=store.kind.kind,
             force=write.options.is_forced,
             reset=fields_reset_by(served, write),
         )
+        if body.duplicates and write.options.field_validation != "Ignore":
+            if write.options.field_validation == "Strict":
+                raise bad_request(f"error strict decoding YAML: {body.duplicates}")
+            context.warn(body.duplicates)
         try:
             return served.settle(decode_value(obj, served.schema).object)
         except DecodeError as error:  # a number that its field has no room for: all else was judged with the schema
@@ -149,22 +154,40 @@ def _applier(context: RequestContext, store: ResourceStore, write: WriteRequest)
     return produce
 
 
-def _parse_configuration(context: RequestContext) -> Object:
+@dataclass(frozen=True, slots=True)
+class _Configuration:
+    """An applied configuration; `duplicates` says which keys it gives twice."""
+
+    object: Object
+    duplicates: str = ""
+
+
+def _read_configuration(context: RequestContext) -> _Configuration:
     body = context.request.body
     if not isinstance(body, bytes):
-        return body
+        return _Configuration(body)
     try:
         value, _ = parse_json(body)
+        repeated = bool(duplicate_fields(value, body))
     except GoJsonError:
+        value, repeated = None, True
+    duplicates: list[str] = []
+    if repeated:
         from control.apiserver.yaml_encoding import YamlError, load_yaml  # PyYAML is loaded when first needed
 
         try:
-            value, _ = load_yaml(body)
+            value, found = load_yaml(body)
         except YamlError as error:
-            raise bad_request(f"error decoding YAML: yaml: {error}") from None
-    if not isinstance(value, dict):
-        raise bad_request("error decoding YAML: error unmarshaling JSON: the configuration is not an object")
+            raise bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: {error}") from None
+        duplicates = [f'  line {line}: key "{key}" already set in map' for line, key in found]
+    if value is not None and not isinstance(value, dict):
+        raise bad_request(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
+            f" {json_kind(value)} into Go value of type map[string]interface {{}}"
+        )
+    value = value or {}
     for name in ("apiVersion", "kind"):
         if not isinstance(value.get(name, ""), str):
             del value[name]  # upstream reads what is no text as nothing
-    return value
+    heading = "error converting YAML to JSON: yaml: unmarshal errors:"
+    return _Configuration(value, "\n".join([heading, *duplicates]) if duplicates else "")

@@ -222,7 +222,7 @@ def decode_entries(entries: Any) -> Entries | None:
         if not isinstance(raw, dict) or raw.get("operation") not in (APPLY, UPDATE):
             return None
         fields = raw.get("fieldsV1") or {}
-        if raw.get("fieldsType") != "FieldsV1" or not is_field_set(fields):
+        if not raw.get("apiVersion") or raw.get("fieldsType") != "FieldsV1" or not is_field_set(fields):
             return None
         entry = ManagedEntry(
             manager=raw.get("manager", ""),

@@ -23,6 +23,7 @@ from control.api.names import (
 )
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
+from control.apiserver.patch.manager_names import managed_fields_errors
 from control.apiserver.registry.strategy import Strategy
 
 _SERVER_FIELDS = ("creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
@@ -224,7 +225,7 @@ def _owner_and_finalizer_errors(metadata: Mapping[str, Any]) -> list[FieldError]
     errors = _owner_errors(metadata.get("ownerReferences") or ())
     for finalizer in metadata.get("finalizers") or ():
         errors += [FieldError.invalid("metadata.finalizers", finalizer, text) for text in finalizer_errors(finalizer)]
-    return errors
+    return errors + managed_fields_errors("metadata.managedFields", metadata.get("managedFields") or ())
 
 
 def _owner_errors(references: Sequence[Mapping[str, Any]]) -> list[FieldError]:

@@ -1,0 +1,93 @@
+"""Bodies of server-side applies that are not quite what they should be, and managedFields that clients write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.apiserver.api_calls import ApiCalls, config_map
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+APPLY = {"content-type": "application/apply-patch+yaml"}
+TWICE = b'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  a: "1"\n  a: "2"\n'
+TWICE_TEXT = 'error converting YAML to JSON: yaml: unmarshal errors:\n  line 6: key "a" already set in map'
+NOT_DECODED = "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
+
+
+async def apply(api: ApiCalls, body: Any, *, expect: int = 201, **query: str) -> Any:
+    return await api.call(
+        "PATCH", f"{MAPS}/a", body, query={"fieldManager": "m", **query}, headers=APPLY, expect=expect
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"- a", f"{NOT_DECODED} array into Go value of type map[string]interface {{}}"),
+        (b"text", f"{NOT_DECODED} string into Go value of type map[string]interface {{}}"),
+        (b"", "invalid object type: /, Kind="),
+        (
+            b"a: b: c",
+            "error decoding YAML: error converting YAML to JSON: yaml: mapping values are not allowed in this context",
+        ),
+        (b"{}", "invalid object type: /, Kind="),
+    ],
+)
+async def test_what_is_no_configuration_is_refused(api: ApiCalls, body: bytes, message: str) -> None:
+    assert (await apply(api, body, expect=400))["message"] == message
+
+
+async def test_keys_given_twice_are_told_refused_or_ignored(api: ApiCalls) -> None:
+    status = await apply(api, TWICE, expect=400, fieldValidation="Strict")
+    assert status["message"] == f"error strict decoding YAML: {TWICE_TEXT}"
+    response = await api.send("PATCH", f"{MAPS}/a", TWICE, query={"fieldManager": "m"}, headers=APPLY)
+    assert response.status == 201
+    # A header has no room for line breaks.
+    shown = TWICE_TEXT.replace("\n", " ").replace('"', '\\"')
+    assert dict(response.headers)["Warning"] == f'299 - "{shown}"'
+    response = await api.send(
+        "PATCH", f"{MAPS}/a", TWICE, query={"fieldManager": "m", "fieldValidation": "Ignore"}, headers=APPLY
+    )
+    assert "Warning" not in dict(response.headers)
+
+
+async def test_keys_given_twice_are_found_in_json_too(api: ApiCalls) -> None:
+    body = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":"1","a":"2"}}'
+    status = await apply(api, body, expect=400, fieldValidation="Strict")
+    assert status["message"].endswith('line 1: key "a" already set in map')
+
+
+FIELDS = {"fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:a": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ({"manager": "x" * 129}, "manager"),
+        ({"manager": "a\nb"}, "manager"),
+        ({"manager": "x", "subresource": "y" * 257}, "subresource"),
+    ],
+)
+async def test_names_a_client_writes_into_the_record_are_judged(
+    api: ApiCalls, entry: dict[str, str], field: str
+) -> None:
+    entries = [{"operation": "Update", "apiVersion": "v1", **FIELDS, **entry}]
+    await api.call("POST", MAPS, config_map("a"), expect=201)
+    status = await api.patch(f"{MAPS}/a", {"metadata": {"managedFields": entries}}, expect=422)
+    assert status["details"]["causes"][0]["field"] == f"metadata.managedFields[0].{field}"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"manager": "x", **FIELDS},
+        {"manager": "x", "operation": "Nope", "apiVersion": "v1", **FIELDS},
+        {"manager": "x", "operation": "Update", **FIELDS},
+        {"manager": "x", "operation": "Update", "apiVersion": "v1", "fieldsType": "X"},
+    ],
+)
+async def test_a_record_that_cannot_be_read_leaves_the_old_one(api: ApiCalls, entry: dict[str, Any]) -> None:
+    created = await api.call("POST", MAPS, config_map("a"), expect=201)
+    patched = await api.patch(f"{MAPS}/a", {"metadata": {"managedFields": [entry]}})
+    assert patched["metadata"]["managedFields"] == created["metadata"]["managedFields"]
