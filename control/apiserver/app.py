@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from control.api.builtin_kinds import BUILTIN_KINDS, PODS, SERVICES
+from control.api.builtin_kinds import BUILTIN_KINDS, IP_ADDRESSES, PODS, SERVICES
 from control.api.clock import Clock, SystemClock
 from control.api.errors import ApiError, bad_request, path_not_found
 from control.api.exchange import ApiRequest, ApiResponse, User
@@ -51,6 +51,7 @@ from control.apiserver.request_body import BODY_BYTES_MAX
 from control.apiserver.request_context import RequestContext
 from control.apiserver.request_info import parse_request_info
 from control.apiserver.routing import find_handler
+from control.apiserver.service_addresses import ServiceAddresses, is_shown_by_allocator
 from control.apiserver.version import GIT_VERSION
 from control.auth.authenticator import Authenticator
 from control.auth.authorizer import make_authorizer
@@ -122,14 +123,18 @@ class ApiServer:
         self._caches: dict[str, WatchCache] = {}
         self._stores: dict[int, ResourceStore] = {}
         self._services = ServiceAllocator(
-            config.service_cidr, random, node_ports=NodePortRange(random, first=first_port, last=last_port)
+            config.service_cidr,
+            random,
+            node_ports=NodePortRange(random, first=first_port, last=last_port),
+            is_reserved=self._is_reserved_address,
         )
         for kind in BUILTIN_KINDS:
             self._serve_builtin(kind)
         self.metrics = ServerMetrics()
         self.health = HealthChecks()
         self._lag_meter: asyncio.Task[None] | None = None
-        self._own_conditions = OwnConditions(self, API_SERVER_USER)
+        own_work = (OwnConditions(self, API_SERVER_USER), ServiceAddresses(self, API_SERVER_USER))
+        self._own_loops = [work.loop for work in own_work]
         self._non_resource = NonResourcePaths(
             self.registry,
             server_address=config.server_address,
@@ -190,6 +195,10 @@ class ApiServer:
             cache = self._caches[prefix] = WatchCache(self.storage, prefix, clock=self.clock, indexes=indexes)
         return cache
 
+    def _is_reserved_address(self, text: str) -> bool:
+        address = self.registry.find(IP_ADDRESSES, None, text)
+        return address is not None and not is_shown_by_allocator(address)
+
     def store_of(self, kind: Kind) -> ResourceStore:
         """The store of a kind that is served."""
         return self._stores[id(self.registry.of(kind))]
@@ -208,14 +217,16 @@ class ApiServer:
         await asyncio.gather(*(cache.start() for cache in self._caches.values()))
         self._services.rebuild(self.registry.list(SERVICES))
         await ensure_bootstrap_objects(self)
-        self._own_conditions.start()
+        for loop in self._own_loops:
+            loop.start()
         self._lag_meter = asyncio.create_task(self.metrics.measure_loop_lag())
 
     async def stop(self) -> None:
         """End all watches. The store is its owner's to close."""
         if self._lag_meter is not None:
             self._lag_meter.cancel()
-        self._own_conditions.stop()
+        for loop in self._own_loops:
+            loop.stop()
         for cache in self._caches.values():
             cache.stop()
 

@@ -14,6 +14,7 @@ from control.api.builtin_kinds import (
     FLOW_SCHEMAS,
     NAMESPACES,
     PRIORITY_CLASSES,
+    SERVICE_CIDRS,
     SERVICES,
 )
 from control.api.errors import ApiError
@@ -21,6 +22,7 @@ from control.api.exchange import ApiRequest, User
 from control.api.kinds import Kind
 from control.api.objects import Object
 from control.apiserver.flow_control_objects import FIELD_MANAGER, flow_control_objects
+from control.apiserver.own_conditions import DEFAULT_SERVICE_CIDR
 from control.auth.bootstrap_policy import bootstrap_objects
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ async def ensure_bootstrap_objects(server: ApiServer) -> None:
         *_priority_classes(),
         *flow_control_objects(),
         *_kubernetes_service(server.config),
+        (SERVICE_CIDRS, _named(SERVICE_CIDRS, DEFAULT_SERVICE_CIDR, spec={"cidrs": [server.config.service_cidr]})),
         (CONFIG_MAPS, _authentication_config(server.config)),
     ]
     await _ensure_all(server, objects)

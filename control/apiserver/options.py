@@ -254,16 +254,19 @@ def parse_resource_version(text: str) -> int | None:
     """Parse a resourceVersion; None if empty. Raises ValueError with the text of upstream's versioner."""
     if not text:
         return None
+    try:
+        return parse_unsigned(text)
+    except ValueError as error:
+        raise ValueError(str(FieldError.invalid("resourceVersion", text, str(error)))) from None
+
+
+def parse_unsigned(text: str) -> int:
+    """Parse an unsigned integer of 64 bits. Raises ValueError in Go's words."""
     if not text.isascii() or not text.isdigit():
-        raise ValueError(str(FieldError.invalid("resourceVersion", text, _parse_uint_text(text, "invalid syntax"))))
-    value = int(text[:_DIGITS_READ])
-    if value >= 2**64 or len(text) > _DIGITS_READ:
-        raise ValueError(str(FieldError.invalid("resourceVersion", text, _parse_uint_text(text, "value out of range"))))
-    return value
-
-
-def _parse_uint_text(text: str, problem: str) -> str:
-    return f'strconv.ParseUint: parsing "{text}": {problem}'
+        raise ValueError(f"strconv.ParseUint: parsing {quote(text)}: invalid syntax")
+    if len(text) > _DIGITS_READ or int(text) >= 2**64:
+        raise ValueError(f"strconv.ParseUint: parsing {quote(text)}: value out of range")
+    return int(text)
 
 
 def _list_revision(text: str) -> int | None:

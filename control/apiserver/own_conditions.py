@@ -1,22 +1,21 @@
-"""Conditions the API server keeps by itself, controllers or not: `Dangling` of FlowSchemas, `Available` of APIServices.
+"""Conditions the API server keeps by itself: of FlowSchemas (`Dangling`), APIServices, the default ServiceCIDR.
 
-Upstream runs both inside kube-apiserver (util/flowcontrol and kube-aggregator). Level-triggered: any change of the
-kinds involved wakes one turn over all of them.
+Upstream does so inside kube-apiserver (util/flowcontrol, kube-aggregator, controlplane/controller).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from control.api.builtin_kinds import API_SERVICES, FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS, SERVICES
-from control.api.exchange import ApiRequest, User
+from control.api.builtin_kinds import API_SERVICES, FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS, SERVICE_CIDRS, SERVICES
+from control.api.exchange import User
 from control.api.kinds import Kind
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject, copy_object
 from control.api.timestamps import format_time
+from control.apiserver.own_loop import OwnLoop, send_own
 
 if TYPE_CHECKING:
     from control.apiserver.app import ApiServer
@@ -25,7 +24,10 @@ _log = logging.getLogger("podling.apiserver")
 
 _APPLY = "application/apply-patch+yaml"
 _FLOW_CONTROL_MANAGER = "api-priority-and-fairness-config-consumer-v1"
-_WATCHED = (FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS, API_SERVICES, SERVICES)
+_SERVICE_CIDR_MANAGER = "kubernetes-service-cidr-controller"
+_WATCHED = (FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS, API_SERVICES, SERVICES, SERVICE_CIDRS)
+#: The ServiceCIDR that shows the range of the cluster's configuration.
+DEFAULT_SERVICE_CIDR = "kubernetes"
 
 
 def dangling_condition(schema: ReadOnlyObject, levels: set[str]) -> Object:
@@ -56,43 +58,16 @@ def _condition(kind: str, status: str, reason: str, message: str) -> Object:
     return {"type": kind, "status": status, "reason": reason, "message": message}
 
 
+_RANGE_READY = _condition("Ready", "True", "", "Kubernetes default Service CIDR is ready")
+
+
 class OwnConditions:
     """The loop that keeps them."""
 
     def __init__(self, server: ApiServer, user: User) -> None:
         self._server = server
         self._user = user
-        self._changed = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def start(self) -> None:
-        """Begin to follow the kinds involved."""
-        self._tasks = [asyncio.create_task(self._follow(kind)) for kind in _WATCHED]
-        self._tasks.append(asyncio.create_task(self._run()))
-
-    def stop(self) -> None:
-        """End it."""
-        for task in self._tasks:
-            task.cancel()
-
-    async def _follow(self, kind: Kind) -> None:
-        cache = self._server.registry.of(kind).cache
-        while True:
-            watcher = cache.watch()
-            self._changed.set()  # whatever happened before the watch
-            async for _ in watcher:
-                self._changed.set()
-            if not watcher.is_overrun:
-                return  # the server stops
-
-    async def _run(self) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.step()
-            except Exception:
-                _log.exception("Could not update own conditions")
+        self.loop = OwnLoop(server, _WATCHED, self.step)
 
     async def step(self) -> None:
         """Bring all conditions up to date once."""
@@ -101,30 +76,29 @@ class OwnConditions:
         for schema in registry.list(FLOW_SCHEMAS):
             wanted = dangling_condition(schema, levels)
             if _differs(schema, wanted):
-                await self._apply_condition(schema, wanted)
+                await self._apply_condition(FLOW_SCHEMAS, schema, wanted, _FLOW_CONTROL_MANAGER)
         for api_service in registry.list(API_SERVICES):
             wanted = available_condition(api_service, self._service_of(api_service))
             if _differs(api_service, wanted):
                 await self._set_condition(api_service, wanted)
+        default_range = registry.find(SERVICE_CIDRS, None, DEFAULT_SERVICE_CIDR)
+        if default_range is not None and find_condition(_conditions(default_range), "Ready") is None:
+            await self._apply_condition(SERVICE_CIDRS, default_range, _RANGE_READY, _SERVICE_CIDR_MANAGER)
 
     def _service_of(self, api_service: ReadOnlyObject) -> ReadOnlyObject | None:
         reference = (api_service.get("spec") or {}).get("service") or {}
         return self._server.registry.find(SERVICES, reference.get("namespace"), reference.get("name", ""))
 
-    async def _apply_condition(self, schema: ReadOnlyObject, condition: Object) -> None:
-        name = schema["metadata"]["name"]
-        await self._send(
-            "PATCH",
-            FLOW_SCHEMAS,
-            name,
-            {
-                "apiVersion": FLOW_SCHEMAS.api_version,
-                "kind": FLOW_SCHEMAS.kind,
-                "metadata": {"name": name, "uid": schema["metadata"]["uid"]},
-                "status": {"conditions": [self._stamped(schema, condition)]},
-            },
-            [("fieldManager", _FLOW_CONTROL_MANAGER), ("force", "true")],
-        )
+    async def _apply_condition(self, kind: Kind, obj: ReadOnlyObject, condition: Object, manager: str) -> None:
+        name = obj["metadata"]["name"]
+        configuration = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": name, "uid": obj["metadata"]["uid"]},
+            "status": {"conditions": [self._stamped(obj, condition)]},
+        }
+        query = [("fieldManager", manager), ("force", "true")]
+        await self._send("PATCH", kind, name, configuration, query)
 
     async def _set_condition(self, api_service: ReadOnlyObject, condition: Object) -> None:
         changed = copy_object(api_service)
@@ -139,22 +113,11 @@ class OwnConditions:
         return {**condition, "lastTransitionTime": format_time(self._server.clock.now())}
 
     async def _send(self, method: str, kind: Kind, name: str, body: Object, query: Sequence[tuple[str, str]]) -> None:
-        headers = {"user-agent": "kube-apiserver"}
-        if method == "PATCH":
-            headers["content-type"] = _APPLY
-        response = await self._server.endpoint(
-            ApiRequest(
-                method=method,
-                path=f"{kind.path(name=name)}/status",
-                query=query,
-                headers=headers,
-                body=body,
-                user=self._user,
-                in_process=True,
-            )
-        )
+        path = f"{kind.path(name=name)}/status"
+        content_type = _APPLY if method == "PATCH" else ""
+        response = await send_own(self._server, self._user, method, path, body, query=query, content_type=content_type)
         if response.status == 409:
-            self._changed.set()  # somebody wrote in between
+            self.loop.wake()  # somebody wrote in between
         elif response.status >= 400 and response.status != 404:
             _log.warning("Could not update a status: kind=%s name=%s answer=%s", kind.kind, name, response.object)
 

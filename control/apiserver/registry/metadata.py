@@ -23,6 +23,7 @@ from control.api.names import (
 )
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
+from control.apiserver.options import parse_unsigned
 from control.apiserver.patch.manager_names import managed_fields_errors
 from control.apiserver.registry.strategy import Strategy
 
@@ -71,6 +72,11 @@ def check_request_name(obj: Object, name: str) -> None:
         raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
     if given != name:
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+def given_revision(obj: ReadOnlyObject) -> int:
+    """The resourceVersion a client gave; 0 if it gave none. Raises ValueError if it is no number."""
+    return parse_unsigned(obj["metadata"].get("resourceVersion") or "0")
 
 
 def wipe_server_fields(obj: Object) -> None:

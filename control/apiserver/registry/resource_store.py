@@ -9,6 +9,7 @@ of k8s.io/apiserver). Deletion is in `deletion.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from control.api.clock import Clock
@@ -117,8 +118,9 @@ class ResourceStore:
     async def _create_prepared(self, write: WriteRequest, obj: Object) -> Written:
         attributes = self.attributes(write, "CREATE", obj, None)
         await self.admit(write, attributes)
-        if obj["metadata"].get("resourceVersion"):
-            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        with suppress(ValueError):  # upstream's store forgives what it cannot read
+            if rules.given_revision(obj):
+                raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         rules.fill_server_fields(obj, uid=new_uid(), now=write.now)
         generate = obj["metadata"].get("generateName") if not obj["metadata"].get("name") else None
         for attempt in range(1, GENERATED_NAME_ATTEMPTS + 1):
@@ -269,15 +271,18 @@ class ResourceStore:
         return written
 
     def _check_revision(self, obj: Object, cached: CachedObject) -> None:
-        self._require_revision(obj)
-        given = obj["metadata"].get("resourceVersion")
-        if not given:
+        try:
+            given = rules.given_revision(obj)
+        except ValueError as error:
+            raise ApiError(500, "", str(error)) from None
+        if given == 0:
+            self._require_revision(obj)
             obj["metadata"]["resourceVersion"] = str(cached.revision)
-        elif given != str(cached.revision):
+        elif given != cached.revision:
             raise conflict(self.kind.group, self.kind.plural, obj["metadata"]["name"], MODIFIED_DETAIL)
 
     def _require_revision(self, obj: Object) -> None:
-        if not obj["metadata"].get("resourceVersion") and not self.strategy.allow_unconditional_update:
+        if not self.strategy.allow_unconditional_update:
             error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
             raise invalid(self.kind.group, self.kind.plural, obj["metadata"]["name"], [error])
 

@@ -105,3 +105,25 @@ async def test_owners_a_patch_repeats_are_dropped_after_admission(api: ApiCalls)
     body = {"metadata": {"ownerReferences": [owner("u1"), owner("u1")]}}
     response = await api.send("PATCH", f"{MAPS}/a", body, headers=headers)
     assert "duplicate entries after mutating admission happens;" in dict(response.headers)["Warning"]
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"), [("abc", "invalid syntax"), ("-1", "invalid syntax"), ("9" * 30, "value out of range")]
+)
+async def test_a_version_that_is_no_number_is_an_error_of_the_store(api: ApiCalls, version: str, problem: str) -> None:
+    await api.call("POST", MAPS, config_map("a"), expect=201)
+    status = await api.patch(f"{MAPS}/a", {"metadata": {"resourceVersion": version}}, expect=500)
+    assert status["message"] == f'strconv.ParseUint: parsing "{version}": {problem}'
+
+
+async def test_version_zero_is_no_version(api: ApiCalls) -> None:
+    await api.call("POST", MAPS, config_map("a", resourceVersion="0"), expect=201)
+    await api.call("PUT", f"{MAPS}/a", config_map("a", resourceVersion="0", labels={"x": "y"}))
+    status = await api.call("POST", MAPS, config_map("b", resourceVersion="1"), expect=500)
+    assert status["message"] == "resourceVersion should not be set on objects to be created"
+
+
+@pytest.mark.parametrize("name", ["a:b:c:d", "ftp:a:80", ":80"])
+async def test_a_proxied_name_has_a_scheme_a_name_and_a_port(api: ApiCalls, name: str) -> None:
+    status = await api.call("GET", f"/api/v1/namespaces/default/services/{name}/proxy", expect=400)
+    assert status["message"] == f'invalid service request "{name}"'

@@ -7,6 +7,7 @@ free for those that somebody will (10.96.0.10 for DNS).
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from typing import Protocol
 
 from control.api.addresses import Network, find_address
@@ -29,11 +30,15 @@ class AllocationError(Exception):
 
 
 class ClusterIpRange:
-    """The addresses of one Service range and which are taken. The first and (IPv4) last address are never given."""
+    """The addresses of one Service range and which are taken. The first and (IPv4) last address are never given.
 
-    def __init__(self, cidr: str, random: RandomRange) -> None:
+    `is_reserved` tells of addresses that an IPAddress object holds for something else than a Service.
+    """
+
+    def __init__(self, cidr: str, random: RandomRange, *, is_reserved: Callable[[str], bool] | None = None) -> None:
         self.network: Network = ipaddress.ip_network(cidr)
         self._random = random
+        self._is_reserved = is_reserved or (lambda address: False)
         self._base = int(self.network.network_address)
         reserved = 2 if self.network.version == 4 else 1
         self._size = max(min(self.network.num_addresses, 1 << 20) - reserved, 1)
@@ -54,7 +59,7 @@ class ClusterIpRange:
         number = int(address) - self._base
         if not 1 <= number <= self._size:
             raise AllocationError("the provided network does not match the current range")
-        if number in self._taken:
+        if not self._is_free(number):
             raise AllocationError("provided IP is already allocated")
         self._taken.add(number)
 
@@ -64,16 +69,22 @@ class ClusterIpRange:
         if number is None:
             raise AllocationError("range is full")
         self._taken.add(number)
-        return str(ipaddress.ip_address(self._base + number))
+        return self._text(number)
 
     def _find_free(self, start: int, stop: int) -> int | None:
         if start >= stop:
             return None
         for _ in range(_RANDOM_ATTEMPTS):
             number = self._random.randrange(start, stop)
-            if number not in self._taken:
+            if self._is_free(number):
                 return number
-        return next((number for number in range(start, stop) if number not in self._taken), None)
+        return next((number for number in range(start, stop) if self._is_free(number)), None)
+
+    def _is_free(self, number: int) -> bool:
+        return number not in self._taken and not self._is_reserved(self._text(number))
+
+    def _text(self, number: int) -> str:
+        return str(ipaddress.ip_address(self._base + number))
 
     def give_back(self, text: str) -> None:
         """Free an address; one that is not ours is ignored."""

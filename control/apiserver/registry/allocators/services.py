@@ -24,8 +24,15 @@ _FAMILIES = ("IPv4", "IPv6")
 class ServiceAllocator:
     """Allocates for Services; see `protocol.Allocator`."""
 
-    def __init__(self, service_cidr: str, random: RandomRange, *, node_ports: NodePortRange | None = None) -> None:
-        self._addresses = ClusterIpRange(service_cidr, random)
+    def __init__(
+        self,
+        service_cidr: str,
+        random: RandomRange,
+        *,
+        node_ports: NodePortRange | None = None,
+        is_reserved: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._addresses = ClusterIpRange(service_cidr, random, is_reserved=is_reserved)
         self._ports = node_ports or NodePortRange(random)
 
     def rebuild(self, objects: Iterable[ReadOnlyObject]) -> None:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from control.api.builtin_kinds import ENDPOINTS
 from control.api.errors import ApiError, bad_request
+from control.api.errors import quote as quote_go
 from control.api.exchange import ApiResponse
 from control.api.objects import ReadOnlyObject
 from control.apiserver.node_proxy import NodeUnreachableError, Target, encode_query, node_address, upgrade_headers
@@ -17,7 +18,7 @@ from control.apiserver.request_context import RequestContext
 
 async def proxy(context: RequestContext, store: ResourceStore, parts: ServerParts) -> ApiResponse:
     """Pass a request on to a node's agent, a Pod's port or a Service's endpoint."""
-    scheme, name, port = _split_name(context.info.name)
+    scheme, name, port = _split_name(context.info.name, store.kind.kind)
     obj = store.get(context.info.namespace, name).object
     match store.kind.plural:
         case "nodes":
@@ -40,14 +41,15 @@ async def proxy(context: RequestContext, store: ResourceStore, parts: ServerPart
         raise unreachable_service(error) from error
 
 
-def _split_name(name: str) -> tuple[str, str, str]:
-    """Split `[scheme:]name[:port]`."""
+def _split_name(name: str, kind: str) -> tuple[str, str, str]:
+    """Split `[scheme:]name[:port]`. Raises 400 for anything else."""
     parts = name.split(":")
-    if len(parts) == 3:
-        return parts[0], parts[1], parts[2]
-    if len(parts) == 2:
-        return "", parts[0], parts[1]
-    return "", name, ""
+    if len(parts) < 3:
+        parts = ["", *parts, ""][:3]
+    if len(parts) != 3 or not parts[1] or parts[0] not in ("", "http", "https"):
+        raise bad_request(f"invalid {kind.lower()} request {quote_go(name)}")
+    scheme, own_name, port = parts
+    return scheme, own_name, port
 
 
 def _pod_address(pod: ReadOnlyObject, port: str) -> tuple[str, int]:
