@@ -186,7 +186,7 @@ def read_list_options(context: RequestContext, *, is_watch: bool) -> ListOptions
     return ListOptions(
         labels=labels,
         fields=fields,
-        resource_version=_list_revision(version),
+        resource_version=_list_revision(version, is_watch=is_watch),
         resource_version_match=match,
         limit=limit or 0,
         continue_token=continue_token,
@@ -269,10 +269,13 @@ def parse_unsigned(text: str) -> int:
     return int(text)
 
 
-def _list_revision(text: str) -> int | None:
+def _list_revision(text: str, *, is_watch: bool) -> int | None:
     try:
         return parse_resource_version(text)
     except ValueError as error:
+        # Upstream's watch passes the store's error on as it is; its list says what it was about.
+        if is_watch:
+            raise ApiError(500, "", str(error)) from error
         raise bad_request(f"invalid resource version: {error}") from error
 
 

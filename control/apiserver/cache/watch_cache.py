@@ -150,10 +150,13 @@ class WatchCache:
 
     def send_bookmarks(self) -> None:
         """Tell every watcher that wants it which revision it has reached."""
-        event = CacheEvent(BOOKMARK, self.revision, None)
         for watcher in self._all_watchers():
             if watcher.wants_bookmarks:
-                watcher.offer(event)
+                self.send_bookmark(watcher)
+
+    def send_bookmark(self, watcher: Watcher) -> None:
+        """Tell one watcher which revision it has reached."""
+        watcher.offer(CacheEvent(BOOKMARK, self.revision, None))
 
     # -- changes -------------------------------------------------------------------------------------------------
 

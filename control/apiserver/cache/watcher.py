@@ -109,8 +109,8 @@ class Watcher:
 
     def offer(self, event: CacheEvent) -> None:
         """Put in one event; ends the watcher if it does not keep up."""
-        if event.revision <= self._after_revision:
-            return  # the watch starts at a revision that was in the future
+        if event.revision < self._after_revision or (event.cached and event.revision == self._after_revision):
+            return  # the watch starts at a revision that was in the future; a bookmark may name it
         if len(self._buffer) - self._initial_count >= BUFFER_EVENTS_MAX:
             self.is_overrun = True
             self.close()

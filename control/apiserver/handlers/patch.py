@@ -129,7 +129,7 @@ def _patch_invalid(body: PatchBody, document: Any, schema: Schema, problem: str)
 
 
 def _applier(context: RequestContext, store: ResourceStore, write: WriteRequest) -> Callable[[Object | None], Object]:
-    body = _read_configuration(context)
+    body = read_configuration(context)
     served = store.served
 
     def produce(live: Object | None) -> Object:
@@ -155,17 +155,18 @@ def _applier(context: RequestContext, store: ResourceStore, write: WriteRequest)
 
 
 @dataclass(frozen=True, slots=True)
-class _Configuration:
+class Configuration:
     """An applied configuration; `duplicates` says which keys it gives twice."""
 
     object: Object
     duplicates: str = ""
 
 
-def _read_configuration(context: RequestContext) -> _Configuration:
+def read_configuration(context: RequestContext) -> Configuration:
+    """Read the body of an apply. Raises 400 in upstream's words."""
     body = context.request.body
     if not isinstance(body, bytes):
-        return _Configuration(body)
+        return Configuration(body)
     try:
         value, _ = parse_json(body)
         repeated = bool(duplicate_fields(value, body))
@@ -190,4 +191,4 @@ def _read_configuration(context: RequestContext) -> _Configuration:
         if not isinstance(value.get(name, ""), str):
             del value[name]  # upstream reads what is no text as nothing
     heading = "error converting YAML to JSON: yaml: unmarshal errors:"
-    return _Configuration(value, "\n".join([heading, *duplicates]) if duplicates else "")
+    return Configuration(value, "\n".join([heading, *duplicates]) if duplicates else "")

@@ -25,6 +25,7 @@ from control.apiserver.selection import Selection, select
 TIMEOUT_SECONDS_MIN = 1800
 #: A chunk that has reached this size is sent before the next event is encoded.
 CHUNK_BYTES = 256 * 1024
+LAST_BOOKMARK_SECONDS_BEFORE = 2
 
 T = TypeVar("T")
 
@@ -43,15 +44,24 @@ async def watch(context: RequestContext, store: ResourceStore) -> ApiResponse:
     except ApiError as error:
         return _failed(context, error)
     seconds = options.timeout_seconds or TIMEOUT_SECONDS_MIN * (1 + random.random())
-    timer = asyncio.get_running_loop().call_later(seconds, watcher.close)
-    context.on_done.append(timer.cancel)
-    context.on_done.append(watcher.close)
+    _end_after(context, store, watcher, seconds)
     presenter = _Presenter(context, store.served, selection)
     if context.request.in_process:
         return ApiResponse(headers=headers_of(context), events=presenter.events(watcher))
     content_type = f"{PROTOBUF};stream=watch" if context.media is PLAIN_PROTOBUF else JSON
     headers = [*headers_of(context), ("Content-Type", content_type)]
     return ApiResponse(headers=headers, stream=presenter.lines(watcher))
+
+
+def _end_after(context: RequestContext, store: ResourceStore, watcher: Watcher, seconds: float) -> None:
+    """End a watch in time. Shortly before, it is told how far it has come, so that its client resumes from there."""
+    loop = asyncio.get_running_loop()
+    timers = [loop.call_later(seconds, watcher.close)]
+    if watcher.wants_bookmarks and seconds > LAST_BOOKMARK_SECONDS_BEFORE:
+        delay = seconds - LAST_BOOKMARK_SECONDS_BEFORE
+        timers.append(loop.call_later(delay, store.served.cache.send_bookmark, watcher))
+    context.on_done += [timer.cancel for timer in timers]
+    context.on_done.append(watcher.close)
 
 
 def _failed(context: RequestContext, error: ApiError) -> ApiResponse:

@@ -190,6 +190,34 @@ def scale_entries(entries: Sequence[Any], replicas_path: tuple[str, ...] = ("spe
     )
 
 
+def adopt_scale_entries(
+    entries: Sequence[Any],
+    scale: Sequence[Any],
+    *,
+    api_version: str,
+    replicas_path: tuple[str, ...] = ("spec", "replicas"),
+) -> list[Object]:
+    """The managedFields of an object after an apply to its Scale, which gave the Scale's record a new form.
+
+    Who is not in that record any more has lost the replicas; who is new owns them through the subresource. As with
+    `record_scale` there is no time.
+    """
+    path = from_paths(replicas_path)
+    owners = {_scale_owner(entry): entry for entry in (decode_entries(scale) or {}).values() if entry.fields}
+    kept: list[ManagedEntry] = []
+    for entry in (decode_entries(entries) or {}).values():
+        if difference(path, entry.fields) or owners.pop(_scale_owner(entry), None) is not None:
+            kept.append(entry)
+        elif rest := difference(entry.fields, path):
+            kept.append(entry.with_fields(rest))
+    kept += [replace(entry, api_version=api_version, time="", fields=path) for entry in owners.values()]
+    return encode_entries(kept)
+
+
+def _scale_owner(entry: ManagedEntry) -> tuple[str, str, str]:
+    return entry.manager, entry.operation, entry.subresource
+
+
 def trim_object(obj: ReadOnlyObject) -> Object:
     """The object without what nobody owns: its type, identity and the record itself."""
     trimmed = {name: value for name, value in obj.items() if name not in ("kind", "apiVersion")}

@@ -91,3 +91,42 @@ async def test_a_record_that_cannot_be_read_leaves_the_old_one(api: ApiCalls, en
     created = await api.call("POST", MAPS, config_map("a"), expect=201)
     patched = await api.patch(f"{MAPS}/a", {"metadata": {"managedFields": [entry]}})
     assert patched["metadata"]["managedFields"] == created["metadata"]["managedFields"]
+
+
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+
+
+def deployment(**spec: Any) -> dict[str, Any]:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    whole = {"selector": {"matchLabels": {"a": "b"}}, "template": template, **spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": whole}
+
+
+def owners_of_replicas(obj: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [
+        (entry["manager"], entry["operation"], entry.get("subresource", ""))
+        for entry in obj["metadata"]["managedFields"]
+        if "f:replicas" in entry["fieldsV1"].get("f:spec", {})
+    ]
+
+
+async def test_replicas_are_applied_through_the_scale(api: ApiCalls) -> None:
+    async def apply_to(path: str, body: dict[str, Any], manager: str, *, expect: int = 200, **query: str) -> Any:
+        query = {"fieldManager": manager, **query}
+        return await api.call("PATCH", f"{DEPLOYMENTS}/a{path}", body, query=query, headers=APPLY, expect=expect)
+
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": {"replicas": 5}}
+    assert (await apply_to("/scale", scale, "scaler", expect=404))["reason"] == "NotFound"
+    await apply_to("", deployment(replicas=2), "one", expect=201)
+    status = await apply_to("/scale", scale, "scaler", expect=409)
+    assert status["message"] == 'Apply failed with 1 conflict: conflict with "one": .spec.replicas'
+    assert (await apply_to("/scale", scale, "scaler", force="true"))["spec"] == {"replicas": 5}
+    live = await api.call("GET", f"{DEPLOYMENTS}/a")
+    assert live["spec"]["replicas"] == 5
+    assert owners_of_replicas(live) == [("scaler", "Apply", "scale")]
+    # Whoever states the same shares the field, and who no longer states it gives it up.
+    await apply_to("", deployment(replicas=5), "one")
+    assert len(owners_of_replicas(await api.call("GET", f"{DEPLOYMENTS}/a"))) == 2
+    await apply_to("", deployment(), "one")
+    assert owners_of_replicas(await api.call("GET", f"{DEPLOYMENTS}/a")) == [("scaler", "Apply", "scale")]
+    await api.call("PATCH", f"{DEPLOYMENTS}/a/scale", scale, headers=APPLY, expect=422)

@@ -181,3 +181,23 @@ async def test_a_pending_deletion_asked_for_in_the_old_way_is_accepted(api: ApiC
     await api.call("POST", MAPS, config_map("a", finalizers=["example.com/x"]), expect=201)
     await api.call("DELETE", f"{MAPS}/a", {"orphanDependents": False}, expect=202)
     await api.call("DELETE", f"{MAPS}/a", expect=200)
+
+
+async def test_a_watch_is_told_how_far_it_has_come_before_it_ends(
+    api: ApiCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The last bookmark is due 2 seconds before the end; here at once.
+    monkeypatch.setattr("control.apiserver.handlers.watch.LAST_BOOKMARK_SECONDS_BEFORE", 600.99)
+    created = await api.call("POST", MAPS, config_map("a"), expect=201)
+    query = {"watch": "1", "resourceVersion": created["metadata"]["resourceVersion"], "timeoutSeconds": "601"}
+    response = await api.send("GET", MAPS, query={**query, "allowWatchBookmarks": "true"})
+    assert response.stream is not None
+    event = orjson.loads(await anext(aiter(response.stream)))
+    assert event["type"] == "BOOKMARK"
+    assert int(event["object"]["metadata"]["resourceVersion"]) >= int(created["metadata"]["resourceVersion"])
+
+
+async def test_a_watch_from_what_is_no_version_is_an_error_of_the_store(api: ApiCalls) -> None:
+    status = await api.call("GET", MAPS, query={"watch": "1", "resourceVersion": "x"}, expect=500)
+    problem = 'strconv.ParseUint: parsing "x": invalid syntax'
+    assert status["message"] == f'resourceVersion: Invalid value: "x": {problem}'

@@ -9,10 +9,18 @@ from control.api.exchange import ApiResponse
 from control.api.kinds import Kind
 from control.api.objects import Object, ReadOnlyObject
 from control.api.selectors import selector_from_labels, selector_from_object
-from control.apiserver.handlers.patch import decode_patched, read_request_patch
+from control.api.timestamps import format_time
+from control.apiserver.handlers.patch import (
+    APPLY_PATCH,
+    decode_patched,
+    patch_type_of,
+    read_configuration,
+    read_request_patch,
+)
 from control.apiserver.handlers.responding import write_request
 from control.apiserver.options import WriteOptions, read_write_options
-from control.apiserver.patch.managed_fields import record_scale, scale_entries
+from control.apiserver.patch.managed_fields import FieldWriter, adopt_scale_entries, record_scale, scale_entries
+from control.apiserver.patch.server_side_apply import apply_configuration
 from control.apiserver.registry.resource_store import Change, ResourceStore
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.representation import transform_object, value_response
@@ -30,15 +38,22 @@ async def scale(context: RequestContext, store: ResourceStore, parts: ServerPart
     """Read or write the replica count."""
     if context.info.verb == "get":
         return _answer(context, store.get(context.info.namespace, context.info.name).object)
-    options = read_write_options(context, "UpdateOptions" if context.info.verb == "update" else "PatchOptions")
-    make_scale = _replacement(context, options) if context.info.verb == "update" else _patched(context, options)
+    is_update = context.info.verb == "update"
+    is_apply = not is_update and patch_type_of(context) == APPLY_PATCH
+    options = read_write_options(context, "UpdateOptions" if is_update else "PatchOptions", is_apply=is_apply)
+    if is_apply:
+        make_scale = _applied(context, options)
+    else:
+        make_scale = _replacement(context, options) if is_update else _patched(context, options)
 
     def produce(live: Object | None) -> Object:
         if live is None:
             raise store.served.not_found(context.info.name)
         wanted = make_scale(_scale_with_owners(live))
         _check(context, store, wanted, live)
-        return _with_replicas(store, live, wanted, options)
+        _set_owners(store, live, wanted, options, is_apply=is_apply)
+        live.setdefault("spec", {})["replicas"] = _replicas(wanted)
+        return live
 
     written = await store.update(write_request(context, options), Change(produce, records_fields=False))
     return _answer(context, written.object)
@@ -100,6 +115,22 @@ def _patched(context: RequestContext, options: WriteOptions) -> Callable[[Object
     return lambda current: decode_patched(context, options, body, body.apply(current, schema), schema, _SCALE)
 
 
+def _applied(context: RequestContext, options: WriteOptions) -> Callable[[Object], Object]:
+    configuration = read_configuration(context).object
+    schema = definition_schema(_DEFINITION)
+    writer = FieldWriter(
+        manager=options.field_manager,
+        api_version=_KIND.api_version,
+        subresource="scale",
+        time=format_time(context.now),
+    )
+
+    def apply(current: Object) -> Object:
+        return apply_configuration(current, configuration, schema, writer, kind=_KIND.kind, force=options.is_forced)
+
+    return apply
+
+
 def _check(context: RequestContext, store: ResourceStore, wanted: Object, live: Object) -> None:
     metadata = wanted.get("metadata") or {}
     name = context.info.name
@@ -107,7 +138,7 @@ def _check(context: RequestContext, store: ResourceStore, wanted: Object, live: 
         raise bad_request(
             f"the name of the object ({metadata.get('name', '')}) does not match the name on the URL ({name})"
         )
-    replicas = (wanted.get("spec") or {}).get("replicas", 0)
+    replicas = _replicas(wanted)
     if replicas < 0:
         error = FieldError.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
         raise invalid("autoscaling", "Scale", name, [error])
@@ -120,14 +151,17 @@ def _check(context: RequestContext, store: ResourceStore, wanted: Object, live: 
         raise conflict(store.kind.group, store.kind.plural, name, detail)
 
 
-def _with_replicas(store: ResourceStore, live: Object, wanted: Object, options: WriteOptions) -> Object:
-    replicas = (wanted.get("spec") or {}).get("replicas", 0)
-    if (live.get("spec") or {}).get("replicas", 1) != replicas:
-        entries = record_scale(
-            live["metadata"].get("managedFields") or [],
-            manager=options.field_manager,
-            api_version=store.kind.api_version,
-        )
+def _replicas(scale: Object) -> int:
+    return int((scale.get("spec") or {}).get("replicas") or 0)
+
+
+def _set_owners(store: ResourceStore, live: Object, wanted: Object, options: WriteOptions, *, is_apply: bool) -> None:
+    api_version, entries = store.kind.api_version, live["metadata"].get("managedFields") or []
+    if is_apply:
+        entries = adopt_scale_entries(entries, wanted["metadata"].get("managedFields") or [], api_version=api_version)
+    elif (live.get("spec") or {}).get("replicas", 1) != _replicas(wanted):
+        entries = record_scale(entries, manager=options.field_manager, api_version=api_version)
+    if entries:
         live["metadata"]["managedFields"] = entries
-    live.setdefault("spec", {})["replicas"] = replicas
-    return live
+    else:
+        live["metadata"].pop("managedFields", None)
