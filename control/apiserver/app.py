@@ -33,7 +33,7 @@ from control.apiserver.filters.priority import PriorityFilter
 from control.apiserver.go_json import TOO_DEEP
 from control.apiserver.health import HealthChecks
 from control.apiserver.metrics import ServerMetrics
-from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, not_acceptable
+from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, not_acceptable, wants_pretty
 from control.apiserver.node_proxy import NodeProxy
 from control.apiserver.non_resource import NonResourcePaths
 from control.apiserver.own_conditions import OwnConditions
@@ -274,7 +274,8 @@ class ApiServer:
         media = choose_object_media(context.request.headers.get("accept", ""))
         if media is None:
             raise not_acceptable()
-        context.media = media.made_pretty() if context.query("pretty") in ("true", "1") else media
+        is_pretty = wants_pretty(context.query("pretty"), context.request.headers.get("user-agent", ""))
+        context.media = media.made_pretty() if is_pretty and not context.request.in_process else media
 
     async def _dispatch(self, context: RequestContext, served: ServedKind) -> ApiResponse:
         handler = find_handler(served.kind, context.info)

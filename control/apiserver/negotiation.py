@@ -24,6 +24,8 @@ SERVED_MEDIA_TYPES = (JSON, YAML, PROTOBUF)
 GZIP_MINIMUM_BYTES = 128 * 1024
 GZIP_LEVEL = 1
 
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_PEOPLES_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 _TRANSFORMATIONS = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
 
 
@@ -112,6 +114,13 @@ def choose_object_media(header: str) -> MediaChoice | None:
 
 def _is_transformation(name: str, version: str, group: str) -> bool:
     return name in _TRANSFORMATIONS and group == "meta.k8s.io" and version in ("v1", "v1beta1")
+
+
+def wants_pretty(parameter: str, user_agent: str) -> bool:
+    """Whether an answer is read by people: if they say so, or by a browser or command-line tool if they do not say."""
+    if parameter:
+        return parameter in _TRUE
+    return user_agent.startswith(_PEOPLES_AGENTS)
 
 
 def not_acceptable() -> ApiError:

@@ -130,3 +130,14 @@ async def test_replicas_are_applied_through_the_scale(api: ApiCalls) -> None:
     await apply_to("", deployment(), "one")
     assert owners_of_replicas(await api.call("GET", f"{DEPLOYMENTS}/a")) == [("scaler", "Apply", "scale")]
     await api.call("PATCH", f"{DEPLOYMENTS}/a/scale", scale, headers=APPLY, expect=422)
+
+
+async def test_a_scale_has_columns_and_metadata_of_its_own(api: ApiCalls) -> None:
+    await api.call("POST", DEPLOYMENTS, deployment(replicas=2), expect=201)
+    path = f"{DEPLOYMENTS}/a/scale"
+    table = await api.call("GET", path, headers={"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"})
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"] == ["a", 2, 0, "0s"]
+    accept = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    partial = await api.call("GET", path, headers={"accept": accept})
+    assert (partial["kind"], partial["metadata"]["name"]) == ("PartialObjectMetadata", "a")

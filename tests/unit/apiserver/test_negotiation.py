@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from control.apiserver.go_json import describe_syntax_error
-from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, encode_yaml
+from control.apiserver.negotiation import PLAIN_JSON, choose_object_media, encode_yaml, wants_pretty
 from control.apiserver.yaml_encoding import YamlError, load_yaml
 
 
@@ -68,3 +68,20 @@ def test_yaml_that_cannot_be_read_is_an_error() -> None:
 )
 def test_json_errors_are_worded_as_go_does(text: bytes, words: str) -> None:
     assert describe_syntax_error(text) == words
+
+
+@pytest.mark.parametrize(
+    ("parameter", "user_agent", "expected"),
+    [
+        ("", "kubectl/v1.36", False),
+        ("", "curl/8.0", True),
+        ("", "Mozilla/5.0 (X11)", True),
+        ("false", "curl/8.0", False),
+        ("0", "curl/8.0", False),
+        ("true", "kubectl/v1.36", True),
+        ("1", "", True),
+        ("yes", "", False),
+    ],
+)
+def test_people_read_indented_answers(parameter: str, user_agent: str, expected: bool) -> None:
+    assert wants_pretty(parameter, user_agent) is expected
