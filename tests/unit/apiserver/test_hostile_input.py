@@ -67,8 +67,54 @@ async def test_yaml_aliases_do_not_multiply(api: ApiCalls) -> None:
     names = "abcdefghi"
     lines = ["a: &a [x,x,x,x,x,x,x,x,x]"]
     lines += [f"{name}: &{name} [{','.join(['*' + before] * 9)}]" for before, name in pairwise(names)]
-    status = await api.call("POST", MAPS, "\n".join(lines).encode(), expect=422, headers={"content-type": YAML})
-    assert "name or generateName is required" in status["message"]
+    status = await api.call("POST", MAPS, "\n".join(lines).encode(), expect=400, headers={"content-type": YAML})
+    assert "yaml: document contains excessive aliasing" in status["message"]
+
+
+REVISIONS = "/apis/apps/v1/namespaces/default/controllerrevisions"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("&a {b: *a}", "an anchor's value contains itself"),
+        ("{a: &a [x,x,x,x,x,x,x,x,x,x,x,x,x,x,x], b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a],"
+         " c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b], d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c,*c,*c,*c,*c,*c],"
+         " e: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]}", "document contains excessive aliasing"),
+    ],
+)  # fmt: skip
+async def test_aliases_in_a_field_of_any_content_are_bounded(api: ApiCalls, data: str, expected: str) -> None:
+    body = f"{{apiVersion: apps/v1, kind: ControllerRevision, metadata: {{name: x}}, revision: 1, data: {data}}}"
+    status = await api.call("POST", REVISIONS, body.encode(), expect=400, headers={"content-type": YAML})
+    assert expected in status["message"]
+
+
+async def test_yaml_is_read_as_json_could_be_written(api: ApiCalls) -> None:
+    text = "{a: !!binary aGk=, b: !!set {x, y}, c: !!omap [x: y], d: 12:30, e: 1e3, f: 2020-01-01, g: !!timestamp 2020}"
+    body = f"{{apiVersion: apps/v1, kind: ControllerRevision, metadata: {{name: x}}, revision: 1, data: {text}}}"
+    made = await api.call("POST", REVISIONS, body.encode(), expect=201, headers={"content-type": YAML})
+    assert made["data"] == {
+        "a": "hi",
+        "b": {"x": None, "y": None},
+        "c": [{"x": "y"}],
+        "d": "12:30",
+        "e": 1000.0,
+        "f": "2020-01-01",
+        "g": "2020",
+    }
+
+
+async def test_a_number_that_json_has_not_is_refused(api: ApiCalls) -> None:
+    status = await api.call(
+        "POST", MAPS, b"metadata: {name: x}\nunknown: .nan", expect=400, headers={"content-type": YAML}
+    )
+    assert "json: unsupported value: .nan" in status["message"]
+
+
+async def test_a_number_of_many_digits_in_yaml_takes_no_time(api: ApiCalls) -> None:
+    body = b"metadata: {name: x}\nimmutable: " + b"1:" * (3 * MIB // 2 - 100) + b"1"
+    status = await api.call("POST", MAPS, body, expect=400, headers={"content-type": YAML})
+    assert "cannot unmarshal string into Go struct field ConfigMap.immutable of type bool" in status["message"]
 
 
 @pytest.mark.parametrize("number", ["9" * 30, "9" * 5000, "1e400", "-9223372036854775809", "1.5"])
