@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
 
 from agent.network.protocol import NetworkError, PodAddress, PodNetwork
 from agent.pods.actions import (
@@ -30,19 +29,17 @@ from agent.pods.actions import (
 )
 from agent.pods.container_cache import ContainerCache
 from agent.pods.container_start import ContainerStarter, SandboxGoneError, SandboxReference, StartFailure
-from agent.pods.container_stop import GRACE_SECONDS_MIN
+from agent.pods.container_stopper import ContainerStopper
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
-from agent.pods.observed import Stopping
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import describe_pod, field_path, find_container, has_pre_stop, is_host_network
+from agent.pods.pod_spec import describe_pod, field_path, find_container, is_host_network
 from agent.pods.pod_status import Waiting
 from agent.pods.ports import port_mappings
 from agent.pods.runtime_class import RuntimeHandlers
 from agent.runtime.identity import NodeIdentity, format_resources, sandbox_labels, sandbox_name
 from agent.runtime.images import format_duration
 from agent.runtime.protocol import (
-    ContainerNotFoundError,
     ContainerState,
     CreateBody,
     ImageNotFoundError,
@@ -145,7 +142,7 @@ class PodExecutor:
         self._network = network
         self._cache = cache
         self._starter = starter
-        self._hooks = hooks
+        self._stopper = ContainerStopper(runtime=runtime, starter=starter, hooks=hooks, record=record, clock=clock)
         self._handlers = handlers
         self._record = record
         self._clock = clock
@@ -180,9 +177,9 @@ class PodExecutor:
             case StartContainer():
                 await self._start_container(pod_record, action, outcome, course)
             case StopContainer():
-                self._stop_container(pod_record, action, outcome)
+                outcome.wake_after(self._stopper.begin(pod_record, action))
             case RunPreStop():
-                self._begin_pre_stop(pod_record, action.container_name, action.container_id, action.grace_seconds)
+                self._stopper.begin_pre_stop(pod_record, action)
             case KillContainer():
                 await self._kill(action.container_id)
             case StopSandbox():
@@ -329,7 +326,7 @@ class PodExecutor:
             if failure.retry_seconds is not None:
                 outcome.wake_after(failure.retry_seconds)
             if failure.stop is not None:
-                self._stop_container(pod_record, failure.stop, outcome)
+                outcome.wake_after(self._stopper.begin(pod_record, failure.stop))
         except (ImageNotFoundError, SandboxGoneError):
             outcome.wake_after(0.0)
         else:
@@ -353,59 +350,6 @@ class PodExecutor:
     def _find_sandbox(self, pod_record: PodRecord) -> SandboxReference | None:
         sandbox = pod_record.observe(self._cache).sandbox
         return SandboxReference(id=sandbox.id, ip=sandbox.ip) if sandbox is not None and sandbox.is_ready else None
-
-    def _stop_container(self, pod_record: PodRecord, action: StopContainer, outcome: Outcome) -> None:
-        """Begin to stop: the hook and the signal run on their own, the deadline is remembered."""
-        pod = pod_record.pod
-        container = find_container(pod, action.container_name)
-        begun = self._clock.now()
-        grace_seconds = action.grace_seconds
-        if has_pre_stop(container) and grace_seconds > 0:
-            # A hook that takes all of the grace period leaves the program a moment all the same.
-            grace_seconds += GRACE_SECONDS_MIN
-        deadline = begun + timedelta(seconds=grace_seconds)
-        pod_record.stopping[action.container_id] = Stopping(deadline=deadline, pod_deadline=action.pod_deadline)
-        outcome.wake_after(grace_seconds)
-        path = field_path(pod, action.container_name)
-        self._record(pod, "Normal", "Killing", action.cause, field_path=path)
-        pod_record.spawn(self._signal(pod_record, container, action, begun))
-
-    async def _signal(
-        self, pod_record: PodRecord, container: ReadOnlyObject | None, action: StopContainer, begun: datetime
-    ) -> None:
-        if container is not None and has_pre_stop(container) and action.grace_seconds > 0:
-            hook = self._begin_pre_stop(pod_record, container["name"], action.container_id, action.grace_seconds)
-            await asyncio.wait({hook}, timeout=action.grace_seconds)
-            hook.cancel()
-            self._after_pre_stop(pod_record, action, begun)
-        try:
-            signal = await self._starter.stop_signal(container, action.container_id)
-            await self._runtime.kill_container(action.container_id, signal)
-        except ContainerNotFoundError:
-            pass
-        except RuntimeFailure:
-            # The deadline follows: SIGKILL.
-            pod_record.wake()
-
-    def _begin_pre_stop(
-        self, pod_record: PodRecord, name: str, container_id: str, grace_seconds: float
-    ) -> asyncio.Task[None]:
-        """The container's pre-stop hook; one that has begun goes on."""
-        if container_id not in pod_record.pre_stops:
-            container = find_container(pod_record.pod, name) or {"name": name}
-            hook = self._hooks.pre_stop(pod_record, container, container_id, grace_seconds)
-            pod_record.pre_stops[container_id] = pod_record.spawn(hook)
-        return pod_record.pre_stops[container_id]
-
-    def _after_pre_stop(self, pod_record: PodRecord, action: StopContainer, begun: datetime) -> None:
-        """The hook's time counts against the grace period, but for the last moment."""
-        stopping = pod_record.stopping.get(action.container_id)
-        if stopping is None:
-            return
-        at_least = self._clock.now() + timedelta(seconds=GRACE_SECONDS_MIN)
-        deadline = max(at_least, begun + timedelta(seconds=action.grace_seconds))
-        pod_record.stopping[action.container_id] = replace(stopping, deadline=deadline)
-        pod_record.wake()
 
     async def _kill(self, container_id: str) -> None:
         await self._runtime.kill_container(container_id)

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.identity import parse_identity
 from agent.runtime.protocol import ContainerRecord, ContainerState
 from control.api.builtin_kinds import PODS
+from control.api.objects import ReadOnlyObject
 from tests.fakes.agent_node import HollowNode
 from tests.faults.interruptible_runtime import InterruptibleRuntime
 
@@ -58,12 +60,33 @@ async def change_image(node: HollowNode, engine: FakeRuntime) -> None:
     await node.settle(3)
 
 
+async def debug_pod(node: HollowNode, engine: FakeRuntime) -> None:
+    """The Pod `old` gets an ephemeral container."""
+    debugger = {**WEB, "name": "debugger", "targetContainerName": "web"}
+    await node.client.patch(PODS, "old", {"spec": {"ephemeralContainers": [debugger]}}, namespace="default")
+    await node.settle(3)
+
+
+async def start_over(node: HollowNode, engine: FakeRuntime) -> None:
+    """A Pod with an init container starts over as a whole."""
+    rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
+    worker = {**WEB, "name": "worker", "restartPolicy": "Never", "restartPolicyRules": rules}
+    await node.create("whole", initContainers=[INIT], containers=[WEB, worker], restartPolicy="Always")
+    await node.settle(2)
+    found = [item for item in await engine.list_containers({}) if item.name.startswith("k8s_worker_whole_")]
+    if found and found[0].state is ContainerState.RUNNING:
+        engine.exit_container(found[0].id, exit_code=42)
+    await node.settle(4)
+
+
 STORIES: dict[str, Story] = {
     "a Pod starts": start_pod,
     "a sandbox dies": lose_sandbox,
     "a container dies": lose_container,
     "a Pod is deleted": delete_pod,
     "an image changes": change_image,
+    "a Pod is debugged": debug_pod,
+    "a Pod starts over": start_over,
 }
 
 
@@ -147,6 +170,10 @@ async def running_ids(node: HollowNode, pod: str) -> set[str]:
     return {record.id for record in records if record.state is ContainerState.RUNNING and f"_{pod}_" in record.name}
 
 
+def lasting_containers(pod: ReadOnlyObject) -> list[Any]:
+    return [*pod["spec"]["containers"], *pod["spec"].get("ephemeralContainers", ())]
+
+
 async def check_order(node: HollowNode, told: str) -> None:
     """Every Pod of the API runs exactly once, in one sandbox; nothing else is on the engine."""
     pods = {pod["metadata"]["uid"]: pod for pod in (await node.client.list(PODS))["items"]}
@@ -166,7 +193,7 @@ async def check_order(node: HollowNode, told: str) -> None:
     wanted = {
         (uid, name): 1
         for uid, pod in pods.items()
-        for name in ("POD", *(container["name"] for container in pod["spec"]["containers"]))
+        for name in ("POD", *(container["name"] for container in lasting_containers(pod)))
     }
     assert running == wanted, told
     for container_id, uid in joined.items():
@@ -175,5 +202,5 @@ async def check_order(node: HollowNode, told: str) -> None:
     for pod in pods.values():
         assert pod["status"]["phase"] == "Running", told
         assert all(item["ready"] for item in pod["status"]["containerStatuses"]), told
-        if pod["metadata"]["name"] != "old":
+        if pod["metadata"]["name"] not in ("old", "whole"):
             assert not any(item["restartCount"] for item in pod["status"]["containerStatuses"]), told
