@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
 from control.api.errors import bad_request, gone
 from control.api.exchange import ApiResponse
 from control.api.objects import Object
 from control.apiserver.cache.continue_token import INCONSISTENT, decode_continue, encode_continue, expired_continue
 from control.apiserver.cache.encoding import CachedObject
+from control.apiserver.negotiation import PLAIN_JSON
 from control.apiserver.options import ListOptions, read_list_options, too_large_resource_version
 from control.apiserver.registry.resource_store import ResourceStore
 from control.apiserver.representation import list_response
@@ -16,12 +21,23 @@ from control.storage.protocol import CompactedError, FutureRevisionError
 
 #: How many objects a page with a selector reads at a time, at least.
 _CHUNK_OBJECTS = 500
+#: So many objects are looked into without giving up the event loop (some 5 ms).
+_INLINE_OBJECTS_MAX = 500
+
+T = TypeVar("T")
 
 
 async def list_objects(context: RequestContext, store: ResourceStore) -> ApiResponse:
     """List objects, newest state unless the request asks for another."""
     items, metadata = await find_page(context, store, read_list_options(context, is_watch=False))
-    return list_response(context, store.served, items, metadata)
+    if context.media is PLAIN_JSON and store.served.conversion is None:
+        return list_response(context, store.served, items, metadata)  # joins bytes
+    return await _with_turns(len(items), lambda: list_response(context, store.served, items, metadata))
+
+
+async def _with_turns(object_count: int, work: Callable[[], T]) -> T:
+    """Do work that looks into each object: on a thread if they are many, so that other requests get their turns."""
+    return work() if object_count <= _INLINE_OBJECTS_MAX else await asyncio.to_thread(work)
 
 
 async def find_page(
@@ -31,7 +47,7 @@ async def find_page(
     selection = select(store.served, context.info.namespace, "", options)
     if options.continue_token or _is_exact(options):
         return await _list_past(context, store, options, selection)
-    return _list_present(context, store, options, selection)
+    return await _list_present(context, store, options, selection)
 
 
 def _is_exact(options: ListOptions) -> bool:
@@ -42,13 +58,16 @@ def _is_exact(options: ListOptions) -> bool:
     return options.limit > 0  # a page of a given revision is a page of exactly that one
 
 
-def _list_present(
+async def _list_present(
     context: RequestContext, store: ResourceStore, options: ListOptions, selection: Selection
 ) -> tuple[list[CachedObject], Object]:
     revision = store.storage.revision
     if options.resource_version and options.resource_version > revision:
         raise too_large_resource_version(options.resource_version, revision)
-    items = selection.filter(store.served.cache.select(selection.scope))
+    present = store.served.cache.select(selection.scope)  # of this revision, whatever happens to the cache meanwhile
+    items: list[CachedObject] = present
+    if selection.matches is not None:
+        items = await _with_turns(len(present), lambda: selection.filter(present))
     metadata: Object = {"resourceVersion": str(revision)}
     limit = options.limit
     if limit <= 0 or len(items) <= limit or options.resource_version == 0:

@@ -179,3 +179,25 @@ async def _hold(server: RunningApiServer, gate: asyncio.Event) -> None:
     in_flight[True] += 1
     await gate.wait()
     in_flight[True] -= 1
+
+
+@pytest.mark.parametrize(
+    ("accept", "query"),
+    [
+        ("application/json;as=Table;g=meta.k8s.io;v=v1", {}),
+        ("application/vnd.kubernetes.protobuf", {}),
+        ("application/json", {"labelSelector": "a!=b"}),
+    ],
+)
+async def test_others_get_their_turn_while_many_objects_are_looked_into(
+    server: RunningApiServer, api: ApiCalls, accept: str, query: dict[str, str]
+) -> None:
+    await fill(server, 10_000)
+    listing = asyncio.create_task(api.send("GET", MAPS, query=query, headers={"accept": accept}))
+    turns = 0
+    while not listing.done():
+        await api.call("GET", f"{MAPS}/m00000")
+        turns += 1
+        await asyncio.sleep(0)
+    assert (await listing).status == 200
+    assert turns > 5
