@@ -48,7 +48,9 @@ KUBERNETES_VERSION = GIT_VERSION
 #: who leads while the parts run in this process
 LEADER_IDENTITY = "podling-control"
 #: Long, so that an idle cluster writes little; nobody waits for it to grow old, as the API server dies with its holder.
-LEASE_TIMINGS = ElectionTimings(lease_seconds=60.0, renew_deadline_seconds=40.0, retry_seconds=10.0)
+LEASE_TIMINGS = ElectionTimings(
+    lease_seconds=60.0, renew_deadline_seconds=40.0, retry_seconds=10.0, ends_unrenewed=False
+)
 
 logger = logging.getLogger("podling")
 
@@ -139,7 +141,7 @@ async def _lead(name: str, work: Work, server: ApiServer, clock: Clock, stop: as
     """Work while this process holds the Lease of upstream's component: what runs elsewhere for this cluster waits.
 
     There is one control plane of a cluster (see the process lock), so it takes its own Lease back without waiting. One
-    that loses a Lease ends, as upstream's; the supervisor starts another, which reads everything anew.
+    whose Lease was given to another ends, as upstream's; the supervisor starts it again, and it reads everything anew.
     """
 
     async def work_once(lost: asyncio.Event) -> None:

@@ -36,11 +36,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElectionTimings:
-    """Upstream's defaults and its rules. Raises ValueError when made of values that let two work at a time."""
+    """Upstream's defaults and its rules. Raises ValueError when made of values that let two work at a time.
+
+    `ends_unrenewed` is false in the API server's own process: while that cannot write the Lease, nobody can, and
+    reading goes on. Only another's name in the Lease ends the work there.
+    """
 
     lease_seconds: float = 15.0
     renew_deadline_seconds: float = 10.0
     retry_seconds: float = 2.0
+    ends_unrenewed: bool = True
 
     def __post_init__(self) -> None:
         if self.retry_seconds <= 0:
@@ -131,7 +136,7 @@ class LeaderElector:
             await self._clock.sleep(self._timings.retry_seconds * (1 + RETRY_JITTER * self._random.random()))
 
     async def _renew(self) -> None:
-        """Renew until a whole deadline passes without success or another holds the Lease."""
+        """Renew until another holds the Lease or, if that ends the work, a whole deadline passes without success."""
         while True:
             await self._clock.sleep(min(self._timings.retry_seconds, self._seconds_left()))
             if not await self._try(self._seconds_left()) and (not self.is_leader or self._seconds_left() <= 0):
@@ -140,6 +145,8 @@ class LeaderElector:
 
     def _seconds_left(self) -> float:
         """Seconds until the work must end unless a renewal succeeds."""
+        if not self._timings.ends_unrenewed:
+            return self._timings.renew_deadline_seconds
         return self._renewed + self._timings.renew_deadline_seconds - self._clock.monotonic()
 
     async def _try(self, seconds_max: float) -> bool:
@@ -222,6 +229,9 @@ class LeaderElector:
     def _observe(self, lease: Object) -> None:
         spec = lease.get("spec") or {}
         if spec != self._observed_spec:
+            holder = spec.get("holderIdentity")
+            if holder and holder not in (self._identity, self._observed_spec.get("holderIdentity")):
+                logger.info("Another leads lease=%s holder=%s", self._name, holder)
             self._observed_spec = spec
             self._observed_seconds = self._clock.monotonic()
         self._observed = lease

@@ -38,13 +38,20 @@ class Setting:
         self.answers.set()
         self.notices: list[str] = []
         self.stubborn = False
+        self.timings = ElectionTimings()
         self.working: list[str] = []
         self.most_at_once = 0
         self.tasks: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
 
     def start(self, identity: str, fence: Fence | None = None) -> None:
         elector = LeaderElector(
-            self.client, name="scheduler", identity=identity, clock=self.clock, random=Random(identity), recorder=self
+            self.client,
+            name="scheduler",
+            identity=identity,
+            clock=self.clock,
+            random=Random(identity),
+            timings=self.timings,
+            recorder=self,
         )
 
         if fence is not None:
@@ -186,6 +193,26 @@ async def test_a_leader_that_was_stopped_for_longer_than_its_lease_writes_nothin
     with pytest.raises(ServerUnavailableError, match="cannot DELETE"):
         await fenced.delete(CONFIG_MAPS, "c", namespace="d")
     assert await fenced.get(CONFIG_MAPS, "c", namespace="d")
+    await setting.stop("a")
+
+
+async def test_in_the_api_servers_own_process_only_another_holder_ends_the_work() -> None:
+    setting = Setting()
+    setting.timings = ElectionTimings(ends_unrenewed=False)
+    setting.start("a")
+    await setting.wait(1)
+    setting.endpoint.fail_next(ApiError(500, "InternalError", "disk full"), times=1000, method="PUT")
+    await setting.wait(300)
+    assert setting.working == ["a"]
+    setting.answers.clear()
+    await setting.wait(300)
+    assert setting.working == ["a"]
+    setting.answers.set()
+    setting.endpoint.faults.clear()
+    lease = await setting.client.get(LEASES, "scheduler", namespace="kube-system")
+    await setting.client.update(LEASES, {**lease, "spec": {**lease["spec"], "holderIdentity": "other"}})
+    await setting.wait(3)
+    assert setting.working == []
     await setting.stop("a")
 
 
