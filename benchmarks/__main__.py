@@ -21,13 +21,14 @@ from benchmarks.figures import Figure, format_table, limit_row, ratio_row, summa
 from benchmarks.large_store import OBJECTS, measure_large_start
 from benchmarks.nodes import measure_churn, measure_nodes
 from benchmarks.pods import PodFigures, measure_pods
+from benchmarks.probes import measure_probes
 from benchmarks.raw_docker import raw_docker
 from benchmarks.scheduling import measure_scheduling, scheduling_rows
 from control.client.client import Client
 from control.client.kubeconfig import transport_from_kubeconfig
 
 CLUSTER = "bench"
-PARTS = ("start", "cluster", "api", "store", "nodes", "scheduling", "clusters")
+PARTS = ("start", "cluster", "probes", "api", "store", "nodes", "scheduling", "clusters")
 
 
 def main() -> int:
@@ -62,6 +63,12 @@ def measure_cluster(arguments: argparse.Namespace) -> list[Figure]:
         limit_row("idle: CPU", "s/minute", idle.cpu_seconds_per_minute, 0.5),
         *pod_rows(*pods, burst=arguments.burst),
     ]
+
+
+def measure_prober(arguments: argparse.Namespace) -> list[Figure]:
+    """The probes of idle Pods."""
+    print("Measuring probes ...", file=sys.stderr)
+    return measure_probes(seconds=arguments.idle)
 
 
 def measure_api_server(arguments: argparse.Namespace) -> list[Figure]:
@@ -155,6 +162,7 @@ def pod_rows(ours: PodFigures, raw: PodFigures, *, burst: int) -> list[Figure]:
 MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "start": measure_starts,
     "cluster": measure_cluster,
+    "probes": measure_prober,
     "api": measure_api_server,
     "store": measure_store,
     "nodes": measure_several_nodes,
