@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from agent.network.pod_files import PodNames, pod_file_mounts, read_host_resolver, write_pod_files
-from agent.network.resolver import ClusterDns
+from agent.network.resolver import ClusterDns, resolver_warnings
 from agent.runtime.log_files import read_log
 from agent.runtime.log_options import LogOptions
 from agent.runtime.translate import kernel_hostname, pod_domain, pod_hostname
@@ -35,6 +35,10 @@ class PodNetworkFiles:
             host_resolver=read_host_resolver(),
             cluster=self._cluster_dns,
         )
+
+    def warnings(self, pod: ReadOnlyObject) -> list[str]:
+        """What resolv.conf had to leave out."""
+        return resolver_warnings(pod, read_host_resolver(), self._cluster_dns)
 
     def mounts(self, directory: Path, taken: Collection[str]) -> list[Mount]:
         """Their mounts."""

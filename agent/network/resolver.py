@@ -67,6 +67,28 @@ def reachable_from_pods(resolver: Resolver) -> Resolver:
 
 def compute_resolver(pod: ReadOnlyObject, host: Resolver, cluster: ClusterDns) -> Resolver:
     """The Pod's resolver by its dnsPolicy and dnsConfig. `host` as it is on the host."""
+    return _limited(_wanted_resolver(pod, host, cluster))
+
+
+def resolver_warnings(pod: ReadOnlyObject, host: Resolver, cluster: ClusterDns) -> list[str]:
+    """What of the Pod's wishes goes beyond the limits of the C library, in the kubelet's words."""
+    wanted = _wanted_resolver(pod, host, cluster)
+    applied = _limited(wanted)
+    warnings = []
+    if applied.nameservers != wanted.nameservers:
+        warnings.append(
+            "Nameserver limits were exceeded, some nameservers have been omitted, "
+            f"the applied nameserver line is: {' '.join(applied.nameservers)}"
+        )
+    if applied.searches != wanted.searches:
+        warnings.append(
+            "Search Line limits were exceeded, some search paths have been omitted, "
+            f"the applied search line is: {' '.join(applied.searches)}"
+        )
+    return warnings
+
+
+def _wanted_resolver(pod: ReadOnlyObject, host: Resolver, cluster: ClusterDns) -> Resolver:
     spec = pod["spec"]
     policy = spec.get("dnsPolicy") or "ClusterFirst"
     host_network = bool(spec.get("hostNetwork"))
@@ -80,7 +102,7 @@ def compute_resolver(pod: ReadOnlyObject, host: Resolver, cluster: ClusterDns) -
         base = _cluster_first(pod["metadata"].get("namespace", "default"), host, cluster)
     else:
         base = host
-    return _limited(_with_config(base, spec.get("dnsConfig") or {}))
+    return _with_config(base, spec.get("dnsConfig") or {})
 
 
 def _cluster_first(namespace: str, host: Resolver, cluster: ClusterDns) -> Resolver:

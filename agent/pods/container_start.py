@@ -291,6 +291,9 @@ class ContainerStarter:
         )
         environment = make_environment(pod, container, inputs)
         mounts = self._volumes.container_mounts(pod, container, pod_record.volumes or {}, environment)
+        if action.attempt == 0:
+            for message in await asyncio.to_thread(self._files.warnings, pod):
+                self._record(pod, "Warning", "DNSConfigForming", message)
         files = await asyncio.to_thread(
             self._files.container_mounts, pod, container, attempt=action.attempt, pod_ip=pod_ip
         )

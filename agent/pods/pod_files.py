@@ -21,6 +21,10 @@ class NetworkFiles(Protocol):
         """Write them in place: containers hold the inode."""
         ...
 
+    def warnings(self, pod: ReadOnlyObject) -> list[str]:
+        """What of the Pod's DNS settings they cannot hold."""
+        ...
+
     def mounts(self, directory: Path, taken: Collection[str]) -> list[Mount]:
         """Their mounts; `taken` are the paths that the container mounts itself."""
         ...
@@ -51,6 +55,10 @@ class PodFiles:
         if message_path not in taken:
             mounts.append(Mount(host_path=str(message_file), container_path=message_path))
         return mounts
+
+    def warnings(self, pod: ReadOnlyObject) -> list[str]:
+        """What of the Pod's DNS settings its files cannot hold. Blocking."""
+        return self._network_files.warnings(pod)
 
     def termination_message(self, pod_uid: str, container_name: str, attempt: int) -> str:
         """The end of what the container left in its termination message file."""

@@ -15,6 +15,7 @@ from agent.network.resolver import (
     format_hosts,
     format_resolver,
     parse_resolver,
+    resolver_warnings,
 )
 
 HOST = Resolver(nameservers=("127.0.0.53", "192.0.2.53"), searches=("corp.example",), options=("edns0",))
@@ -84,6 +85,19 @@ def test_parse_resolver_knows_comments_and_the_last_search() -> None:
     text = "# x\nsearch a b\nnameserver 1.1.1.1 # y\n; z\ndomain c\noptions ndots:2 rotate\nnameserver\n"
 
     assert parse_resolver(text) == Resolver(nameservers=("1.1.1.1",), searches=("c",), options=("ndots:2", "rotate"))
+
+
+def test_what_goes_beyond_the_limits_is_named() -> None:
+    config = {"nameservers": [f"192.0.2.{n}" for n in range(1, 5)], "searches": [f"d{n}" for n in range(33)]}
+    pod = make_pod(dnsPolicy="None", dnsConfig=config)
+    applied = compute_resolver(pod, HOST, CLUSTER)
+    assert resolver_warnings(pod, HOST, CLUSTER) == [
+        "Nameserver limits were exceeded, some nameservers have been omitted, "
+        "the applied nameserver line is: 192.0.2.1 192.0.2.2 192.0.2.3",
+        "Search Line limits were exceeded, some search paths have been omitted, "
+        f"the applied search line is: {' '.join(applied.searches)}",
+    ]
+    assert resolver_warnings(make_pod(), HOST, CLUSTER) == []
 
 
 def test_the_servers_behind_a_local_stub_are_used(tmp_path: Path) -> None:

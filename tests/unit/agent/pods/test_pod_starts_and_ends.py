@@ -270,6 +270,14 @@ async def test_a_variable_comes_from_a_file_of_a_volume(node: HollowNode) -> Non
     assert waiting["message"] == 'environment variable key "SHAPE" not found in file "app.env"'
 
 
+async def test_dns_settings_beyond_the_limits_are_named_once(node: HollowNode) -> None:
+    await node.create(dnsConfig={"nameservers": ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]})
+    (web,) = await node.running("web")
+    node.runtime.exit_container(web.id, exit_code=1)
+    await node.settle(1)
+    assert node.event_messages("DNSConfigForming") == ["too many nameservers"]
+
+
 # --- probes -----------------------------------------------------------------------------------------------------------
 
 
