@@ -27,18 +27,16 @@ STRATEGIES: dict[tuple[str, str], str] = {
     ("", "Secret"): "config_maps_and_secrets.SecretStrategy",
     ("", "Service"): "services.ServiceStrategy",
     ("", "ServiceAccount"): "quotas.ServiceAccountStrategy",
-    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): (
-        "admission_registration.MutatingAdmissionPolicyStrategy"
-    ),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): ("admission_policies.MutatingAdmissionPolicyStrategy"),
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): (
-        "admission_registration.MutatingAdmissionPolicyBindingStrategy"
+        "admission_policies.MutatingAdmissionPolicyBindingStrategy"
     ),
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): (
         "admission_registration.MutatingWebhookConfigurationStrategy"
     ),
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): "admission_registration.AdmissionPolicyStrategy",
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): "admission_policies.AdmissionPolicyStrategy",
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): (
-        "admission_registration.AdmissionPolicyBindingStrategy"
+        "admission_policies.AdmissionPolicyBindingStrategy"
     ),
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): (
         "admission_registration.WebhookConfigurationStrategy"

@@ -1,13 +1,13 @@
-"""Strategies of admissionregistration.k8s.io (upstream: pkg/apis/admissionregistration)."""
+"""Strategies of admission webhooks, and rules that policies share (upstream: pkg/apis/admissionregistration)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from control.api.errors import FieldError
-from control.api.names import dns1123_subdomain_errors
+from control.api.names import dns1035_label_errors, dns1123_subdomain_errors, path_segment_name_errors
 from control.api.objects import Object
 from control.apiserver.registry.strategies.field_rules import (
     Errors,
@@ -15,13 +15,14 @@ from control.apiserver.registry.strategies.field_rules import (
     label_selector,
     one_of,
     port_number,
+    qualified_name,
 )
-from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategy import Strategy, WriteContext
 
 Item = Mapping[str, Any]
 
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+_ALL_SIDE_EFFECTS = ("None", "NoneOnDryRun", "Some", "Unknown")
 _REVIEW_VERSIONS = ("v1", "v1beta1")
 _URL_FORMAT = "; desired format: https://host[/path]"
 
@@ -32,7 +33,7 @@ def _default_rules(rules: Any) -> None:
             rule["scope"] = "*"
 
 
-def _default_match(match: Object | None) -> None:
+def default_match(match: Object | None) -> None:
     if match is None:
         return
     for name in ("namespaceSelector", "objectSelector"):
@@ -66,19 +67,29 @@ class WebhookConfigurationStrategy(Strategy):
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge the webhooks."""
-        errors: list[FieldError] = []
-        names: set[str] = set()
-        for index, webhook in enumerate(obj.get("webhooks") or ()):
-            errors.extend(self._webhook(f"webhooks[{index}]", webhook))
-            name = webhook.get("name") or ""
-            if name in names:
-                errors.append(FieldError.duplicate(f"webhooks[{index}].name", name))
-            names.add(name)
-        for index, webhook in enumerate(obj.get("webhooks") or ()):
-            errors.extend(_review_versions(f"webhooks[{index}].admissionReviewVersions", webhook))
-        return errors
+        return list(self._webhooks(obj.get("webhooks") or (), ()))
 
-    def _webhook(self, path: str, webhook: Item) -> Errors:
+    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge a change; what an old webhook did not keep to, others need not either."""
+        return list(self._webhooks(obj.get("webhooks") or (), old.get("webhooks") or ()))
+
+    def _webhooks(self, webhooks: Sequence[Item], old: Sequence[Item]) -> Errors:
+        names = [webhook.get("name") or "" for webhook in old]
+        is_unique, seen = len(set(names)) == len(names), set[str]()
+        is_quiet = all(webhook.get("sideEffects") in self.side_effects for webhook in old)
+        is_understood = all(_is_accepted(webhook.get("admissionReviewVersions") or ()) for webhook in old)
+        effects = self.side_effects if is_quiet else _ALL_SIDE_EFFECTS
+        for index, webhook in enumerate(webhooks):
+            path, name = f"webhooks[{index}]", webhook.get("name") or ""
+            yield from self._webhook(path, webhook, effects)
+            versions = webhook.get("admissionReviewVersions") or []
+            yield from _review_versions(f"{path}.admissionReviewVersions", versions, must_be_known=is_understood)
+            if is_unique and name in seen:
+                yield FieldError.duplicate(f"{path}.name", name)
+            if name:
+                seen.add(name)
+
+    def _webhook(self, path: str, webhook: Item, side_effects: tuple[str, ...]) -> Errors:
         yield from _qualified_name(f"{path}.name", webhook.get("name") or "")
         for index, rule in enumerate(webhook.get("rules") or ()):
             yield from _rule(f"{path}.rules[{index}]", rule)
@@ -87,17 +98,20 @@ class WebhookConfigurationStrategy(Strategy):
                 yield from one_of(f"{path}.{name}", webhook[name], supported)
         effects = webhook.get("sideEffects")
         if effects is None:
-            listing = ", ".join(self.side_effects)
+            listing = ", ".join(side_effects)
             yield FieldError.required(f"{path}.sideEffects", f"must specify one of {listing}")
         else:
-            yield from one_of(f"{path}.sideEffects", effects, self.side_effects)
+            yield from one_of(f"{path}.sideEffects", effects, side_effects)
         seconds = webhook.get("timeoutSeconds")
         if seconds is not None and not 1 <= seconds <= 30:
             detail = "the timeout value must be between 1 and 30 seconds"
             yield FieldError.invalid(f"{path}.timeoutSeconds", seconds, detail)
         for name in ("namespaceSelector", "objectSelector"):
             yield from label_selector(f"{path}.{name}", webhook.get(name))
+        if webhook.get("reinvocationPolicy") is not None:
+            yield from one_of(f"{path}.reinvocationPolicy", webhook["reinvocationPolicy"], ("IfNeeded", "Never"))
         yield from _client(f"{path}.clientConfig", webhook.get("clientConfig") or {})
+        yield from match_conditions(f"{path}.matchConditions", webhook.get("matchConditions") or ())
 
 
 class MutatingWebhookConfigurationStrategy(WebhookConfigurationStrategy):
@@ -116,9 +130,9 @@ def _qualified_name(path: str, name: str) -> Errors:
         yield FieldError.required(path)
         return
     broken = dns1123_subdomain_errors(name)
-    for message in broken:
-        yield FieldError.invalid(path, name, message)
-    if not broken and name.count(".") < 2:
+    if broken:
+        yield FieldError.invalid(path, name, ",".join(broken))
+    elif name.count(".") < 2:
         yield FieldError.invalid(path, name, "should be a domain with at least three segments separated by dots")
 
 
@@ -137,6 +151,9 @@ def _rule(path: str, rule: Item) -> Errors:
             yield FieldError.required(f"{path}.{name}")
         if len(values) > 1 and "*" in values:
             yield FieldError.invalid(f"{path}.{name}", values, f"if '*' is present, must not specify other {noun}")
+    for index, version in enumerate(rule.get("apiVersions") or ()):
+        if not version:
+            yield FieldError.required(f"{path}.apiVersions[{index}]")
     yield from _resources(f"{path}.resources", rule.get("resources") or [])
     if rule.get("scope") is not None:
         yield from one_of(f"{path}.scope", rule["scope"], ("*", "Cluster", "Namespaced"))
@@ -145,16 +162,33 @@ def _rule(path: str, rule: Item) -> Errors:
 def _resources(path: str, values: list[str]) -> Errors:
     if not values:
         yield FieldError.required(path)
-    if len(values) > 1 and "*/*" in values:
-        yield FieldError.invalid(path, values, "if '*/*' is present, must not specify other resources")
-        return
+    of_resource: set[str] = set()
+    of_subresource: set[str] = set()
+    is_bare = False
     for index, value in enumerate(values):
         if not value:
             yield FieldError.required(f"{path}[{index}]")
-        resource, _, subresource = value.partition("/")
-        if resource != "*" and subresource and f"{resource}/*" in values[:index]:
-            detail = f"if '{resource}/*' is present, must not specify {value}"
-            yield FieldError.invalid(f"{path}[{index}]", value, detail)
+            continue
+        resource, slash, subresource = value.partition("/")
+        if not slash:
+            is_bare = value != "*"
+            continue
+        for wildcard, is_hidden in (
+            (f"{resource}/*", resource in of_resource),
+            (f"*/{subresource}", subresource in of_subresource),
+        ):
+            if is_hidden:
+                detail = f"if '{wildcard}' is present, must not specify {value}"
+                yield FieldError.invalid(f"{path}[{index}]", value, detail)
+        if subresource == "*":
+            of_resource.add(resource)
+        if resource == "*":
+            of_subresource.add(subresource)
+    if len(values) > 1 and "*/*" in values:
+        yield FieldError.invalid(path, values, "if '*/*' is present, must not specify other resources")
+    if "*" in values and is_bare:
+        detail = "if '*' is present, must not specify other resources without subresources"
+        yield FieldError.invalid(path, values, detail)
 
 
 def _client(path: str, client: Item) -> Errors:
@@ -169,9 +203,27 @@ def _client(path: str, client: Item) -> Errors:
     for name in ("name", "namespace"):
         if not service.get(name):
             yield FieldError.required(f"{path}.service.{name}", f"service {name} is required")
-    if service.get("path") and not service["path"].startswith("/"):
-        yield FieldError.invalid(f"{path}.service.path", service["path"], "must start with a '/'")
-    yield from port_number(f"{path}.service.port", service.get("port") or 0)
+    problems = list(port_number("", service.get("port") or 0))
+    if problems:
+        text = ",".join(problem.message.partition(": ")[2].partition(": ")[2] for problem in problems)
+        yield FieldError.invalid(f"{path}.service.port", service.get("port") or 0, f"port is not valid: {text}")
+    yield from _service_path(f"{path}.service.path", service.get("path") or "")
+
+
+def _service_path(path: str, value: str) -> Errors:
+    if value in ("", "/"):
+        return
+    if value == "//":
+        yield FieldError.invalid(path, value, "segment[0] may not be empty")
+        return
+    if not value.startswith("/"):
+        yield FieldError.invalid(path, value, "must start with a '/'")
+    for index, step in enumerate(value[1:].removesuffix("/").split("/")):
+        if not step:
+            yield FieldError.invalid(path, value, f"segment[{index}] may not be empty")
+            continue
+        for message in dns1123_subdomain_errors(step):
+            yield FieldError.invalid(path, value, f"segment[{index}]: {message}")
 
 
 def _url(path: str, url: str) -> Errors:
@@ -180,125 +232,67 @@ def _url(path: str, url: str) -> Errors:
         yield FieldError.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{_URL_FORMAT}")
     if not parts.netloc:
         yield FieldError.invalid(path, "", f"host must be specified{_URL_FORMAT}")
-    if parts.username is not None:
-        yield FieldError.invalid(path, parts.username, "user information is not permitted in the URL")
+    user, at, _ = parts.netloc.rpartition("@")
+    if at:
+        yield FieldError.invalid(path, user, "user information is not permitted in the URL")
     for name, value in (("fragments", parts.fragment), ("query parameters", parts.query)):
         if value:
             yield FieldError.invalid(path, value, f"{name} are not permitted in the URL")
 
 
-def _review_versions(path: str, webhook: Item) -> Errors:
-    versions = webhook.get("admissionReviewVersions") or []
+def _is_accepted(versions: Sequence[str]) -> bool:
+    return not versions or bool(set(versions) & set(_REVIEW_VERSIONS))
+
+
+def _review_versions(path: str, versions: list[str], *, must_be_known: bool) -> Errors:
+    listing = ", ".join(_REVIEW_VERSIONS)
     if not versions:
-        yield FieldError.required(path, f"must specify one of {', '.join(_REVIEW_VERSIONS)}")
-    elif not set(versions) & set(_REVIEW_VERSIONS):
-        detail = f"must include at least one of {', '.join(_REVIEW_VERSIONS)}"
-        yield FieldError.invalid(path, versions, detail)
-
-
-class AdmissionPolicyStrategy(StatusStrategy):
-    """Rules of validating admission policies. Expressions are judged where they are compiled."""
-
-    allow_unconditional_update = False
-    rules_field = "validations"
-
-    def default(self, obj: Object) -> None:
-        """Fill upstream's defaults."""
-        super().default(obj)
-        spec = obj.setdefault("spec", {})
-        if spec.get("failurePolicy") is None:
-            spec["failurePolicy"] = "Fail"
-        _default_match(spec.get("matchConstraints"))
-
-    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
-        """Judge a policy."""
-        return list(self._policy("spec", obj["spec"]))
-
-    def _policy(self, path: str, spec: Item) -> Errors:
-        yield from one_of(f"{path}.failurePolicy", spec.get("failurePolicy"), ("Fail", "Ignore"))
-        match = spec.get("matchConstraints")
-        if match is None:
-            yield FieldError.required(f"{path}.matchConstraints")
+        yield FieldError.required(path, f"must specify one of {listing}")
+        return
+    for index, version in enumerate(versions):
+        if version in versions[:index]:
+            yield FieldError.invalid(f"{path}[{index}]", version, "duplicate version")
         else:
-            yield from _match(f"{path}.matchConstraints", match, needs_rules=True)
-        if not spec.get(self.rules_field) and not spec.get("auditAnnotations"):
-            detail = f"{self.rules_field} or auditAnnotations must contain at least one item"
-            yield FieldError.required(f"{path}.{self.rules_field}", detail)
-        for index, rule in enumerate(spec.get("validations") or ()):
-            if not (rule.get("expression") or "").strip():
-                yield FieldError.required(f"{path}.validations[{index}].expression", "expression is not specified")
+            yield from judged(f"{path}[{index}]", version, dns1035_label_errors)
+    if must_be_known and not _is_accepted(versions):
+        yield FieldError.invalid(path, versions, f"must include at least one of {listing}")
 
 
-class MutatingAdmissionPolicyStrategy(AdmissionPolicyStrategy):
-    """Rules of mutating admission policies, which have no status."""
-
-    has_status = False
-    rules_field = "mutations"
-
-    def default(self, obj: Object) -> None:
-        """Mutations run once unless told."""
-        super().default(obj)
-        obj.pop("status", None)
-        if obj["spec"].get("reinvocationPolicy") is None:
-            obj["spec"]["reinvocationPolicy"] = "Never"
-
-    def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
-        """There is no status."""
-
-    def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
-        """There is no status."""
-
-
-def _match(path: str, match: Item, *, needs_rules: bool) -> Errors:
+def match_resources(path: str, match: Item, *, needs_rules: bool) -> Errors:
+    """What a policy or a binding is about."""
     if match.get("matchPolicy") is not None:
         yield from one_of(f"{path}.matchPolicy", match["matchPolicy"], ("Equivalent", "Exact"))
     for name in ("namespaceSelector", "objectSelector"):
         yield from label_selector(f"{path}.{name}", match.get(name))
     for name in ("resourceRules", "excludeResourceRules"):
         for index, rule in enumerate(match.get(name) or ()):
+            names = rule.get("resourceNames") or []
+            for number, value in enumerate(names):
+                where = f"{path}.{name}[{index}].resourceNames[{number}]"
+                yield from judged(where, value, path_segment_name_errors)
+                if value in names[:number]:
+                    yield FieldError.duplicate(where, value)
             yield from _rule(f"{path}.{name}[{index}]", rule)
     if needs_rules and not match.get("resourceRules"):
         yield FieldError.required(f"{path}.resourceRules")
 
 
-class AdmissionPolicyBindingStrategy(Strategy):
-    """Rules of bindings of admission policies."""
-
-    allow_unconditional_update = False
-    has_actions = True
-
-    def default(self, obj: Object) -> None:
-        """Fill upstream's defaults."""
-        _default_match(obj.setdefault("spec", {}).get("matchResources"))
-
-    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
-        """Judge a binding."""
-        spec = obj["spec"]
-        errors: list[FieldError] = []
-        if not spec.get("policyName"):
-            errors.append(FieldError.required("spec.policyName"))
-        else:
-            errors.extend(judged("spec.policyName", spec["policyName"], dns1123_subdomain_errors))
-        if spec.get("matchResources") is not None:
-            errors.extend(_match("spec.matchResources", spec["matchResources"], needs_rules=False))
-        if self.has_actions:
-            errors.extend(_actions("spec.validationActions", spec.get("validationActions") or []))
-        return errors
+_CONDITIONS_MAX = 64
 
 
-class MutatingAdmissionPolicyBindingStrategy(AdmissionPolicyBindingStrategy):
-    """Rules of bindings of mutating policies."""
-
-    has_actions = False
-
-
-def _actions(path: str, actions: list[str]) -> Errors:
-    if not actions:
-        yield FieldError.required(path, "at least one validation action is required")
-    for index, action in enumerate(actions):
-        yield from one_of(f"{path}[{index}]", action, ("Audit", "Deny", "Warn"))
-        if action in actions[:index]:
-            yield FieldError.duplicate(f"{path}[{index}]", action)
-    if {"Deny", "Warn"} <= set(actions):
-        detail = "must not contain both Deny and Warn (repeating the same validation failure information in the "
-        yield FieldError.invalid(path, actions, f"{detail}API response and headers serves no purpose)")
+def match_conditions(path: str, conditions: Sequence[Item]) -> Errors:
+    """Expressions that must hold before anything else is done; each with a name of its own."""
+    if len(conditions) > _CONDITIONS_MAX:
+        yield FieldError.too_many(path, len(conditions), _CONDITIONS_MAX)
+    seen: set[str] = set()
+    for index, condition in enumerate(conditions):
+        item, name = f"{path}[{index}]", condition.get("name") or ""
+        if not (condition.get("expression") or "").strip():
+            yield FieldError.required(f"{item}.expression")
+        if not name:
+            yield FieldError.required(f"{item}.name")
+            continue
+        yield from qualified_name(f"{item}.name", name)
+        if name in seen:
+            yield FieldError.duplicate(f"{item}.name", name)
+        seen.add(name)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from control.api.errors import FieldError
-from control.api.names import path_segment_name_errors
+from control.api.names import dns1123_label_errors
 from control.api.objects import Object
-from control.apiserver.registry.strategies.field_rules import Errors, in_range, judged, nonnegative, required_one_of
+from control.apiserver.registry.strategies.field_rules import Errors, dns_label, dns_subdomain, in_range
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.workload_rules import default_number
 from control.apiserver.registry.strategy import WriteContext
 
 Item = Mapping[str, Any]
 
+_EXEMPT = "exempt"
 _PRECEDENCE_MAX = 10000
 _SUBJECT_KINDS = ("Group", "ServiceAccount", "User")
 
@@ -31,26 +33,44 @@ class FlowSchemaStrategy(StatusStrategy):
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge precedence, level and rules."""
-        return list(_flow_schema("spec", obj["spec"]))
+        return list(_flow_schema("spec", obj["spec"], obj["metadata"].get("name") or ""))
+
+    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge the conditions."""
+        return list(_conditions(obj))
 
 
-def _flow_schema(path: str, spec: Item) -> Errors:
+def _conditions(obj: Object) -> Errors:
+    seen: set[str] = set()
+    for index, condition in enumerate((obj.get("status") or {}).get("conditions") or ()):
+        kind, path = condition.get("type") or "", f"status.conditions[{index}].type"
+        if kind in seen:
+            yield FieldError.duplicate(path, kind)
+        seen.add(kind)
+        if not kind:
+            yield FieldError.required(path, "must not be empty")
+
+
+def _flow_schema(path: str, spec: Item, name: str) -> Errors:
     precedence = spec.get("matchingPrecedence") or 0
     if precedence <= 0:
         yield FieldError.invalid(f"{path}.matchingPrecedence", precedence, "must be a positive value")
     if precedence > _PRECEDENCE_MAX:
         detail = f"must not be greater than {_PRECEDENCE_MAX}"
         yield FieldError.invalid(f"{path}.matchingPrecedence", precedence, detail)
-    distinguisher = spec.get("distinguisherMethod")
-    if distinguisher is not None:
-        where = f"{path}.distinguisherMethod.type"
-        yield from required_one_of(where, distinguisher.get("type"), ("ByNamespace", "ByUser"))
+    if precedence == 1 and name != _EXEMPT:
+        detail = "only the schema named 'exempt' may have matchingPrecedence 1"
+        yield FieldError.invalid(f"{path}.matchingPrecedence", precedence, detail)
+    distinguisher, methods = spec.get("distinguisherMethod"), ("ByNamespace", "ByUser")
+    if distinguisher is not None and distinguisher.get("type") not in methods:
+        shown = {"Type": distinguisher.get("type") or ""}
+        yield FieldError.not_supported(f"{path}.distinguisherMethod.type", shown, methods)
     level = (spec.get("priorityLevelConfiguration") or {}).get("name") or ""
     if not level:
         detail = "must reference a priority level"
         yield FieldError.required(f"{path}.priorityLevelConfiguration.name", detail)
     else:
-        yield from judged(f"{path}.priorityLevelConfiguration.name", level, path_segment_name_errors)
+        yield from dns_subdomain(f"{path}.priorityLevelConfiguration.name", level)
     for index, rule in enumerate(spec.get("rules") or ()):
         yield from _rule(f"{path}.rules[{index}]", rule)
 
@@ -65,32 +85,64 @@ def _rule(path: str, rule: Item) -> Errors:
     if not resource_rules and not url_rules:
         yield FieldError.required(path, "at least one of resourceRules and nonResourceRules has to be non-empty")
     for index, item in enumerate(resource_rules):
-        where = f"{path}.resourceRules[{index}]"
-        for name in ("verbs", "apiGroups", "resources"):
-            yield from _wildcard_list(f"{where}.{name}", item.get(name) or [], name)
-        if not item.get("namespaces") and not item.get("clusterScope"):
-            detail = "resource rules that are not cluster scoped must supply at least one namespace"
-            yield FieldError.required(f"{where}.namespaces", detail)
+        yield from _resource_rule(f"{path}.resourceRules[{index}]", item)
     for index, item in enumerate(url_rules):
-        where = f"{path}.nonResourceRules[{index}]"
-        yield from _wildcard_list(f"{where}.verbs", item.get("verbs") or [], "verbs")
-        yield from _wildcard_list(f"{where}.nonResourceURLs", item.get("nonResourceURLs") or [], "nonResourceURLs")
+        where, urls = f"{path}.nonResourceRules[{index}]", item.get("nonResourceURLs") or []
+        yield from _verbs(f"{where}.verbs", item.get("verbs") or [])
+        yield from _alone(f"{where}.nonResourceURLs", urls, "non-resource URLs", _NO_URLS)
+        for number, url in enumerate(() if "*" in urls else urls):
+            problem = _url_problem(url)
+            if problem:
+                yield FieldError.invalid(f"{where}.nonResourceURLs[{number}]", url, problem)
 
 
-_NOUNS = {
-    "verbs": "verbs must contain at least one value",
-    "apiGroups": "resource rules must supply at least one api group",
-    "resources": "resource rules must supply at least one resource",
-    "nonResourceURLs": "nonResourceURLs must contain at least one value",
-}
+_NO_URLS = "nonResourceURLs must contain at least one value"
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
+_NO_NAMESPACES = "resource rules that are not cluster scoped must supply at least one namespace"
+_BAD_NAMESPACE = "each member of this list must be '*' or a DNS-1123 label; "
 
 
-def _wildcard_list(path: str, values: list[str], name: str) -> Errors:
+def _resource_rule(path: str, item: Item) -> Errors:
+    yield from _verbs(f"{path}.verbs", item.get("verbs") or [])
+    for name, noun, one in (("apiGroups", "api groups", "api group"), ("resources", "resources", "resource")):
+        detail = f"resource rules must supply at least one {one}"
+        yield from _alone(f"{path}.{name}", item.get(name) or [], noun, detail)
+    namespaces = item.get("namespaces") or []
+    if namespaces or not item.get("clusterScope"):
+        yield from _alone(f"{path}.namespaces", namespaces, "namespaces", _NO_NAMESPACES)
+    for index, name in enumerate(() if "*" in namespaces else namespaces):
+        for message in dns1123_label_errors(name):
+            yield FieldError.invalid(f"{path}.namespaces[{index}]", name, f"{_BAD_NAMESPACE}{message}")
+
+
+def _verbs(path: str, verbs: list[str]) -> Errors:
+    yield from _alone(path, verbs, "verbs", "verbs must contain at least one value")
+    if "*" not in verbs and not set(verbs) <= set(_VERBS):
+        yield FieldError.not_supported(path, verbs, _VERBS)
+
+
+def _alone(path: str, values: list[str], noun: str, nothing: str) -> Errors:
+    """Some values, or the wildcard alone."""
     if not values:
-        yield FieldError.required(path, _NOUNS[name])
+        yield FieldError.required(path, nothing)
     elif len(values) > 1 and "*" in values:
-        noun = {"apiGroups": "api groups"}.get(name, name)
         yield FieldError.invalid(path, values, f"if '*' is present, must not specify other {noun}")
+
+
+def _url_problem(url: str) -> str:
+    if not url:
+        return "must not be empty"
+    if url == "/":
+        return ""
+    for is_bad, problem in (
+        (not url.startswith("/"), "must start with slash"),
+        (" " in url, "must not contain white-space"),
+        ("//" in url, "must not contain double slash"),
+        ("*" in url and (url.count("*") > 1 or not url.endswith("/*")), "wildcard can only do suffix matching"),
+    ):
+        if is_bad:
+            return problem
+    return ""
 
 
 def _subject(path: str, subject: Item) -> Errors:
@@ -102,16 +154,25 @@ def _subject(path: str, subject: Item) -> Errors:
     value = subject.get(field)
     if value is None:
         yield FieldError.required(f"{path}.{field}", f"{field} is required when subject kind is '{kind}'")
-        return
-    if not value.get("name"):
+    elif not value.get("name"):
         yield FieldError.required(f"{path}.{field}.name")
-    if kind == "ServiceAccount" and not value.get("namespace"):
-        yield FieldError.required(f"{path}.{field}.namespace", "must specify namespace for service account")
-    for other in _SUBJECT_KINDS:
+    if value is not None and kind == "ServiceAccount":
+        yield from _account(f"{path}.{field}", value)
+    for other in ("ServiceAccount", "User", "Group"):
         name = other[0].lower() + other[1:]
         if other != kind and subject.get(name) is not None:
             detail = f"{name} is forbidden when subject kind is not '{other}'"
             yield FieldError.forbidden(f"{path}.{name}", detail)
+
+
+def _account(path: str, account: Item) -> Errors:
+    name, namespace = account.get("name") or "", account.get("namespace") or ""
+    if name not in ("", "*"):
+        yield from dns_subdomain(f"{path}.name", name)
+    if namespace:
+        yield from dns_label(f"{path}.namespace", namespace)
+    else:
+        yield FieldError.required(f"{path}.namespace", "must specify namespace for service account")
 
 
 class PriorityLevelConfigurationStrategy(StatusStrategy):
@@ -141,11 +202,17 @@ class PriorityLevelConfigurationStrategy(StatusStrategy):
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge the limits."""
-        return list(_level("spec", obj["spec"]))
+        return list(_level("spec", obj["spec"], obj["metadata"].get("name") or ""))
+
+    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge the conditions."""
+        return list(_conditions(obj))
 
 
-def _level(path: str, spec: Item) -> Errors:
+def _level(path: str, spec: Item, name: str) -> Errors:
     kind, limited, exempt = spec.get("type") or "", spec.get("limited"), spec.get("exempt")
+    if (name == _EXEMPT) != (kind == "Exempt"):
+        yield FieldError.invalid(f"{path}.type", kind, "type must be 'Exempt' if and only if name is 'exempt'")
     if kind == "Exempt":
         if limited is not None:
             detail = "must be nil if the type is not Limited"
@@ -170,7 +237,10 @@ def _shares(path: str, value: Item, *, least: int) -> Errors:
         yield FieldError.invalid(f"{path}.nominalConcurrencyShares", shares, detail)
     if value.get("lendablePercent") is not None:
         yield from in_range(f"{path}.lendablePercent", value["lendablePercent"], 0, 100)
-    yield from nonnegative(f"{path}.borrowingLimitPercent", value.get("borrowingLimitPercent"))
+    borrowed = value.get("borrowingLimitPercent")
+    if borrowed is not None and borrowed < 0:
+        detail = "if specified, must be a non-negative integer"
+        yield FieldError.invalid(f"{path}.borrowingLimitPercent", borrowed, detail)
 
 
 def _response(path: str, response: Item) -> Errors:
@@ -183,11 +253,27 @@ def _response(path: str, response: Item) -> Errors:
             detail = "must not be empty if limited.limitResponse.type is Limited"
             yield FieldError.required(f"{path}.queuing", detail)
             return
-        for name in ("queueLengthLimit", "queues", "handSize"):
-            if (queuing.get(name) or 0) <= 0:
-                yield FieldError.invalid(f"{path}.queuing.{name}", queuing.get(name) or 0, "must be positive")
-        if (queuing.get("handSize") or 0) > (queuing.get("queues") or 0):
-            detail = f"should not be greater than queues ({queuing.get('queues') or 0})"
-            yield FieldError.invalid(f"{path}.queuing.handSize", queuing["handSize"], detail)
+        yield from _queuing(f"{path}.queuing", queuing)
     else:
         yield FieldError.not_supported(f"{path}.type", kind, ("Queue", "Reject"))
+
+
+_QUEUES_MAX = 10_000_000
+_HASH_BITS = 60
+
+
+def _queuing(path: str, queuing: Item) -> Errors:
+    length, queues, hand = (queuing.get(name) or 0 for name in ("queueLengthLimit", "queues", "handSize"))
+    if length <= 0:
+        yield FieldError.invalid(f"{path}.queueLengthLimit", length, "must be positive")
+    if queues <= 0:
+        yield FieldError.invalid(f"{path}.queues", queues, "must be positive")
+    elif queues > _QUEUES_MAX:
+        yield FieldError.invalid(f"{path}.queues", queues, f"must not be greater than {_QUEUES_MAX}")
+    if hand <= 0:
+        yield FieldError.invalid(f"{path}.handSize", hand, "must be positive")
+    elif hand > queues:
+        yield FieldError.invalid(f"{path}.handSize", hand, f"should not be greater than queues ({queues})")
+    elif sum(math.log2(queues - index) for index in range(hand)) > _HASH_BITS:
+        detail = f"required entropy bits of deckSize {queues} and handSize {hand} should not be greater than"
+        yield FieldError.invalid(f"{path}.handSize", hand, f"{detail} {_HASH_BITS}")
