@@ -24,7 +24,7 @@ from control.api.objects import Object
 from control.apiserver.admission.chain import AdmissionChain
 from control.apiserver.admission.plugins import make_plugins
 from control.apiserver.admission.rbac_escalation import RbacEscalation
-from control.apiserver.bootstrap import API_SERVER_USER, ensure_bootstrap_objects
+from control.apiserver.bootstrap import API_SERVER_USER, EnduringObjects, ensure_bootstrap_objects
 from control.apiserver.cache.watch_cache import WatchCache
 from control.apiserver.filters.authentication import AuthenticationFilter
 from control.apiserver.filters.authorization import AuthorizationFilter
@@ -133,7 +133,11 @@ class ApiServer:
         self.metrics = ServerMetrics()
         self.health = HealthChecks()
         self._lag_meter: asyncio.Task[None] | None = None
-        own_work = (OwnConditions(self, API_SERVER_USER), ServiceAddresses(self, API_SERVER_USER))
+        own_work = (
+            OwnConditions(self, API_SERVER_USER),
+            ServiceAddresses(self, API_SERVER_USER),
+            EnduringObjects(self),
+        )
         self._own_loops = [work.loop for work in own_work]
         self._non_resource = NonResourcePaths(
             self.registry,

@@ -1,4 +1,7 @@
-"""Objects every cluster has: made at start where they are missing. Nothing that exists is changed."""
+"""Objects every cluster has: made at start where they are missing. Nothing that exists is changed.
+
+Some come back whenever they are deleted, as upstream's: the system's namespaces, and what leads to the API server.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from control.api.kinds import Kind
 from control.api.objects import Object
 from control.apiserver.flow_control_objects import FIELD_MANAGER, flow_control_objects
 from control.apiserver.own_conditions import DEFAULT_SERVICE_CIDR
+from control.apiserver.own_loop import OwnLoop
 from control.auth.bootstrap_policy import bootstrap_objects
 
 if TYPE_CHECKING:
@@ -48,16 +52,37 @@ SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 async def ensure_bootstrap_objects(server: ApiServer) -> None:
     """Make what is missing: namespaces first, the rest together, so that the store commits them as a group."""
-    await _ensure_all(server, [(NAMESPACES, _named(NAMESPACES, name)) for name in SYSTEM_NAMESPACES])
+    await _ensure_all(server, list(_system_namespaces()))
     objects = [
         *bootstrap_objects(),
         *_priority_classes(),
         *flow_control_objects(),
-        *_kubernetes_service(server.config),
-        (SERVICE_CIDRS, _named(SERVICE_CIDRS, DEFAULT_SERVICE_CIDR, spec={"cidrs": [server.config.service_cidr]})),
+        *_ways_to_the_server(server.config),
         (CONFIG_MAPS, _authentication_config(server.config)),
     ]
     await _ensure_all(server, objects)
+
+
+class EnduringObjects:
+    """The loop that makes what somebody has deleted again."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self.loop = OwnLoop(server, (NAMESPACES, SERVICES, ENDPOINTS, ENDPOINT_SLICES, SERVICE_CIDRS), self.step)
+
+    async def step(self) -> None:
+        """Make what is missing once."""
+        await _ensure_all(self._server, [*_system_namespaces(), *_ways_to_the_server(self._server.config)])
+
+
+def _system_namespaces() -> Iterator[tuple[Kind, Object]]:
+    for name in SYSTEM_NAMESPACES:
+        yield NAMESPACES, _named(NAMESPACES, name)
+
+
+def _ways_to_the_server(config: ApiServerConfig) -> Iterator[tuple[Kind, Object]]:
+    yield from _kubernetes_service(config)
+    yield SERVICE_CIDRS, _named(SERVICE_CIDRS, DEFAULT_SERVICE_CIDR, spec={"cidrs": [config.service_cidr]})
 
 
 def _priority_classes() -> Iterator[tuple[Kind, Object]]:

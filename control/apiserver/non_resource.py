@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 
 import orjson
@@ -192,14 +192,28 @@ class NonResourcePaths:
         return _dated(context, document.body, content_type=_TEXT)
 
     async def _openapi_v3(self, context: RequestContext, path: str) -> ApiResponse:
-        from control.schema.openapi import openapi_v3_document_at
+        from control.schema.openapi import openapi_v3_document_at, openapi_v3_hash
 
         key = path.removeprefix("/openapi/v3/")
         kinds = tuple(self._kinds())
-        document = await self._slow_document(path, lambda: _hashed(openapi_v3_document_at(key, kinds) or b""))
+        document_hash = openapi_v3_hash(key, kinds)
+
+        def build() -> _Document:
+            return _Document(openapi_v3_document_at(key, kinds) or b"", f'"{document_hash}"')
+
+        document = await self._slow_document(path, build)
         if not document.body:
             return ApiResponse(status=404, body=b"")
-        return _tagged(context, document, content_type=JSON, vary="Accept")
+        asked_hash = context.query("hash")
+        if asked_hash and asked_hash != document_hash:
+            location = f"/openapi/v3/{key}?hash={document_hash}"
+            return ApiResponse(status=301, headers=[("Location", location), ("Vary", "Accept")], body=b"")
+        response = _tagged(context, document, content_type=JSON, vary="Accept")
+        if asked_hash:
+            # What is asked for by its hash never changes.
+            expires = format_datetime(context.now + timedelta(days=365), usegmt=True)
+            response.headers += [("Cache-Control", "public, immutable"), ("Expires", expires)]
+        return response
 
     def _document(self, key: str, build: Callable[[], bytes]) -> _Document:
         return self._find_document(key) or self._keep_document(key, _hashed(build()))

@@ -16,6 +16,7 @@ from control.apiserver.discovery import (
     storage_version_hash,
 )
 from tests.recordings import FOLDER, Step, needs_recordings, recorded_steps
+from tests.unit.apiserver.api_calls import ApiCalls
 
 WIDGETS = Kind(group="example.com", version="v1", kind="Widget", plural="widgets", singular="widget", namespaced=True)
 
@@ -79,3 +80,18 @@ def test_storage_version_hash_names_the_stored_form(kind: Kind, expected: str) -
 def test_entity_tag_changes_with_the_document() -> None:
     assert entity_tag(b"a") != entity_tag(b"b")
     assert entity_tag(b"a").startswith('"')
+
+
+async def test_an_openapi_document_is_found_and_kept_by_its_hash(api: ApiCalls) -> None:
+    path = "/openapi/v3/apis/batch/v1"
+    index = await api.call("GET", "/openapi/v3")
+    url = index["paths"]["apis/batch/v1"]["serverRelativeURL"]
+    document_hash = url.partition("?hash=")[2]
+    plain = dict((await api.send("GET", path)).headers)
+    assert plain["ETag"] == f'"{document_hash}"'
+    assert "Cache-Control" not in plain
+    asked = await api.send("GET", path, query={"hash": document_hash})
+    assert (asked.status, dict(asked.headers)["Cache-Control"]) == (200, "public, immutable")
+    assert dict(asked.headers)["Expires"].endswith(" GMT")
+    moved = await api.send("GET", path, query={"hash": "OLD"})
+    assert (moved.status, dict(moved.headers)["Location"]) == (301, url)
