@@ -71,6 +71,10 @@ class StartFailure(Exception):  # noqa: N818 - an obstacle, not a defect
         self.stop = stop
 
 
+class AlreadyStartedError(Exception):
+    """A former try got further than its answer: the container ran already. The worker looks again at once."""
+
+
 class SandboxGoneError(Exception):
     """The sandbox died before the container could join it; the worker looks again at once."""
 
@@ -362,22 +366,22 @@ class ContainerStarter:
     async def _create(
         self, pod: ReadOnlyObject, container: ReadOnlyObject, action: StartContainer, request: ContainerRequest
     ) -> str:
-        """Create under the name that is the lock; a container that stands there already is adopted if it fits."""
+        """Create under the name that is the lock; a container that stands there already is adopted if it fits.
+
+        Raises AlreadyStartedError for one that has been started: this attempt is under way, or over.
+        """
         name = container_name(pod, action.container_name, action.attempt)
         body = container_create_body(request)
         try:
             return await self._runtime.create_container(name, body)
         except NameConflictError:
             existing = await self._runtime.inspect_container(name)
-            identity = parse_identity(existing.labels)
-            if (
-                identity is not None
-                and existing.state is ContainerState.CREATED
-                and existing.exit_code == 0
-                and identity.sandbox_id == request.sandbox_id
-                and identity.spec_hash == spec_hash(container)
-            ):
-                return existing.id
+            if _fits(existing, container, request):
+                if existing.state is not ContainerState.CREATED:
+                    await self._cache.refresh(existing.id)
+                    raise AlreadyStartedError from None
+                if existing.exit_code == 0:
+                    return existing.id
             await self._runtime.remove_container(existing.id)
             self._cache.forget(existing.id)
             return await self._runtime.create_container(name, body)
@@ -416,3 +420,13 @@ class ContainerStarter:
 
     def _event(self, pod: ReadOnlyObject, container: ReadOnlyObject, type: str, reason: str, message: str) -> None:
         self._record(pod, type, reason, message, field_path=field_path(pod, container["name"]))
+
+
+def _fits(existing: ContainerRecord, container: ReadOnlyObject, request: ContainerRequest) -> bool:
+    """Whether an existing container is what would be created: same spec, same sandbox."""
+    identity = parse_identity(existing.labels)
+    return (
+        identity is not None
+        and identity.sandbox_id == request.sandbox_id
+        and identity.spec_hash == spec_hash(container)
+    )

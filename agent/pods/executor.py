@@ -28,7 +28,13 @@ from agent.pods.actions import (
     WakeAfter,
 )
 from agent.pods.container_cache import ContainerCache
-from agent.pods.container_start import ContainerStarter, SandboxGoneError, SandboxReference, StartFailure
+from agent.pods.container_start import (
+    AlreadyStartedError,
+    ContainerStarter,
+    SandboxGoneError,
+    SandboxReference,
+    StartFailure,
+)
 from agent.pods.container_stopper import ContainerStopper
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
@@ -327,7 +333,7 @@ class PodExecutor:
                 outcome.wake_after(failure.retry_seconds)
             if failure.stop is not None:
                 outcome.wake_after(self._stopper.begin(pod_record, failure.stop))
-        except (ImageNotFoundError, SandboxGoneError):
+        except (ImageNotFoundError, SandboxGoneError, AlreadyStartedError):
             outcome.wake_after(0.0)
         else:
             pod_record.waiting.pop(name, None)

@@ -56,7 +56,7 @@ class PodWorkers:
     def adopt(self) -> None:
         """Call once the informer has its first list: Pods that only the engine knows are stopped from now on."""
         self._api_was_read = True
-        for pod_uid in self._cache.pod_uids():
+        for pod_uid in sorted(self._cache.pod_uids()):
             self._stop_if_unwanted(pod_uid)
 
     def pods(self) -> Iterator[ReadOnlyObject]:

@@ -60,3 +60,32 @@ async def test_lost_answers_of_every_call_are_made_good(node: HollowNode) -> Non
     await node.settle(40)
     await check_web_runs_once(node)
     assert await steady_ids(node) == before
+
+
+@pytest.mark.parametrize("restart_policy", ["Always", "Never"])
+@pytest.mark.parametrize("ends", [False, True], ids=["it runs on", "it ends meanwhile"])
+async def test_a_container_whose_start_was_not_seen_is_not_started_again(
+    node: HollowNode, monkeypatch: pytest.MonkeyPatch, restart_policy: str, ends: bool
+) -> None:
+    start = node.runtime.start_container
+    started: list[str] = []
+
+    async def start_unseen(container_id: str) -> None:
+        await start(container_id)
+        record = next(one for one in await node.containers() if one.id == container_id)
+        if "_web_default_" in record.name and not record.name.startswith("k8s_POD_"):
+            started.append(record.name)
+            if len(started) == 1:
+                node.runtime.inject_error("inspect_container", EngineUnavailableError("reset"), times=1)
+
+    monkeypatch.setattr(node.runtime, "start_container", start_unseen)
+    await node.create("web", restartPolicy=restart_policy)
+    [running] = [item for item in await node.running("web") if "_web_default_" in item.name]
+    if ends:
+        node.runtime.exit_container(running.id, exit_code=1)
+    await node.settle(25)
+    runs_again = ends and restart_policy == "Always"
+    assert len(started) == len(set(started)) == (2 if runs_again else 1)
+    status = await node.status()
+    assert status["containerStatuses"][0]["restartCount"] == (1 if runs_again else 0)
+    assert status["phase"] == ("Failed" if ends and not runs_again else "Running")
