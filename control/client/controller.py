@@ -109,7 +109,7 @@ class ControllerRuntime:
         self._informers = {(kind.group, kind.plural): informers.informer(kind) for kind in kinds}
         self.view = View({informer.kind: informer.store for informer in self._informers.values()})
         self._awaited: dict[str, list[_Seen]] = {}
-        self._parked: set[str] = set()
+        self._parked: dict[str, None] = {}
         self._errors: dict[str, str] = {}
         self._deadline = 0.0
         self._in_flight = asyncio.Semaphore(WRITES_IN_FLIGHT_MAX)
@@ -134,7 +134,7 @@ class ControllerRuntime:
 
     def _handler_of(self, watch: Watch) -> Callable[[Object | None, Object | None], None]:
         def enqueue(old: Object | None, new: Object | None) -> None:
-            for key in watch.keys(old, new, self.view):
+            for key in sorted(watch.keys(old, new, self.view)):
                 self.queue.add(key)
 
         return enqueue
@@ -151,7 +151,7 @@ class ControllerRuntime:
         key = await self.queue.get()
         try:
             if not self._shows_own_writes(key):
-                self._parked.add(key)
+                self._parked[key] = None
                 return
             await self._reconcile(key)
         except asyncio.CancelledError:
@@ -250,7 +250,7 @@ class ControllerRuntime:
 
     def _release_parked(self) -> None:
         for key in [key for key in self._parked if self._shows_own_writes(key)]:
-            self._parked.discard(key)
+            del self._parked[key]
             self.queue.add(key)
 
     def _note_error(self, key: str, error: Exception) -> None:

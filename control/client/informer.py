@@ -148,7 +148,7 @@ class Informer:
         listed = [self._typed(item) for item in items]
         keys = {object_key(item) for item in listed}
         deadline = self._clock.monotonic() + STEP_SECONDS_MAX
-        for key in self.store.keys() - keys:
+        for key in sorted(self.store.keys() - keys):
             self._remove(key)
         for item in listed:
             self._put(item)

@@ -77,7 +77,7 @@ class GarbageCollector:
 
     def _watch(self, kind: Kind) -> None:
         def take_in(old: Object | None, new: Object | None) -> None:
-            for uid in self._graph.apply(kind, old, new):
+            for uid in sorted(self._graph.apply(kind, old, new)):
                 self._queue.add(uid)
 
         self._informers.informer(kind).add_handler(take_in)
