@@ -1,11 +1,12 @@
 # Everything a person does with this repository. `make help` lists the targets.
 SHELL := bash
 VENV ?= .venv
+SEED ?= 1
 PYTHON := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-fast lint images engine bench clean
+.PHONY: help demo up down test test-fast sim lint images engine bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,6 +29,9 @@ test: $(VENV)/.installed-dev engine lint ## Run everything: lint, types, archite
 
 test-fast: $(VENV)/.installed-dev ## Run the tests that need no Docker Engine
 	@scripts/test.sh fast
+
+sim: $(VENV)/.installed-dev ## Replay one seed of the whole-cluster simulation: make sim SEED=7
+	@$(PYTHON) -m tests.simulation $(SEED)
 
 lint: $(VENV)/.installed-dev ## Check format, lint and types
 	@ruff format --check .
