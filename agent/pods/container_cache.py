@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from agent.pods.observed import ObservedContainer, ObservedPod, ObservedSandbox, Stopping
-from agent.runtime.identity import ContainerIdentity, ContainerRole, NodeIdentity, parse_identity
+from agent.runtime.identity import POD_UID_LABEL, ContainerIdentity, ContainerRole, NodeIdentity, parse_identity
 from agent.runtime.protocol import (
     ContainerNotFoundError,
     ContainerRecord,
@@ -38,12 +38,20 @@ class ContainerCache:
 
     async def relist(self) -> None:
         """Read everything; wakes the Pods whose containers changed. Raises EngineUnavailableError."""
+        await self._relist({}, lambda identity: True)
+
+    async def relist_pod(self, pod_uid: str) -> None:
+        """Read everything of one Pod: a call that failed may have happened. Raises EngineUnavailableError."""
+        await self._relist({POD_UID_LABEL: pod_uid}, lambda identity: identity.pod_uid == pod_uid)
+
+    async def _relist(self, labels: Mapping[str, str], concerns: Callable[[ContainerIdentity], bool]) -> None:
         read = self._next_read()
-        records = await self._runtime.list_containers(self._owner.labels())
+        records = await self._runtime.list_containers({**self._owner.labels(), **labels})
         present = {record.id for record in records}
         for record in records:
             self._put(read, record)
-        for container_id in [item for item, (seen, _, _) in self._records.items() if seen < read]:
+        older = [item for item, (seen, _, identity) in self._records.items() if seen < read and concerns(identity)]
+        for container_id in older:
             if container_id not in present:
                 self._drop(container_id)
 

@@ -167,6 +167,9 @@ class PodExecutor:
                 else:
                     await self._apply(pod_record, action, outcome, course)
             await course.sandbox_started()
+        except RuntimeFailure:
+            pod_record.is_unsure = True
+            raise
         finally:
             await course.end()
         return outcome
@@ -329,6 +332,7 @@ class PodExecutor:
         except StartFailure as failure:
             pod_record.waiting[name] = Waiting(reason=failure.reason, message=failure.message)
             outcome.failed = True
+            pod_record.is_unsure |= isinstance(failure.__cause__, RuntimeFailure)
             if failure.retry_seconds is not None:
                 outcome.wake_after(failure.retry_seconds)
             if failure.stop is not None:

@@ -25,7 +25,8 @@ class PodRecord:
     why containers do not run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes,
     `allocated` the Pod with the resources it has while it waits for others, `resize_errors` why containers could not be
     given other resources.
-    `ending` is set when the Pod must stop, `pre_stops` are the pre-stop hooks begun, by container id.
+    `ending` is set when the Pod must stop, `pre_stops` are the pre-stop hooks begun, by container id. `is_unsure` means
+    that a call to the engine failed which may have happened: the cache may lack a container.
     """
 
     uid: str
@@ -41,6 +42,7 @@ class PodRecord:
     allocated: ReadOnlyObject | None = None
     resize_errors: dict[str, str] = field(default_factory=dict)
     pre_stops: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    is_unsure: bool = False
     hinted: set[str] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

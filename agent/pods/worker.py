@@ -179,6 +179,9 @@ class PodWorker:
 
     async def step(self) -> float | None:
         """One turn. Returns after how many seconds the next one is due without being woken; None: not at all."""
+        if self._record.is_unsure:
+            await self._services.cache.relist_pod(self._record.uid)
+            self._record.is_unsure = False
         if self.phase is Phase.SYNC and (self._removed or is_deleting(self.pod)):
             self.phase = Phase.TERMINATING
         if self.phase is Phase.TERMINATING:

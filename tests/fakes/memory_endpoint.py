@@ -151,7 +151,9 @@ class MemoryEndpoint:
             return old
         if obj.get("spec") != old.get("spec"):
             obj["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
-        if "deletionTimestamp" in obj["metadata"] and not obj["metadata"].get("finalizers"):
+        metadata = obj["metadata"]
+        is_due = "deletionTimestamp" in metadata and not metadata.get("deletionGracePeriodSeconds")
+        if is_due and not metadata.get("finalizers"):
             return self._commit("DELETED", key, obj)
         return self._commit("MODIFIED", key, obj)
 

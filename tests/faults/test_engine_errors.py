@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.runtime.protocol import EngineUnavailableError, RuntimeFailure
+from control.api.builtin_kinds import PODS
 from tests.fakes.agent_node import HollowNode
 
 CHANGING = ["create_container", "start_container", "kill_container", "remove_container"]
@@ -89,3 +90,25 @@ async def test_a_container_whose_start_was_not_seen_is_not_started_again(
     status = await node.status()
     assert status["containerStatuses"][0]["restartCount"] == (1 if runs_again else 0)
     assert status["phase"] == ("Failed" if ends and not runs_again else "Running")
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["its sandbox was not seen", "its start was not seen"])
+async def test_a_deleted_pod_goes_after_the_containers_whose_start_was_not_seen(
+    node: HollowNode, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    start = node.runtime.start_container
+
+    async def start_unseen(container_id: str) -> None:
+        await start(container_id)
+        record = next(one for one in await node.containers() if one.id == container_id)
+        if "_web_default_" in record.name and record.name.startswith("k8s_POD_") is not seen:
+            node.runtime.inject_error("inspect_container", EngineUnavailableError("reset"), times=2)
+
+    monkeypatch.setattr(node.runtime, "start_container", start_unseen)
+    await node.create("web")
+    deleted = await node.client.delete(PODS, "web", namespace="default", grace_period_seconds=1)
+    assert deleted
+    while await node.find("web") is not None:
+        await node.settle(0.25)
+    assert not [item for item in await node.running("web") if "_web_default_" in item.name]
+    assert not [item for item in await node.running("POD") if "_web_default_" in item.name]
