@@ -6,6 +6,7 @@ own process. Both hand what they see to `ClientProperties`, which compares it wi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -208,15 +209,17 @@ class JudgedTransport:
         await self._transport.close()
 
 
-def judged_endpoint(endpoint: ApiEndpoint, client: str, properties: ClientProperties) -> ApiEndpoint:
-    """An endpoint that shows the traffic of its own process to the properties."""
+def judged_endpoint(
+    endpoint: ApiEndpoint, client: str, properties: ClientProperties, delay: Callable[[], float]
+) -> ApiEndpoint:
+    """An endpoint that shows the traffic of its own process to the properties, and whose events come a little late."""
 
     async def judged(request: ApiRequest) -> ApiResponse:
         asked = properties.ask(client, request.method, request.path, request.query)
         response = await endpoint(request)
         if response.events is not None:
             watch = properties.watch(client, request.path, request.query)
-            response.events = _taken(response.events, watch, properties)
+            response.events = _taken(response.events, watch, properties, delay)
         elif response.status >= 400:
             properties.note_refusal(asked, ApiError.from_status(response.object or {}, code=response.status))
         elif response.object is not None:
@@ -227,11 +230,15 @@ def judged_endpoint(endpoint: ApiEndpoint, client: str, properties: ClientProper
 
 
 async def _taken(
-    events: AsyncIterator[list[WatchEvent]], watch: WatchProperties, properties: ClientProperties
+    events: AsyncIterator[list[WatchEvent]],
+    watch: WatchProperties,
+    properties: ClientProperties,
+    delay: Callable[[], float],
 ) -> AsyncIterator[list[WatchEvent]]:
     try:
         async with aclosing(cast(Any, events)) as batches:
             async for batch in batches:
+                await asyncio.sleep(delay())
                 for event in batch:
                     if event.type != "ERROR":
                         watch.take(event)

@@ -75,7 +75,7 @@ class SimulatedCluster:
             disk=self.disk,
             random=Random(f"{seed}/control"),
             tokens=_tokens(),
-            judged=lambda endpoint, client: judged_endpoint(endpoint, client, self.clients),
+            judged=lambda endpoint, client: judged_endpoint(endpoint, client, self.clients, self.network.delay),
             parts=sabotage.parts,
         )
         self.user = User(self._client("user"), Random(f"{seed}/user"), self.judge)

@@ -44,7 +44,7 @@ class HollowHost:
         """Addresses only."""
         return HollowNetwork(self._engine)
 
-    def make_volumes(self, objects: Any, clock: Any) -> HollowVolumes:
+    def make_volumes(self, *arguments: Any) -> HollowVolumes:
         """Those that are mounted already."""
         return self.volumes
 
@@ -70,9 +70,9 @@ class HollowHost:
 class HollowVolumes(FakeVolumes):
     """Volumes that take a moment."""
 
-    async def mount_all(self, pod: ReadOnlyObject) -> Mapping[str, MountedVolume]:
+    async def mount_all(self, *arguments: Any) -> Mapping[str, MountedVolume]:
         await asyncio.sleep(0.002)
-        return await super().mount_all(pod)
+        return await super().mount_all(*arguments)
 
     async def unmount_all(self, pod_uid: str) -> None:
         await asyncio.sleep(0.001)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from agent.config import AgentConfig, Timings
+from agent.network.protocol import NetworkError
 from agent.node_agent import NodeAgent
 from agent.runtime.protocol import RuntimeFailure
 from control.client.client import Client
@@ -16,6 +18,8 @@ from tests.simulation.engine import PAUSE, EngineConnection, EngineFaults, Simul
 from tests.simulation.hollow_host import HollowHost
 from tests.simulation.loop import HostClock, VirtualLoop
 from tests.simulation.simulated_process import SimulatedProcess
+
+logger = logging.getLogger(__name__)
 
 CLUSTER = "simulated"
 SERVER_URL = "http://control:6443"
@@ -51,7 +55,6 @@ class SimulatedNode:
         self._config = AgentConfig(
             cluster=CLUSTER,
             node_name=name,
-            kubeconfig=Path("unused"),
             state_dir=directory / name,
             timings=Timings(lease_seconds=2.0, status_seconds=300.0),
             pause_image=PAUSE,
@@ -90,8 +93,10 @@ class SimulatedNode:
         while True:
             try:
                 await self._run_agent()
-            except Exception as error:
+            except (RuntimeFailure, NetworkError) as error:
                 self._note(f"agent-{self.name}", f"ends by itself: {type(error).__name__}: {error}")
+            except Exception:
+                logger.exception("Agent failed node=%s", self.name)
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _run_agent(self) -> None:
@@ -111,7 +116,5 @@ class SimulatedNode:
                 engine=await connection.info(),
             )
             await agent.run(asyncio.Event())
-        except RuntimeFailure as error:
-            self._note(f"agent-{self.name}", f"cannot start: {error}")
         finally:
             transport._connections.close()
