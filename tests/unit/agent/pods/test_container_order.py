@@ -13,6 +13,7 @@ from agent.pods.backoff import RestartBackoff
 from agent.pods.compute_actions import compute_actions
 from agent.pods.compute_termination import compute_termination
 from agent.pods.observed import ObservedPod, Stopping
+from agent.pods.verdicts import ContainerVerdicts
 from agent.runtime.identity import spec_hash
 from agent.runtime.protocol import ContainerState
 from tests.fakes.agent_node import make_pod
@@ -201,6 +202,34 @@ WHOLE = make_pod(
 )
 def test_a_rule_may_restart_all_containers(seen: ObservedPod, expected: list[str]) -> None:
     assert decide(seen, pod=WHOLE) == expected
+
+
+def test_a_new_sandbox_runs_the_init_containers_again() -> None:
+    pod = make_pod(initContainers=[{"name": "init", "image": "web:1"}])
+    dead = [container(name="init", state=EXITED), container(state=EXITED, exit_code=137)]
+    seen = observed(sandbox(state=EXITED), *dead)
+    started = [
+        action.container_name
+        for action in compute_actions(pod, seen, RestartBackoff(), {}, NOW)
+        if isinstance(action, StartContainer)
+    ]
+    assert started == ["init"]
+    seen = observed(sandbox(1), *dead)
+    assert decide(seen, pod=pod) == ["StartContainer: attempt 0 exited with code 0"]
+    again = container(1, name="init", state=EXITED, sandbox_id="sandbox-1")
+    assert decide(observed(sandbox(1), again, *dead), pod=pod) == ["StartContainer: attempt 0 exited with code 137"]
+
+
+@pytest.mark.parametrize(("probe_grace", "expected"), [(None, 30), (0, 0), (5, 5)])
+def test_a_probe_may_have_a_grace_period_of_its_own(probe_grace: int | None, expected: int) -> None:
+    probe = {"exec": {"command": ["x"]}} | (
+        {} if probe_grace is None else {"terminationGracePeriodSeconds": probe_grace}
+    )
+    pod = make_pod(containers=[{"name": "web", "image": "web:1", "livenessProbe": probe}])
+    verdicts = {"web-0": ContainerVerdicts(liveness=False)}
+    (action,) = compute_actions(pod, observed(sandbox(), container()), RestartBackoff(), verdicts, NOW)
+    assert isinstance(action, StopContainer)
+    assert action.grace_seconds == expected
 
 
 def test_a_failed_init_container_with_a_policy_of_its_own_is_tried_again() -> None:
