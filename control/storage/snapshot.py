@@ -197,7 +197,12 @@ def _choose_revision(store: Path, draft: Path) -> int:
     record = store.with_name(f"{store.name}.revision")
     remembered = int(record.read_text()) if record.exists() else 0
     revision = max(remembered, *(_find_revision(path) for path in (store, draft))) + REVISION_STEP
-    record.write_text(str(revision))
+    draft_record = record.with_name(f"{record.name}.draft")
+    with draft_record.open("w") as file:
+        file.write(str(revision))
+        file.flush()
+        os.fsync(file.fileno())
+    draft_record.replace(record)
     return revision
 
 
