@@ -147,18 +147,25 @@ def _create(path: Path) -> None:
     try:
         draft.chmod(0o600)
         connection.executescript(
+            # A draft that is cut short is thrown away: one flush when it is complete is enough.
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
             f"PRAGMA auto_vacuum=INCREMENTAL; PRAGMA application_id={APPLICATION_ID};"
             f"BEGIN; {_TABLES} PRAGMA user_version={FORMAT_VERSION}; COMMIT;"
         )
     finally:
         connection.close()
+    _sync(draft)
     draft.replace(path)
     sync_directory(path)
 
 
 def sync_directory(path: Path) -> None:
     """Make a file's new name survive a power cut."""
-    descriptor = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
