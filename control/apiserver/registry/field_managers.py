@@ -7,9 +7,10 @@ from typing import Any
 from control.api.builtin_kinds import CERTIFICATE_SIGNING_REQUESTS
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
-from control.apiserver.patch.field_set import FieldSet, from_paths
+from control.apiserver.patch.field_set import FieldSet, from_paths, union
 from control.apiserver.patch.managed_fields import FieldWriter, record_update, reset_fields
 from control.apiserver.registry.served_kind import ServedKind
+from control.apiserver.registry.strategy import OWN_METADATA
 from control.apiserver.registry.write_request import WriteRequest
 
 
@@ -27,7 +28,13 @@ def fields_reset_by(served: ServedKind, write: WriteRequest) -> FieldSet:
     """Fields the endpoint of a write does not let it set."""
     if served.kind is CERTIFICATE_SIGNING_REQUESTS and not write.subresource:
         return from_paths(("spec",), ("status",))  # a request is never edited, so nobody owns it
-    return reset_fields(has_status=served.strategy.has_status, subresource=write.subresource)
+    strategy = served.strategy
+    reset = reset_fields(has_status=strategy.has_status, subresource=write.subresource)
+    if write.subresource != "status" or not strategy.kept_by_status:
+        return reset
+    if strategy.kept_by_status == OWN_METADATA:
+        return union(reset, from_paths(("metadata",)))
+    return union(reset, from_paths(*(("metadata", field) for field in strategy.kept_by_status)))
 
 
 def record_create(served: ServedKind, write: WriteRequest, obj: Object) -> None:

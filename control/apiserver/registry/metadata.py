@@ -110,6 +110,12 @@ def keep_server_fields(obj: Object, old: ReadOnlyObject) -> None:
         metadata["deletionGracePeriodSeconds"] = old_metadata["deletionGracePeriodSeconds"]
 
 
+def keep_metadata(obj: Object, old: ReadOnlyObject, fields: Sequence[str]) -> None:
+    """Undo what an update changed of some fields of the metadata."""
+    for field in fields:
+        _restore(metadata_of(obj), old["metadata"], field)
+
+
 def _restore(metadata: Object, old_metadata: Mapping[str, Any], field: str) -> None:
     if field in old_metadata:
         metadata[field] = old_metadata[field]

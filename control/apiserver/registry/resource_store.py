@@ -292,6 +292,7 @@ class ResourceStore:
         strategy = self.strategy
         if change.is_status:
             strategy.prepare_for_status_update(context, obj, old)
+            rules.keep_metadata(obj, old, strategy.kept_by_status)
         else:
             strategy.prepare_for_update(context, obj, old)
             if strategy.has_generation and _spec_changed(obj, old):

@@ -28,6 +28,8 @@ class WriteContext:
     profile: str = "default"
 
 
+#: For kinds whose status is written without anything else (upstream: metav1.ResetObjectMetaForStatus).
+OWN_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 _REFUSED_LABEL = "field label not supported: {}"
 
 
@@ -64,6 +66,8 @@ class Strategy:
     returns_deleted_object: bool = False
     #: finalizers of a delete without propagationPolicy: "background", "orphan", or "unsupported" (never any)
     default_propagation: str = "background"
+    #: metadata that a write of the status leaves as it is; most kinds let it be changed along with the status
+    kept_by_status: tuple[str, ...] = ()
     #: what field selectors may name
     field_labels: FieldLabels = FieldLabels()
 

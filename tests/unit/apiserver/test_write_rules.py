@@ -127,3 +127,40 @@ async def test_version_zero_is_no_version(api: ApiCalls) -> None:
 async def test_a_proxied_name_has_a_scheme_a_name_and_a_port(api: ApiCalls, name: str) -> None:
     status = await api.call("GET", f"/api/v1/namespaces/default/services/{name}/proxy", expect=400)
     assert status["message"] == f'invalid service request "{name}"'
+
+
+def flow_schema(**metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "flowcontrol.apiserver.k8s.io/v1",
+        "kind": "FlowSchema",
+        "metadata": {"name": "f", **metadata},
+        "spec": {"priorityLevelConfiguration": {"name": "global-default"}},
+    }
+
+
+async def test_metadata_of_kinds_whose_status_is_written_alone_stays(api: ApiCalls) -> None:
+    path = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
+    await api.call("POST", path, flow_schema(labels={"a": "b"}), expect=201)
+    body = flow_schema(labels={"c": "d"}, finalizers=["example.com/x"])
+    written = await api.call("PUT", f"{path}/f/status", body)
+    assert written["metadata"]["labels"] == {"a": "b"}
+    assert "finalizers" not in written["metadata"]
+    await api.call("PATCH", f"{path}/f/status", body, query={"fieldManager": "m"}, headers=APPLY)
+    owners = (await api.call("GET", f"{path}/f"))["metadata"]["managedFields"]
+    assert not [entry for entry in owners if entry["manager"] == "m"]
+
+
+async def test_labels_of_a_deployment_are_not_the_status_writers_but_annotations_are(api: ApiCalls) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    body: dict[str, Any] = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+    }
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    await api.call("POST", path, body, expect=201)
+    changed = {"metadata": {"labels": {"x": "y"}, "annotations": {"x": "y"}}}
+    written = await api.patch(f"{path}/d/status", changed)
+    assert "labels" not in written["metadata"]
+    assert written["metadata"]["annotations"] == {"x": "y"}

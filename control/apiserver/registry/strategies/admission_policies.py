@@ -22,7 +22,7 @@ from control.apiserver.registry.strategies.admission_registration import (
 from control.apiserver.registry.strategies.condition_rules import conditions
 from control.apiserver.registry.strategies.field_rules import Errors, judged, label_selector, one_of
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
-from control.apiserver.registry.strategy import Strategy, WriteContext
+from control.apiserver.registry.strategy import OWN_METADATA, Strategy, WriteContext
 
 Item = Mapping[str, Any]
 
@@ -36,6 +36,7 @@ class AdmissionPolicyStrategy(StatusStrategy):
     """Rules of validating admission policies. Expressions are judged where they are compiled."""
 
     allow_unconditional_update = False
+    kept_by_status = OWN_METADATA
 
     def default(self, obj: Object) -> None:
         """Fill upstream's defaults."""

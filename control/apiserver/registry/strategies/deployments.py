@@ -42,6 +42,8 @@ def frozen_selector(path: str, obj: Object, old: Object) -> Errors:
 class DeploymentStrategy(StatusStrategy):
     """Rules of Deployments."""
 
+    kept_by_status = ("labels",)
+
     def default(self, obj: Object) -> None:
         """Fill upstream's defaults."""
         super().default(obj)

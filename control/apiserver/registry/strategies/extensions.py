@@ -19,7 +19,7 @@ from control.apiserver.registry.strategies.field_rules import (
 )
 from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
-from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
+from control.apiserver.registry.strategy import OWN_METADATA, FieldLabels, Strategy, WriteContext
 
 Item = Mapping[str, Any]
 
@@ -192,6 +192,7 @@ class ApiServiceStrategy(StatusStrategy):
 
     has_generation = False
     allow_unconditional_update = False
+    kept_by_status = OWN_METADATA
 
     def default(self, obj: Object) -> None:
         """The Service is asked on port 443 unless told."""
@@ -272,6 +273,7 @@ class ResourceClaimStrategy(StatusStrategy):
 
     has_generation = False
     returns_deleted_object = True
+    kept_by_status = OWN_METADATA
 
     def default(self, obj: Object) -> None:
         """A request is for one device unless told."""

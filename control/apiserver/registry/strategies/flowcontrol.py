@@ -12,7 +12,7 @@ from control.api.objects import Object
 from control.apiserver.registry.strategies.field_rules import Errors, dns_label, dns_subdomain, in_range
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.workload_rules import default_number
-from control.apiserver.registry.strategy import WriteContext
+from control.apiserver.registry.strategy import OWN_METADATA, WriteContext
 
 Item = Mapping[str, Any]
 
@@ -23,6 +23,8 @@ _SUBJECT_KINDS = ("Group", "ServiceAccount", "User")
 
 class FlowSchemaStrategy(StatusStrategy):
     """Rules of FlowSchemas."""
+
+    kept_by_status = OWN_METADATA
 
     def default(self, obj: Object) -> None:
         """Precedence 1000 unless told."""
@@ -177,6 +179,8 @@ def _account(path: str, account: Item) -> Errors:
 
 class PriorityLevelConfigurationStrategy(StatusStrategy):
     """Rules of PriorityLevelConfigurations."""
+
+    kept_by_status = OWN_METADATA
 
     def default(self, obj: Object) -> None:
         """Fill upstream's defaults."""

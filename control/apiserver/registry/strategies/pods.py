@@ -54,6 +54,7 @@ class PodStrategy(Strategy):
     has_status = True
     returns_deleted_object = True
     field_labels = _FIELD_LABELS
+    kept_by_status = ("ownerReferences",)
 
     def default(self, obj: Object) -> None:
         """Fill upstream's defaults."""
@@ -116,12 +117,11 @@ class PodStrategy(Strategy):
         return errors
 
     def prepare_for_status_update(self, context: WriteContext, obj: Object, old: Object) -> None:
-        """The QoS class and the owners of a Pod are not the status writer's."""
+        """The QoS class of a Pod is not the status writer's."""
         super().prepare_for_status_update(context, obj, old)
         status = obj.setdefault("status", {})
         if not status.get("qosClass") and (old.get("status") or {}).get("qosClass"):
             status["qosClass"] = old["status"]["qosClass"]
-        _set_or_drop(obj["metadata"], "ownerReferences", (old.get("metadata") or {}).get("ownerReferences"))
 
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a changed status."""

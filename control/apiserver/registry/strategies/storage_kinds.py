@@ -28,7 +28,7 @@ from control.apiserver.registry.strategies.node_label_warnings import find_label
 from control.apiserver.registry.strategies.resource_lists import nonnegative_quantity
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.volume_source_validation import csi_driver_name
-from control.apiserver.registry.strategy import Strategy, WriteContext
+from control.apiserver.registry.strategy import OWN_METADATA, Strategy, WriteContext
 
 Item = Mapping[str, Any]
 
@@ -308,6 +308,7 @@ class VolumeAttachmentStrategy(StatusStrategy):
     has_generation = False
     returns_deleted_object = True
     allow_unconditional_update = False
+    kept_by_status = OWN_METADATA
     empty_status: ClassVar[dict[str, Any]] = {"attached": False}
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
