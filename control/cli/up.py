@@ -108,7 +108,9 @@ def bring_up(directory: ClusterDirectory, options: UpOptions) -> ClusterConfig:
     """Do the whole work of `up`. Raises CommandError with nothing half-started."""
     existing = load_cluster(directory)
     chooses = existing is None or (options.nodes or 0) > len(existing.nodes)
-    with choosing_on_host() if chooses else nullcontext():
+    # While a control plane restarts its port looks free to others who choose one.
+    restarts = existing is not None and has_other_settings(existing, options)
+    with choosing_on_host() if chooses or restarts else nullcontext():
         try:
             config = _start(directory, options, existing)
         except BaseException:
@@ -137,7 +139,7 @@ def _start(directory: ClusterDirectory, options: UpOptions, existing: ClusterCon
             start_supervisor(directory)
         else:
             ask(directory, "reload")
-            if existing is not None and control_differs(existing, config):
+            if existing is not None and has_other_settings(existing, options):
                 restart_control(directory)
         wait_for_api(directory, config)
         wait_for_nodes(directory, config)
@@ -266,10 +268,14 @@ def finish_engine_check(process: subprocess.Popen[bytes]) -> None:
         raise CommandError(lines[-1].removeprefix("podling: ") if lines else "the Docker Engine check failed")
 
 
-def control_differs(old: ClusterConfig, new: ClusterConfig) -> bool:
-    """Whether a running control plane was started with other settings than these."""
-    names = ("controllers", "scheduler", "node_verification", "token_auth_file")
-    return any(getattr(old, name) != getattr(new, name) for name in names)
+def has_other_settings(config: ClusterConfig, options: UpOptions) -> bool:
+    """Whether the control plane was started with other settings than are asked for now."""
+    tokens = options.token_auth_file
+    return (
+        (config.controllers, config.scheduler) != (options.controllers, options.scheduler)
+        or config.node_verification != options.node_verification
+        or (tokens is not None and config.token_auth_file != str(tokens.resolve()))
+    )
 
 
 def restart_control(directory: ClusterDirectory) -> None:

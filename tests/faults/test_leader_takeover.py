@@ -187,8 +187,10 @@ def schedule_one(api: Cluster, name: str) -> None:
 
 def test_a_scheduler_beside_a_whole_control_plane_waits_until_that_one_gives_up_its_own(api: Cluster) -> None:
     api.up("--no-controllers")
-    assert holder_of(api, LEASE) == "podling-control", "up restarts the control plane with the settings it was given"
-    beside = PartProcess(api, "scheduler")
+    wait_for(lambda: holder_of(api, LEASE) == "podling-control", "the control plane has its new settings")
+    # A Lease that outlives the restarts of the API server.
+    patient = ("--leader-elect-lease-duration=90s", "--leader-elect-renew-deadline=60s")
+    beside = PartProcess(api, "scheduler", *patient)
     try:
         schedule_one(api, "inside")
         assert holder_of(api, LEASE) == "podling-control"
