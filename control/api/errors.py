@@ -222,6 +222,18 @@ def already_exists(group: str, plural: str, name: str) -> ApiError:
     )
 
 
+def generate_name_conflict(group: str, plural: str, name: str) -> ApiError:
+    """409: no free name was found; another try may find one."""
+    error = already_exists(group, plural, name)
+    return ApiError(
+        409,
+        "AlreadyExists",
+        f"{error.message}, the server was not able to generate a unique name for the object",
+        details=_details(group, plural, name, retryAfterSeconds=1),
+        headers=[("Retry-After", "1")],
+    )
+
+
 def conflict(group: str, plural: str, name: str, detail: str) -> ApiError:
     """409: optimistic concurrency failed, or a precondition did."""
     return ApiError(

@@ -20,6 +20,7 @@ from control.api.errors import (
     already_exists,
     conflict,
     forbidden,
+    generate_name_conflict,
     invalid,
 )
 from control.api.names import Chooser, generate_name
@@ -130,7 +131,7 @@ class ResourceStore:
                 return await self._create_named(write, obj, attributes)
             except KeyExistsError:
                 if not generate or attempt == GENERATED_NAME_ATTEMPTS:
-                    raise self._exists(write, obj["metadata"]["name"], generated=bool(generate)) from None
+                    raise self._exists(write, obj["metadata"]) from None
         raise AssertionError("unreachable")
 
     async def _create_named(self, write: WriteRequest, obj: Object, attributes: Attributes) -> Written:
@@ -185,11 +186,11 @@ class ResourceStore:
             cached = CachedObject(key, encoded, revision)
         return Written(self.served.object_of(cached), cached, is_created)
 
-    def _exists(self, write: WriteRequest, name: str, *, generated: bool) -> ApiError:
+    def _exists(self, write: WriteRequest, metadata: Object) -> ApiError:
+        name = metadata["name"]
         error = already_exists(self.kind.group, self.kind.plural, name)
-        if generated:
-            error.message += ", the server was not able to generate a unique name for the object"
-            return error
+        if metadata.get("generateName"):  # whether the name was made of it or not, as upstream
+            error = generate_name_conflict(self.kind.group, self.kind.plural, name)
         cached = self.find(write.namespace, name)
         if cached is not None and cached.object["metadata"].get("deletionTimestamp"):
             error.message = "object is being deleted: " + error.message

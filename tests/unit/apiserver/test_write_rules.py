@@ -164,3 +164,18 @@ async def test_labels_of_a_deployment_are_not_the_status_writers_but_annotations
     written = await api.patch(f"{path}/d/status", changed)
     assert "labels" not in written["metadata"]
     assert written["metadata"]["annotations"] == {"x": "y"}
+
+
+async def test_a_taken_name_of_an_object_that_could_have_another_says_so(api: ApiCalls) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "generateName": "g-"}}
+    await api.call("POST", MAPS, body, expect=201)
+    response = await api.send("POST", MAPS, body)
+    assert (response.status, dict(response.headers)["Retry-After"]) == (409, "1")
+    status = await api.call("POST", MAPS, body, expect=409)
+    assert status["reason"] == "AlreadyExists"
+    assert status["message"] == (
+        'configmaps "a" already exists, the server was not able to generate a unique name for the object'
+    )
+    assert status["details"] == {"name": "a", "kind": "configmaps", "retryAfterSeconds": 1}
+    status = await api.call("POST", MAPS, config_map("a"), expect=409)
+    assert status["message"] == 'configmaps "a" already exists'
