@@ -296,7 +296,7 @@ DESCRIBED = [
     (
         ("create", "serviceaccount", "robot"),
         "serviceaccount/robot",
-        (r"Image pull secrets:\s+<none>", r"Mountable secrets:\s+<none>", r"Tokens:\s+<none>"),
+        (r"Name:\s+robot", r"Image pull secrets:\s+<none>"),
     ),
     (
         ("create", "job", "once", "--image=busybox", "--", "true"),

@@ -205,7 +205,7 @@ def test_labels_and_annotations(kubectl: Run) -> None:
         "configmap/two labeled",
     ]
     kubectl("label", "configmaps", "-l", "set=all", "tier=x")
-    assert kubectl("label", "configmap", "one", "--list").stdout.split() == ["set=all", "tier=x"]
+    assert sorted(kubectl("label", "configmap", "one", "--list").stdout.split()) == ["set=all", "tier=x"]
     refused = kubectl("label", "configmap", "one", "tier=y", check=False)
     assert "'tier' already has a value (x), and --overwrite is false" in refused.stderr
     conflict = kubectl("label", "configmap", "one", "tier=y", "--overwrite", "--resource-version=1", check=False)
