@@ -120,6 +120,7 @@ class OwnConditions:
             self.loop.wake()  # somebody wrote in between
         elif response.status >= 400 and response.status != 404:
             _log.warning("Could not update a status: kind=%s name=%s answer=%s", kind.kind, name, response.object)
+            self.loop.wake_later()
 
 
 def _conditions(obj: ReadOnlyObject) -> list[Any]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("podling.apiserver")
 
+#: How long after a failure the next turn comes without a change.
+RETRY_SECONDS = 5.0
+
 
 class OwnLoop:
     """Calls `step` after every change of a kind, once for all that happened meanwhile."""
@@ -29,6 +32,7 @@ class OwnLoop:
         self._step = step
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._retry: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to follow the kinds."""
@@ -37,12 +41,22 @@ class OwnLoop:
 
     def stop(self) -> None:
         """End it."""
-        for task in self._tasks:
-            task.cancel()
+        for task in (*self._tasks, self._retry):
+            if task is not None:
+                task.cancel()
 
     def wake(self) -> None:
         """Ask for a turn."""
         self._changed.set()
+
+    def wake_later(self) -> None:
+        """Ask for a turn after a while: something could not be done."""
+        if self._retry is None or self._retry.done():
+            self._retry = asyncio.create_task(self._wake_after(RETRY_SECONDS))
+
+    async def _wake_after(self, seconds: float) -> None:
+        await self._server.clock.sleep(seconds)
+        self.wake()
 
     async def _follow(self, kind: Kind) -> None:
         cache = self._server.registry.of(kind).cache
@@ -62,6 +76,7 @@ class OwnLoop:
                 await self._step()
             except Exception:
                 _log.exception("Could not do own work: step=%s", self._step.__qualname__)
+                self.wake_later()
 
 
 async def send_own(

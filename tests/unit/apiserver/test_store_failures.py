@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
+from control.api.clock import FakeClock
+from control.apiserver.own_loop import RETRY_SECONDS
 from control.storage.sqlite import SqliteStorage
 from tests.fakes.api_server import running_api_server
 from tests.unit.apiserver.api_calls import ApiCalls, config_map
@@ -75,6 +77,23 @@ async def test_what_a_failed_write_had_allocated_is_free_again(api: ApiCalls, st
     await api.call("POST", SERVICES, service("b", "10.96.7.7"), expect=201)
     status = await api.call("POST", SERVICES, service("c", "10.96.7.7"), expect=422)
     assert "provided IP is already allocated" in status["message"]
+
+
+async def test_the_servers_own_work_is_done_when_the_store_can_write_again(
+    storage: SqliteStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No change wakes it then: a disk that has room again is none."""
+    clock = FakeClock()
+    async with running_api_server(storage=storage, clock=clock, https=False, profile="upstream") as running:
+        set_read_only(storage, True)
+        api = ApiCalls(running.endpoint)
+        path = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/exempt"
+        while "Could not update a status" not in caplog.text:  # noqa: ASYNC110 - nothing but the log tells
+            await asyncio.sleep(0.01)
+        set_read_only(storage, False)
+        while not ((await api.call("GET", path)).get("status") or {}).get("conditions"):
+            await clock.advance(RETRY_SECONDS)
+            await asyncio.sleep(0.01)
 
 
 async def test_readiness_does_not_depend_on_writes(api: ApiCalls, storage: SqliteStorage) -> None:
