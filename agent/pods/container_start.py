@@ -177,7 +177,22 @@ class ContainerStarter:
         started = await self._cache.refresh(created.id)
         if started is not None:
             self._link_log(started)
-        await self._post_start(pod_record, container, created.id)
+
+    async def post_start(self, pod_record: PodRecord, created: CreatedContainer) -> None:
+        """Run the post-start hook, which may take its time. Raises StartFailure, which says how the container stops."""
+        container = created.container
+        try:
+            await self._hooks.post_start(pod_record, container, created.id)
+        except HookError as error:
+            # Upstream keeps the hook's output out of the Event: it may hold secrets.
+            self._event(pod_record.pod, container, "Warning", "FailedPostStartHook", "PostStartHook failed")
+            stop = StopContainer(
+                container_id=created.id,
+                container_name=container["name"],
+                grace_seconds=grace_period_seconds(pod_record.pod),
+                cause="FailedPostStartHook",
+            )
+            raise StartFailure("PostStartHookError", str(error), stop=stop) from error
 
     async def stop_signal(self, container: ReadOnlyObject | None, container_id: str) -> str:
         """The container's own stop signal, the image's, or SIGTERM."""
@@ -393,20 +408,6 @@ class ContainerStarter:
         except RuntimeFailure as error:
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerError", str(error), CONFIGURATION_RETRY_SECONDS) from error
-
-    async def _post_start(self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str) -> None:
-        """Upstream keeps the hook's output out of the Event: it may hold secrets."""
-        try:
-            await self._hooks.post_start(pod_record, container, container_id)
-        except HookError as error:
-            self._event(pod_record.pod, container, "Warning", "FailedPostStartHook", "PostStartHook failed")
-            stop = StopContainer(
-                container_id=container_id,
-                container_name=container["name"],
-                grace_seconds=grace_period_seconds(pod_record.pod),
-                cause="FailedPostStartHook",
-            )
-            raise StartFailure("PostStartHookError", str(error), stop=stop) from error
 
     def _target_id(self, pod_record: PodRecord, container: ReadOnlyObject) -> str:
         """The container whose processes an ephemeral container asks to see. Raises ConfigurationError."""

@@ -39,7 +39,7 @@ from agent.pods.container_stopper import ContainerStopper
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import describe_pod, field_path, find_container, is_host_network
+from agent.pods.pod_spec import describe_pod, field_path, find_container, has_post_start, is_host_network
 from agent.pods.pod_status import Waiting
 from agent.pods.ports import port_mappings
 from agent.pods.runtime_class import RuntimeHandlers
@@ -325,6 +325,10 @@ class PodExecutor:
             await course.sandbox_started()
             await course.slot.acquire()
             await self._starter.start(pod_record, action, created)
+            if has_post_start(created.container):
+                # A hook may take for ever: it must not keep other Pods from starting.
+                course.slot.release()
+                await self._starter.post_start(pod_record, created)
         except ImagePendingError:
             await course.sandbox_started()
             course.slot.release()

@@ -116,6 +116,11 @@ def grace_period_seconds(pod: ReadOnlyObject) -> float:
     return 30.0 if value is None else float(value)
 
 
+def has_post_start(container: ReadOnlyObject) -> bool:
+    """True for a container that wants something done right after its start."""
+    return bool((container.get("lifecycle") or {}).get("postStart"))
+
+
 def has_pre_stop(container: ReadOnlyObject | None) -> bool:
     """True for a container that wants to do something before it is stopped."""
     return bool(container and (container.get("lifecycle") or {}).get("preStop"))

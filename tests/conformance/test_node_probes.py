@@ -69,7 +69,7 @@ FAILING: dict[str, tuple[Object, int]] = {
     ),
     "http-fails": (
         running("http-fails", shell(HTTP_SERVER + "sleep 2; rm /tmp/www/healthz; sleep 1000", livenessProbe=HTTP)),
-        3,
+        2,
     ),
     "no-shell": (
         running(

@@ -68,6 +68,14 @@ async def test_a_deletion_ends_a_post_start_hook_that_hangs(node: HollowNode) ->
     assert await node.containers() == []
 
 
+async def test_hooks_that_hang_do_not_keep_other_pods_from_starting(node: HollowNode) -> None:
+    node.runtime.exec_outcome = lambda record, command: ExecOutcome(runs_forever=True)
+    for number in range(8):
+        await node.create(f"hangs-{number}", containers=hooked(postStart=HOOK))
+    await node.create("other")
+    assert (await node.status("other"))["phase"] == "Running"
+
+
 async def test_a_pre_stop_hook_that_takes_all_the_time_leaves_two_seconds(node: HollowNode) -> None:
     signals: list[str] = []
     original = node.runtime.kill_container
