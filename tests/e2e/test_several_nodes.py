@@ -342,6 +342,31 @@ def test_nodes_come_and_go_without_a_trace(nodes_cluster: Cluster, space: str) -
     assert "guest" not in {item["metadata"]["name"] for item in leases}
 
 
+def test_the_hosts_loopback_passes_to_the_next_node(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    first, second = (f"{cluster.name}-node-{number}" for number in (1, 2))
+    try:
+        cluster.up("--nodes", "2")
+        port = {"containerPort": 8080, "hostPort": 20_557}
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(serving("heir", second, ports=[port])))
+        cluster.wait("--for=condition=Ready", "pod/heir")
+        assert fetch("127.0.0.1", 20_557) == ""
+        cluster.podling("node", "remove", first)
+        wait_for(lambda: fetch("127.0.0.1", 20_557) == "heir", "the port is bound on the loopback")
+        [status] = cluster.get("pod", "heir")["status"]["containerStatuses"]
+        assert status["restartCount"] == 0
+    finally:
+        cluster.delete()
+
+
+def serving(name: str, node: str, **container: Any) -> dict[str, Any]:
+    """A Pod that answers with its name on port 8080, bound to the node by its creator."""
+    pod: dict[str, Any] = json.loads(sleeper(name, node))
+    command = ["sh", "-c", f"echo {name} > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
+    pod["spec"]["containers"][0] |= {"command": command, **container}
+    return pod
+
+
 def test_the_upstream_profile_keeps_kubernetes_timings(tmp_path: Any) -> None:
     cluster = Cluster(tmp_path)
     try:
