@@ -20,7 +20,7 @@ START_SECONDS_MAX = 10.0
 
 
 def ask(directory: ClusterDirectory, command: str, **arguments: str) -> dict[str, Any] | None:
-    """Send one command; returns the answer, or None if no supervisor runs."""
+    """Send one command; returns the answer, or None if no supervisor runs (any more)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(ANSWER_SECONDS_MAX)
         try:
@@ -29,8 +29,11 @@ def ask(directory: ClusterDirectory, command: str, **arguments: str) -> dict[str
                 connection.connect(directory.supervisor_socket.name)
         except (FileNotFoundError, ConnectionRefusedError):
             return None
-        connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
-        line = connection.makefile("r").readline()
+        try:
+            connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            line = connection.makefile("r").readline()
+        except (ConnectionResetError, BrokenPipeError):
+            return None
     if not line:
         return None
     answer: dict[str, Any] = json.loads(line)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +137,15 @@ def test_a_process_that_is_asked_to_restart_does_so_at_once_and_is_no_crash(dire
     ask(directory, "restart", name="control")
     wait_for(lambda: state(directory, "control")["pid"] not in (0, first), "it runs again")
     assert state(directory, "control")["restarts"] == 0
+
+
+def test_a_supervisor_that_dies_while_it_is_asked_is_none(tmp_path: Path) -> None:
+    directory = ClusterDirectory(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(tmp_path), ThreadPoolExecutor(1) as threads:
+        listener.bind(directory.supervisor_socket.name)
+        listener.listen()
+        asking = threads.submit(ask, directory, "status")
+        dying, _ = listener.accept()
+        select.select([dying], [], [])
+        dying.close()  # with the question unread, as a process that is killed does: the other end sees a reset
+        assert asking.result() is None
