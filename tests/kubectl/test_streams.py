@@ -291,6 +291,20 @@ def test_streams_end_with_their_pod(cluster: Cluster, namespace: str, start: Any
     assert sleeping.wait(timeout=30) == 137
 
 
+@pytest.mark.parametrize("binary", oldest_and_newest_of_each_protocol()[-1:], ids=str, indirect=True)
+def test_streams_end_with_their_container_though_the_pod_lives_on(cluster: Cluster, namespace: str, start: Any) -> None:
+    """With a shared process namespace the command outlives the container's first process, and Docker its stream."""
+    mortal = make_box(cluster, namespace, "mortal-box")
+    attached = start("attach", mortal, "-c", "main")
+    command = start("exec", "-i", mortal, "-c", "main", "--", "sh", "-c", "echo started; exec sleep 1000")
+    assert command.stdout.readline() == b"started\n"
+    os.kill(cluster.containers(mortal, "main")[0]["State"]["Pid"], signal.SIGKILL)
+    assert command.wait(timeout=30) == 137
+    assert attached.wait(timeout=30) == 0
+    restarted = lambda: len(cluster.containers(mortal, "main", everything=True)) == 2  # noqa: E731
+    wait_for(restarted, "the container runs again")
+
+
 @pytest.mark.parametrize("binary", versions_between(), ids=str, indirect=True)
 def test_every_kind_of_stream_once(
     cluster: Cluster, namespace: str, kubectl: Run, start: Any, box: str, tmp_path: Path
