@@ -10,29 +10,38 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from agent.network.addresses import parse_link_name
+from agent.network.host_port_rules import PORTS_MAP, parse_bindings
+from agent.network.nftables import list_map
 from control.cli.api_probe import ApiProbe
-from control.cli.supervisor_client import ask
+from control.cli.ranges import API_PORT_FIRST
+from control.cli.supervisor_client import ask, start_supervisor
 from control.config import ClusterDirectory
-from tests.cluster import Cluster, docker, wait_for
+from tests.cluster import Cluster, wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 ROUNDS = 20
-VICTIMS = (("supervisor",), ("control",), ("agent",), ("supervisor", "control", "agent"), ("control", "agent"))
+#: Every round kills each of these once, in an order of its own, each at an instant of a rollout of its own.
+VICTIMS = (("agent",), ("control",), ("supervisor",), ("supervisor", "control", "agent"))
 #: Within this time of its beginning a rollout is under way: the kill falls somewhere into it.
-INSTANT_SECONDS_MAX = 1.5
+INSTANT_SECONDS_MAX = 0.8
 STEADY = ("steady-0", "steady-1")
+REPLICAS = 2
+HOST_PORT = 20_700
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +55,14 @@ def shaken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of two nodes with a steady Pod on each and a Deployment to roll out again and again."""
     made = Cluster(tmp_path_factory.mktemp("shaken"))
     try:
-        made.up("--nodes", "2")
+        with away_from_the_first_ports():
+            made.up("--nodes", "2")
         for number, name in enumerate(STEADY, 1):
-            pod = {"nodeName": f"{made.name}-node-{number}", **sleeping()}
+            port = {"containerPort": 80, "hostPort": HOST_PORT}
+            pod = {"nodeName": f"{made.name}-node-{number}", **sleeping(ports=[port])}
             made.kubectl("apply", "-f", "-", stdin=manifest("v1", "Pod", name, pod))
         template = {"metadata": {"labels": {"app": "web"}}, "spec": sleeping()}
-        spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+        spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "web"}}, "template": template}
         made.kubectl("apply", "-f", "-", stdin=manifest("apps/v1", "Deployment", "web", spec))
         made.wait("--for=condition=Ready", *(f"pod/{name}" for name in STEADY))
         made.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
@@ -60,18 +71,40 @@ def shaken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.delete()
 
 
-def sleeping() -> dict[str, Any]:
-    container = {
-        "name": "main",
-        "image": "busybox",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["sleep", "36000"],
-    }
-    return {"terminationGracePeriodSeconds": 0, "containers": [container]}
+@contextmanager
+def away_from_the_first_ports() -> Iterator[None]:
+    """Let a new cluster choose a port that no other new cluster chooses while this one's control plane is dead."""
+    with ExitStack() as held:
+        for port in range(API_PORT_FIRST, API_PORT_FIRST + 200):
+            holder = held.enter_context(socket.socket())
+            with suppress(OSError):
+                holder.bind(("127.0.0.1", port))
+                holder.listen()
+        yield
+
+
+def sleeping(**more: Any) -> dict[str, Any]:
+    container = {"name": "main", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "36000"]}
+    return {"terminationGracePeriodSeconds": 0, "containers": [{**container, **more}]}
 
 
 def manifest(api_version: str, kind: str, name: str, spec: dict[str, Any]) -> str:
     return json.dumps({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec})
+
+
+def make_probe(cluster: Cluster) -> ApiProbe:
+    directory = ClusterDirectory(cluster.state)
+    config = directory.load()
+    assert config is not None
+    return ApiProbe(directory, config)
+
+
+@pytest.fixture(scope="module")
+def api(shaken: Cluster) -> Iterator[ApiProbe]:
+    """The API, asked without a process per question."""
+    made = make_probe(shaken)
+    yield made
+    made.close()
 
 
 class Writer(threading.Thread):
@@ -79,10 +112,7 @@ class Writer(threading.Thread):
 
     def __init__(self, cluster: Cluster, prefix: str) -> None:
         super().__init__()
-        directory = ClusterDirectory(cluster.state)
-        config = directory.load()
-        assert config is not None
-        self._api = ApiProbe(directory, config)
+        self._api = make_probe(cluster)
         self._prefix = prefix
         self._done = threading.Event()
         self.acknowledged: set[str] = set()
@@ -96,7 +126,7 @@ class Writer(threading.Thread):
             answer = self._api.send("POST", "/api/v1/namespaces/default/configmaps", body)
             if answer is not None and answer[0] == 201:
                 self.acknowledged.add(name)
-            self._done.wait(0.01)
+            self._done.wait(0.05)
 
     def stop(self) -> set[str]:
         self._done.set()
@@ -112,21 +142,32 @@ def process_ids(cluster: Cluster) -> dict[str, int]:
     return {"supervisor": answer["pid"], **{item["name"]: item["pid"] for item in answer["processes"] if item["pid"]}}
 
 
+def running_ids(cluster: Cluster) -> dict[str, int] | None:
+    """The same once all of them run: one that was killed before may not be back."""
+    ids = process_ids(cluster)
+    return ids if len(ids) == 4 else None
+
+
 def kill(ids: dict[str, int], victims: tuple[str, ...]) -> None:
     for name, pid in ids.items():
         if name.startswith(victims):
-            os.kill(pid, signal.SIGKILL)
+            # Who lost the supervisor a moment ago may be gone already.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def containers(cluster: Cluster) -> list[dict[str, Any]]:
-    """`docker inspect` of all containers of the cluster."""
-    ids = docker("ps", "-aq", "--no-trunc", "--filter", f"label=io.podling.cluster={cluster.name}").split()
-    return json.loads(docker("inspect", *ids, check=False)) if ids else []
+    """All containers of the cluster: name, labels, state, id."""
+    with closing(docker.APIClient()) as engine:
+        found: list[dict[str, Any]] = engine.containers(
+            all=True, filters={"label": f"io.podling.cluster={cluster.name}"}
+        )
+    return found
 
 
 def steady_ids(cluster: Cluster) -> dict[str, str]:
     """Ids of the steady Pods' running containers by Pod and container name."""
-    labels = [item["Config"]["Labels"] | {"id": item["Id"]} for item in containers(cluster) if item["State"]["Running"]]
+    labels = [item["Labels"] | {"id": item["Id"]} for item in containers(cluster) if item["State"] == "running"]
     return {
         f"{item['io.kubernetes.pod.name']}/{item['io.kubernetes.container.name']}": item["id"]
         for item in labels
@@ -134,10 +175,20 @@ def steady_ids(cluster: Cluster) -> dict[str, str]:
     }
 
 
-def disorder(cluster: Cluster) -> list[str]:
+def listed(api: ApiProbe, path: str) -> list[dict[str, Any]]:
+    """The items of a list; the connection may be one to a server that was killed."""
+    status, body = wait_for(lambda: api.get(path), "the API answers")
+    assert status == 200, body
+    items: list[dict[str, Any]] = body["items"]
+    return items
+
+
+def disorder(cluster: Cluster, api: ApiProbe) -> list[str]:
     """What differs between the API's Pods and what there is on the engine and the host; empty when all is well."""
-    objects = cluster.get("pods,nodes")["items"]
-    pods = {item["metadata"]["uid"]: item for item in objects if item["kind"] == "Pod"}
+    pods = {item["metadata"]["uid"]: item for item in listed(api, "/api/v1/pods")}
+    [deployment] = listed(api, "/apis/apps/v1/deployments")
+    if not is_rolled_out(deployment) or len(pods) != len(STEADY) + REPLICAS:
+        return [f"the rollout is not complete: {deployment['status']}, {len(pods)} Pods"]
     running: Counter[tuple[str, str]] = Counter()
     problems = [
         f"{pod['metadata']['name']} is not Ready, or restarted"
@@ -147,19 +198,28 @@ def disorder(cluster: Cluster) -> list[str]:
         )
     ]
     for item in containers(cluster):
-        labels = item["Config"]["Labels"]
-        if labels["io.kubernetes.pod.uid"] not in pods:
-            problems.append(f"{item['Name']} belongs to no Pod")
-        elif item["State"]["Running"]:
-            running[labels["io.kubernetes.pod.uid"], labels["io.kubernetes.container.name"]] += 1
+        uid, name = item["Labels"]["io.kubernetes.pod.uid"], item["Labels"]["io.kubernetes.container.name"]
+        if uid not in pods:
+            problems.append(f"{item['Names']} belongs to no Pod")
+        elif item["State"] == "running":
+            running[uid, name] += 1
     wanted = Counter({(uid, name): 1 for uid in pods for name in ("POD", "main")})
     if running != wanted:
         problems.append(f"running {running - wanted} too much, {wanted - running} too little")
     addresses = {pod["status"].get("podIP") for pod in pods.values()}
-    nodes = {item["status"]["addresses"][0]["address"] for item in objects if item["kind"] == "Node"}
+    nodes = {item["status"]["addresses"][0]["address"] for item in listed(api, "/api/v1/nodes")}
     if len(addresses) != len(pods) or links(cluster) != addresses | nodes:
         problems.append(f"Pod addresses {addresses}, links for {links(cluster) - nodes}")
+    led = {pod["status"].get("podIP") for pod in pods.values() if pod["metadata"]["name"] in STEADY}
+    if {target.ip for target in parse_bindings(list_map(cluster.name, PORTS_MAP)).values()} != led:
+        problems.append("host ports lead elsewhere")
     return problems
+
+
+def is_rolled_out(deployment: dict[str, Any]) -> bool:
+    status = deployment["status"]
+    counts = [status.get(name) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    return status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == [REPLICAS] * 3
 
 
 def links(cluster: Cluster) -> set[str]:
@@ -168,35 +228,61 @@ def links(cluster: Cluster) -> set[str]:
     return {found[1] for found in named if found}
 
 
-def is_orderly(cluster: Cluster) -> bool:
-    return not disorder(cluster)
+def wait_for_order(cluster: Cluster, api: ApiProbe, after: str) -> None:
+    """Wait until nothing is wrong; what is wrong in the end is told."""
+    problems: list[str] = []
+
+    def is_orderly() -> bool:
+        problems[:] = disorder(cluster, api)
+        return not problems
+
+    try:
+        wait_for(is_orderly, f"order after {after}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {problems}") from error
 
 
-def test_every_crash_converges_with_nothing_lost_restarted_or_doubled(shaken: Cluster, seed: int) -> None:
+def roll_out(api: ApiProbe, value: str) -> None:
+    """Begin a rollout, on top of the one that a crash may have interrupted."""
+    patch = {"spec": {"template": {"spec": {"containers": [{"name": "main", "env": [{"name": "N", "value": value}]}]}}}}
+    path = "/apis/apps/v1/namespaces/default/deployments/web"
+    content_type = "application/strategic-merge-patch+json"
+
+    def is_accepted() -> bool:
+        answer = api.send("PATCH", path, patch, content_type=content_type)
+        return answer is not None and answer[0] == 200
+
+    wait_for(is_accepted, "the API takes the patch")
+
+
+def test_every_crash_converges_with_nothing_lost_restarted_or_doubled(
+    shaken: Cluster, api: ApiProbe, seed: int
+) -> None:
     print(f"PODLING_FAULT_SEED={seed}")
     choices = random.Random(seed)
     before = steady_ids(shaken)
     assert len(before) == 2 * len(STEADY)
     acknowledged: set[str] = set()
     for number in range(ROUNDS):
-        victims, seconds = VICTIMS[number % len(VICTIMS)], choices.uniform(0, INSTANT_SECONDS_MAX)
-        told = f"round {number}: {'+'.join(victims)} killed {seconds:.2f} s into the rollout"
-        print(told)
-        ids = process_ids(shaken)
         writer = Writer(shaken, f"round-{number}")
         writer.start()
-        environment = [{"name": "ROUND", "value": str(number)}]
-        template = {"spec": {"containers": [{"name": "main", "env": environment}]}}
-        shaken.kubectl("patch", "deployment", "web", "-p", json.dumps({"spec": {"template": template}}))
-        # The instant of the crash is what the test is about.
-        time.sleep(seconds)
-        kill(ids, victims)
+        told = f"round {number}"
+        for victims in choices.sample(VICTIMS, len(VICTIMS)):
+            seconds = choices.uniform(0, INSTANT_SECONDS_MAX)
+            told += f", {'+'.join(victims)} killed {seconds:.2f} s into a rollout"
+            ids = wait_for(lambda: running_ids(shaken), "all processes run")
+            roll_out(api, f"{number}-{victims}")
+            # The instant of the crash is what the test is about.
+            time.sleep(seconds)
+            kill(ids, victims)
+            if "supervisor" in victims:
+                start_supervisor(ClusterDirectory(shaken.state))
+        print(told, flush=True)
         acknowledged |= writer.stop()
         shaken.up()
-        shaken.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-        wait_for(lambda: is_orderly(shaken), f"order after {told}", seconds_max=30)
+        wait_for_order(shaken, api, told)
         assert steady_ids(shaken) == before, told
-    names = {item["metadata"]["name"] for item in shaken.get("configmaps")["items"]}
+    names = {item["metadata"]["name"] for item in listed(api, "/api/v1/namespaces/default/configmaps")}
     assert acknowledged
     assert acknowledged <= names, f"lost: {sorted(acknowledged - names)}"
     leave_nothing_behind(shaken)
@@ -214,7 +300,7 @@ def leave_nothing_behind(cluster: Cluster) -> None:
 
 
 def is_running_again(cluster: Cluster) -> bool:
-    running = [item for item in containers(cluster) if item["State"]["Running"]]
+    running = [item for item in containers(cluster) if item["State"] == "running"]
     return len(running) == 2 * len(cluster.get("pods")["items"])
 
 
