@@ -111,7 +111,7 @@ class Writer(threading.Thread):
     """Creates ConfigMaps one after another and remembers which were acknowledged."""
 
     def __init__(self, cluster: Cluster, prefix: str) -> None:
-        super().__init__()
+        super().__init__(daemon=True)  # a test that fails leaves it
         self._api = make_probe(cluster)
         self._prefix = prefix
         self._done = threading.Event()
