@@ -93,8 +93,7 @@ def remove_node(node: NodeName, name: ClusterName = DEFAULT_NAME, data_dir: Data
             _wait_gone(directory, node)
             if was_first and config.nodes:
                 # The host's loopback passes to the next one, which hears of it by starting again.
-                ask(directory, "kill", name=_agent(config.nodes[0].name))
-                ask(directory, "reload")
+                ask(directory, "restart", name=_agent(config.nodes[0].name))
             _request(api, "DELETE", f"/api/v1/nodes/{node}")
             clean_up(directory, name, keep_volumes=False, node=node, pod_cidr=pod_cidr or "")
             shutil.rmtree(directory.node(node), ignore_errors=True)
