@@ -23,7 +23,7 @@ from benchmarks.nodes import measure_churn, measure_nodes
 from benchmarks.pods import PodFigures, measure_pods
 from benchmarks.probes import measure_probes
 from benchmarks.raw_docker import raw_docker
-from benchmarks.scheduling import measure_scheduling, scheduling_rows
+from benchmarks.scheduling import measure_binds, measure_deployment
 from control.client.client import Client
 from control.client.kubeconfig import transport_from_kubeconfig
 
@@ -100,8 +100,11 @@ def measure_several_nodes(arguments: argparse.Namespace) -> list[Figure]:
 def measure_control_plane(arguments: argparse.Namespace) -> list[Figure]:
     """Scheduler and controllers without kubelets."""
     print("Measuring scheduler and controllers ...", file=sys.stderr)
-    with cluster_place(CLUSTER) as cluster:
-        return scheduling_rows(measure_scheduling(cluster))
+    rows = []
+    for measure in (measure_binds, measure_deployment):
+        with cluster_place(CLUSTER) as cluster:
+            rows.append(measure(cluster))
+    return rows
 
 
 def measure_clusters(arguments: argparse.Namespace) -> list[Figure]:
