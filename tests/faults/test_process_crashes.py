@@ -77,6 +77,7 @@ def away_from_the_first_ports() -> Iterator[None]:
     with ExitStack() as held:
         for port in range(API_PORT_FIRST, API_PORT_FIRST + 200):
             holder = held.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 holder.bind(("127.0.0.1", port))
                 holder.listen()
