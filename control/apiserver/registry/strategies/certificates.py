@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from control.api.errors import FieldError
-from control.api.names import dns1123_label_errors, dns1123_subdomain_errors
+from control.api.errors import FieldError, quote
+from control.api.names import dns1123_label_errors, dns1123_subdomain_errors, path_segment_name_errors
 from control.api.objects import Object
 from control.api.timestamps import format_time
-from control.apiserver.registry.strategies.field_rules import Errors, one_of
+from control.apiserver.registry.strategies.field_rules import Errors, one_of, required_one_of
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategy import FieldLabels, WriteContext
+
+Item = Mapping[str, Any]
 
 _USAGES = (
     "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
@@ -31,6 +33,10 @@ class CertificateSigningRequestStrategy(StatusStrategy):
 
     has_generation = False
     field_labels = FieldLabels.of("spec.signerName", has_namespace=False)
+
+    def name_errors(self, name: str) -> list[str]:
+        """Any name that fits into a URL."""
+        return path_segment_name_errors(name)
 
     def prepare_for_create(self, context: WriteContext, obj: Object) -> None:
         """Write down who asks."""
@@ -78,7 +84,9 @@ class CertificateSigningRequestStrategy(StatusStrategy):
 
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """A decision is never taken back, a certificate is issued once."""
-        return [*_decisions(obj, old), *_certificate(obj, old)]
+        conditions, old_conditions = ((item.get("status") or {}).get("conditions") or () for item in (obj, old))
+        judged = _conditions("status.conditions", conditions, old_conditions)
+        return [*judged, *_new_certificate(obj, old), *_decisions(obj, old), *_certificate(obj, old)]
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
@@ -97,25 +105,46 @@ def _date_conditions(context: WriteContext, obj: Object, old: Object) -> None:
             item["lastTransitionTime"] = unchanged or now
 
 
+def _conditions(path: str, conditions: Sequence[Item], old: Sequence[Item]) -> Errors:
+    """Conditions of known states; what the old ones did not keep to, the new ones need not either."""
+    old_types = [condition.get("type") or "" for condition in old]
+    free_types, free_repeats = "" in old_types, len(set(old_types)) < len(old_types)
+    free_decisions, seen = set(_DECISIONS) <= set(old_types), set[str]()
+    for index, condition in enumerate(conditions):
+        item, kind, status = f"{path}[{index}]", condition.get("type") or "", condition.get("status") or ""
+        if not kind and not free_types:
+            yield FieldError.required(f"{item}.type")
+        final = kind in (*_DECISIONS, "Failed")
+        yield from required_one_of(f"{item}.status", status, ("True",) if final else ("False", "True", "Unknown"))
+        if kind in _DECISIONS and not free_decisions and set(_DECISIONS) - {kind} <= seen:
+            detail = "Approved and Denied conditions are mutually exclusive"
+            yield FieldError.invalid(path, kind, detail)
+        if kind in seen and not free_repeats:
+            yield FieldError.duplicate(f"{item}.type", kind)
+        seen.add(kind)
+
+
 def _decisions(obj: Object, old: Object) -> Errors:
     new, previous = (
-        {item.get("type") for item in (source.get("status") or {}).get("conditions") or ()} for source in (obj, old)
+        [item.get("type") for item in (source.get("status") or {}).get("conditions") or ()] for source in (obj, old)
     )
     for decision in (*_DECISIONS, "Failed"):
-        if decision in previous and decision not in new:
+        if new.count(decision) < previous.count(decision):
             detail = f'updates may not remove a condition of type "{decision}"'
             yield FieldError.forbidden("status.conditions", detail)
-    if set(_DECISIONS) <= new:
-        yield FieldError.invalid("status.conditions", "Denied", "Approved and Denied conditions are mutually exclusive")
+
+
+def _new_certificate(obj: Object, old: Object) -> Errors:
+    certificate, previous = ((item.get("status") or {}).get("certificate") for item in (obj, old))
+    if certificate and certificate != previous and not _has_pem_block(certificate):
+        detail = "must contain at least one CERTIFICATE PEM block"
+        yield FieldError.invalid("status.certificate", "<certificate data>", detail)
 
 
 def _certificate(obj: Object, old: Object) -> Errors:
     certificate, previous = ((item.get("status") or {}).get("certificate") for item in (obj, old))
     if previous and certificate != previous:
-        yield FieldError.forbidden("status.certificate", "updates may not change an existing certificate")
-    elif certificate and not _has_pem_block(certificate):
-        detail = "must contain at least one CERTIFICATE PEM block"
-        yield FieldError.invalid("status.certificate", "<certificate data>", detail)
+        yield FieldError.forbidden("status.certificate", "updates may not modify existing certificate content")
 
 
 def _has_pem_block(encoded: str) -> bool:
@@ -135,6 +164,7 @@ def _request(spec: Mapping[str, Any]) -> Errors:
         yield FieldError.required("spec.usages")
     for index, usage in enumerate(usages):
         yield from one_of(f"spec.usages[{index}]", usage, _USAGES)
+    for index, usage in enumerate(usages):
         if usage in usages[:index]:
             yield FieldError.duplicate(f"spec.usages[{index}]", usage)
     yield from _signer("spec.signerName", spec.get("signerName") or "")
@@ -155,15 +185,26 @@ def _pem_problem(encoded: str) -> str:
 
 
 def _signer(path: str, name: str) -> Errors:
+    if name == "kubernetes.io/legacy-unknown":
+        yield FieldError.invalid(path, name, "the legacy signerName is not allowed via this API version")
+        return
     if not name:
         yield FieldError.required(path)
-        return
-    domain, slash, rest = name.partition("/")
-    if not slash or not domain or not rest or "/" in rest:
+    if name.count("/") != 1:
         yield FieldError.invalid(path, name, _SIGNER_FORM)
         return
-    for message in dns1123_subdomain_errors(domain):
-        yield FieldError.invalid(path, domain, f"validating label: {message}")
-    for label in rest.split("."):
-        for message in dns1123_label_errors(label):
-            yield FieldError.invalid(path, rest, f"validating label {label!r}: {message}")
+    domain, _, rest = name.partition("/")
+    yield from _labels(path, domain, dns1123_label_errors)
+    if "." not in domain:
+        yield FieldError.invalid(path, domain, "should be a domain with at least two segments separated by dots")
+    yield from _labels(path, rest, dns1123_subdomain_errors)
+
+
+def _labels(path: str, text: str, check: Callable[[str], list[str]]) -> Errors:
+    """Labels between dots; only the first broken one is told."""
+    for label in text.split("."):
+        problems = check(label)
+        for problem in problems:
+            yield FieldError.invalid(path, text, f"validating label {quote(label)}: {problem}")
+        if problems:
+            return

@@ -8,24 +8,31 @@ from typing import Any
 from control.api.errors import FieldError
 from control.api.names import qualified_name_errors
 from control.api.objects import Object
-from control.apiserver.registry.strategies.field_rules import IMMUTABLE, Errors, judged
+from control.apiserver.registry.strategies.field_rules import IMMUTABLE, Errors, is_empty, judged
+from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
 
 _OBJECT_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+#: the names of both groups, and the Go type where the value is a struct; in the order in which changes are told
 _FIXED = (
-    "regarding",
-    "deprecatedSource",
-    "deprecatedFirstTimestamp",
-    "reportingController",
-    "reportingInstance",
-    "action",
-    "reason",
-    "note",
-    "type",
-    "eventTime",
+    ("involvedObject", "regarding", "ObjectReference"),
+    ("reason", "reason", ""),
+    ("message", "note", ""),
+    ("source", "deprecatedSource", "EventSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp", ""),
+    ("lastTimestamp", "deprecatedLastTimestamp", ""),
+    ("count", "deprecatedCount", ""),
+    ("reason", "reason", ""),
+    ("type", "type", ""),
+    ("eventTime", "eventTime", ""),
+    ("action", "action", ""),
+    ("related", "related", "ObjectReference"),
+    ("reportingController", "reportingComponent", ""),
+    ("reportingInstance", "reportingInstance", ""),
 )
+_NAMES = dict(pair for core, new, _ in _FIXED for pair in ((core, new), (new, core)))
 _NOTE_MAX = 1024
-_REASON_MAX = 128
+_TEXT_MAX = 128
 
 
 class EventStrategy(Strategy):
@@ -40,18 +47,21 @@ class EventStrategy(Strategy):
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge a new Event."""
-        errors = list(_namespace(obj))
-        if _is_new_form(obj) and obj.get("eventTime"):
-            errors.extend(_new_form(obj))
-        return errors
+        errors = list(_either_form(obj))
+        return errors + list(_new_form(obj)) if _is_new_form(obj) else errors
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a change: in the newer form only the series goes on."""
-        errors = list(_namespace(obj))
-        if _is_new_form(obj) and obj.get("eventTime"):
-            for name in _FIXED:
-                if obj.get(name) != old.get(name):
-                    errors.append(FieldError.invalid(name, obj.get(name), IMMUTABLE))
+        errors = list(_either_form(obj))
+        if not _is_new_form(obj):
+            return errors
+        if obj.get("series") != old.get("series"):
+            errors.extend(_series(obj))
+        for name, _, go_type in _FIXED:
+            value, previous = _value(obj, name), _value(old, name)
+            if value != previous and not (is_empty(value) and is_empty(previous)):
+                shown = internal_form(go_type, value) if go_type and value else value
+                errors.append(FieldError.invalid(name, shown, IMMUTABLE))
         return errors
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
@@ -84,34 +94,59 @@ def _is_new_form(obj: Mapping[str, Any]) -> bool:
     return str(obj.get("apiVersion") or "").startswith("events.k8s.io/")
 
 
-def _namespace(obj: Mapping[str, Any]) -> Errors:
-    """Events about cluster-wide objects live in `default`; the others with their object."""
+def _value(obj: Mapping[str, Any], name: str) -> Any:
+    """A field under the name it has in either group."""
+    value = obj.get(name)
+    return obj.get(_NAMES.get(name, name)) if value is None else value
+
+
+def _either_form(obj: Mapping[str, Any]) -> Errors:
+    """Events about cluster-wide objects live in `default`; one with an eventTime says who reports what."""
     own = (obj.get("metadata") or {}).get("namespace") or ""
-    about = (obj.get("involvedObject") or obj.get("regarding") or {}).get("namespace") or ""
-    path = "involvedObject.namespace"
-    if not about:
-        if own not in ("", "default", "kube-system"):
-            yield FieldError.invalid(path, about, "does not match event.namespace")
-    elif about != own:
-        yield FieldError.invalid(path, about, "does not match event.namespace")
+    about = (_value(obj, "involvedObject") or {}).get("namespace") or ""
+    is_dated = bool(obj.get("eventTime"))
+    homes = ("default", "kube-system") if is_dated else ("", "default")
+    if (not about and own not in homes) or (about and about != own and not is_dated):
+        yield FieldError.invalid("involvedObject.namespace", about, "does not match event.namespace")
+    if is_dated:
+        yield from _report(obj)
 
 
-def _new_form(obj: Mapping[str, Any]) -> Errors:
-    controller, instance = obj.get("reportingController") or "", obj.get("reportingInstance") or ""
+def _report(obj: Mapping[str, Any]) -> Errors:
+    path = "reportingController" if _is_new_form(obj) else "reportingComponent"
+    controller = _value(obj, "reportingController") or ""
     if not controller:
-        yield FieldError.required("reportingController")
-    else:
-        yield from judged("reportingController", controller, qualified_name_errors)
-    if not instance:
-        yield FieldError.required("reportingInstance")
-    for name, limit in (("action", _REASON_MAX), ("reason", _REASON_MAX)):
+        yield FieldError.required(path)
+    yield from judged(path, controller, qualified_name_errors)
+    for name in ("reportingInstance", "action", "reason"):
         text = obj.get(name) or ""
         if not text:
             yield FieldError.required(name)
-        elif len(text) > limit:
-            yield FieldError.invalid(name, "", f"can have at most {limit} characters")
-    note = obj.get("note") or ""
-    if len(note) > _NOTE_MAX:
+        if len(text) > _TEXT_MAX:
+            yield FieldError.invalid(name, "", f"can have at most {_TEXT_MAX} characters")
+    if len(_value(obj, "message") or "") > _NOTE_MAX:
         yield FieldError.invalid("message", "", f"can have at most {_NOTE_MAX} characters")
+
+
+def _series(obj: Mapping[str, Any]) -> Errors:
+    series = obj.get("series")
+    if series is None:
+        return
+    if (series.get("count") or 0) < 2:
+        yield FieldError.invalid("series.count", "", "should be at least 2")
+    if not series.get("lastObservedTime"):
+        yield FieldError.required("series.lastObservedTime")
+
+
+def _new_form(obj: Mapping[str, Any]) -> Errors:
+    yield from _series(obj)
+    if not obj.get("eventTime"):
+        yield FieldError.required("eventTime")
     if obj.get("type") not in ("Normal", "Warning"):
         yield FieldError.invalid("type", "", f"has invalid value: {obj.get('type') or ''}")
+    for name in ("firstTimestamp", "lastTimestamp", "count"):
+        if _value(obj, name):
+            yield FieldError.invalid(name, "", "needs to be unset")
+    source = _value(obj, "source") or {}
+    if source.get("component") or source.get("host"):
+        yield FieldError.invalid("source", "", "needs to be unset")

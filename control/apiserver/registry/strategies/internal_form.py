@@ -162,6 +162,8 @@ _TYPES: dict[str, str] = {
     "VolumeResources": "Limits:p Requests:p",
     "DataSource": "APIGroup@apiGroup:p Kind:s Name:s",
     "DataSourceRef": "APIGroup@apiGroup:p Kind:s Name:s Namespace:p",
+    "ObjectReference": ("Kind:s Namespace:s Name:s UID@uid:s APIVersion@apiVersion:s ResourceVersion:s FieldPath:s"),
+    "EventSource": "Component:s Host:s",
     "ScopeSelector": "MatchExpressions:[]ScopedSelectorRequirement",
     "ScopedSelectorRequirement": "ScopeName:s Operator:s Values:p",
     "VolumeAttachmentSpec": "Attacher:s Source:AttachmentSource NodeName:s",
