@@ -79,7 +79,8 @@ def _begin_graceful(
     requested = options.grace_period_seconds
     if metadata.get("deletionTimestamp"):
         current = metadata.get("deletionGracePeriodSeconds")
-        if current is None or not _is_graceful(strategy):
+        # A period of 0 is an earlier deletion that was interrupted between its mark and its removal: finish it.
+        if not current or not _is_graceful(strategy):
             return None, False
         if requested is None or requested >= current:
             return None, True

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.api_server import RunningApiServer
+from control.storage.memory import MemoryStorage
+from control.storage.protocol import StorageUnavailableError
+from tests.fakes.api_server import RunningApiServer, running_api_server
 from tests.unit.apiserver.api_calls import ApiCalls, config_map, pod
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -195,6 +197,29 @@ async def test_running_pod_goes_gracefully_and_its_period_only_shrinks(api: ApiC
     assert periods == [30, 30, 5]
     await api.call("DELETE", f"{PODS}/p", query={"gracePeriodSeconds": "0"})
     await api.call("GET", f"{PODS}/p", expect=404)
+
+
+async def test_deletion_interrupted_between_mark_and_removal_is_finished_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = MemoryStorage()
+
+    async def refuse(*arguments: Any, **options: Any) -> int:
+        raise StorageUnavailableError("the disk is full")
+
+    async with running_api_server(storage=storage, https=False) as server:
+        api = ApiCalls(server.endpoint)
+        account = {"metadata": {"name": "default"}}
+        await api.call("POST", "/api/v1/namespaces/default/serviceaccounts", account, expect=201)
+        await api.call("POST", PODS, pod("p", nodeName="n1"), expect=201)
+        await api.call("DELETE", f"{PODS}/p")
+        with monkeypatch.context() as broken:
+            broken.setattr(storage, "delete", refuse)
+            await api.call("DELETE", f"{PODS}/p", query={"gracePeriodSeconds": "0"}, expect=503)
+        left = await api.call("GET", f"{PODS}/p")
+        assert left["metadata"]["deletionGracePeriodSeconds"] == 0
+        await api.call("DELETE", f"{PODS}/p", query={"gracePeriodSeconds": "0"})
+        await api.call("GET", f"{PODS}/p", expect=404)
 
 
 async def test_delete_collection_deletes_what_is_selected(api: ApiCalls) -> None:
