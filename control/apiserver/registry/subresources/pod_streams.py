@@ -23,6 +23,7 @@ from control.apiserver.registry.subresources.pod_container import choose_contain
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.request_context import RequestContext
 from control.apiserver.request_info import is_true
+from control.apiserver.websocket_stream import is_websocket_request, websocket_response
 
 Query = list[tuple[str, str]]
 
@@ -46,6 +47,8 @@ async def log(context: RequestContext, store: ResourceStore, parts: ServerParts)
     except NodeUnreachableError as error:
         raise unreachable_log(error) from error
     response = await require_success(answer, "pods/log", context.info.name)
+    if response.stream is not None and is_websocket_request(context.request.headers):
+        return websocket_response(context.request.headers, response.stream)
     if not any(name.lower() == "content-type" for name, _ in response.headers):
         response.headers.append(("Content-Type", "text/plain"))
     return response
