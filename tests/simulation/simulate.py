@@ -118,7 +118,7 @@ async def _tell(cluster: SimulatedCluster, plan: Plan) -> None:
             cluster,
             kinds=plan.kinds_of_faults,
             count=plan.faults,
-            pause_seconds=plan.pause_seconds * plan.operations / (plan.faults or 1),
+            pause_seconds=plan.pause_seconds * max(1.0, plan.operations / (plan.faults or 1)),
         ),
     )
     cluster.trace.write("world", "nothing goes wrong any more")

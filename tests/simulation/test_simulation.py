@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.simulate import run_seed
+from tests.simulation.simulate import Plan, run_seed
 
 SEEDS = range(1, 201)
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +21,20 @@ def test_all_properties_hold(seed: int) -> None:
     outcome = run_seed(seed)
     replay = f"seed {seed}: {outcome.violation}\nreplay it: make sim SEED={seed}\n\n{outcome.tail}"
     assert not outcome.violation, replay
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_clocks_that_jump_and_a_machine_that_sleeps_evict_and_restart_nothing(seed: int) -> None:
+    clocks = ("a clock is stepped", "the machine is suspended")
+    told = io.StringIO()
+    plan = Plan(nodes=3, operations=0, faults=6, pause_seconds=4.0, kinds_of_faults=clocks)
+    outcome = run_seed(seed, plan=plan, output=told)
+    assert not outcome.violation, outcome.tail
+    assert "binding -> done" in told.getvalue()
+    before_the_end = told.getvalue().partition("nothing goes wrong any more")[0]
+    assert "DELETE /api/v1/namespaces/default/pods" not in before_the_end
+    assert " event kill " not in before_the_end
+    assert " event die " not in before_the_end
 
 
 def test_a_seed_does_the_same_again() -> None:
