@@ -129,6 +129,8 @@ def test_a_store_that_forgets_its_last_writes_in_a_crash(monkeypatch: pytest.Mon
     catch(
         "everything_converges",
         "reads_never_go_back",
+        # A Pod that was acknowledged and is forgotten has its containers killed.
+        "nothing_is_killed_without_a_reason",
         "the_api_takes",
         plan=Plan(faults=4, kinds_of_faults=("the control plane is killed",)),
     )
