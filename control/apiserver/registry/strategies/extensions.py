@@ -1,4 +1,4 @@
-"""Strategies of CustomResourceDefinitions, APIServices, ControllerRevisions and resource.k8s.io."""
+"""Strategies of CustomResourceDefinitions, APIServices and ControllerRevisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from control.api.objects import Object
 from control.apiserver.registry.strategies.field_rules import (
     IMMUTABLE,
     Errors,
-    dns_label,
     dns_subdomain,
     in_range,
     judged,
@@ -19,7 +18,7 @@ from control.apiserver.registry.strategies.field_rules import (
 )
 from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
-from control.apiserver.registry.strategy import OWN_METADATA, FieldLabels, Strategy, WriteContext
+from control.apiserver.registry.strategy import OWN_METADATA, Strategy, WriteContext
 
 Item = Mapping[str, Any]
 
@@ -230,107 +229,6 @@ def _api_service(obj: Object) -> Errors:
     if spec.get("insecureSkipTLSVerify") and spec.get("caBundle"):
         detail = "may not be true if caBundle is present"
         yield FieldError.invalid("spec.insecureSkipTLSVerify", True, detail)
-
-
-def _default_requests(claim_spec: Object) -> None:
-    for request in (claim_spec.get("devices") or {}).get("requests") or ():
-        for item in (request.get("exactly"), *(request.get("firstAvailable") or ())):
-            if item is None:
-                continue
-            if not item.get("allocationMode"):
-                item["allocationMode"] = "ExactCount"
-            if item["allocationMode"] == "ExactCount" and not item.get("count"):
-                item["count"] = 1
-
-
-def _claim(path: str, spec: Item) -> Errors:
-    names: set[str] = set()
-    for index, request in enumerate((spec.get("devices") or {}).get("requests") or ()):
-        item, name = f"{path}.devices.requests[{index}]", request.get("name") or ""
-        if not name:
-            yield FieldError.required(f"{item}.name")
-        else:
-            yield from dns_label(f"{item}.name", name)
-        if name in names:
-            yield FieldError.duplicate(f"{item}.name", name)
-        names.add(name)
-        exactly, available = request.get("exactly"), request.get("firstAvailable") or ()
-        if exactly is None and not available:
-            yield FieldError.required(item, "exactly one of `exactly` or `firstAvailable` is required")
-        elif exactly is not None and available:
-            detail = "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set"
-            yield FieldError.invalid(item, None, detail)
-        for where, choice in (
-            (f"{item}.exactly", exactly),
-            *((f"{item}.firstAvailable[{i}]", c) for i, c in enumerate(available)),
-        ):
-            if choice is not None and not choice.get("deviceClassName"):
-                yield FieldError.required(f"{where}.deviceClassName")
-
-
-class ResourceClaimStrategy(StatusStrategy):
-    """Upstream: pkg/apis/resource."""
-
-    has_generation = False
-    returns_deleted_object = True
-    kept_by_status = OWN_METADATA
-
-    def default(self, obj: Object) -> None:
-        """A request is for one device unless told."""
-        super().default(obj)
-        _default_requests(obj.setdefault("spec", {}))
-
-    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
-        """Judge the requests."""
-        return list(_claim("spec", obj["spec"]))
-
-    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
-        """The spec is fixed."""
-        return [] if obj["spec"] == old["spec"] else [FieldError.invalid("spec", obj["spec"], IMMUTABLE)]
-
-
-class ResourceClaimTemplateStrategy(Strategy):
-    """Upstream: pkg/apis/resource."""
-
-    has_generation = False
-    returns_deleted_object = True
-
-    def default(self, obj: Object) -> None:
-        """A request is for one device unless told."""
-        spec = obj.setdefault("spec", {})
-        spec.setdefault("metadata", {})
-        _default_requests(spec.setdefault("spec", {}))
-
-    def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
-        """Judge the requests."""
-        return list(_claim("spec.spec", obj["spec"]["spec"]))
-
-    def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
-        """The spec is fixed."""
-        return [] if obj["spec"] == old["spec"] else [FieldError.invalid("spec", obj["spec"], IMMUTABLE)]
-
-
-class DeviceClassStrategy(Strategy):
-    """Upstream: pkg/apis/resource."""
-
-    returns_deleted_object = True
-
-
-class ResourceSliceStrategy(Strategy):
-    """Upstream: pkg/apis/resource."""
-
-    returns_deleted_object = True
-    field_labels = FieldLabels.of(
-        "spec.nodeName",
-        "spec.driver",
-        has_namespace=False,
-        refusal="field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
-    )
-
-    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
-        """Fields a field selector can name."""
-        spec = obj.get("spec") or {}
-        return {"spec.nodeName": spec.get("nodeName") or "", "spec.driver": spec.get("driver") or ""}
 
 
 class ControllerRevisionStrategy(Strategy):

@@ -171,6 +171,34 @@ _TYPES: dict[str, str] = {
     "CSINodeDriver": "Name:s NodeID@nodeID:s TopologyKeys:p Allocatable:*NodeResources",
     "NodeResources": "Count:p",
     "NonResourceAttributes": "Path:s Verb:s",
+    "ResourceClaimSpec": "Devices:DeviceClaim",
+    "DeviceClaim": "Requests:[]DeviceRequest Constraints:[]DeviceConstraint Config:[]DeviceClaimConfiguration",
+    "DeviceRequest": "Name:s Exactly:*ExactDeviceRequest FirstAvailable:[]DeviceSubRequest",
+    "ExactDeviceRequest": (
+        "DeviceClassName:s Selectors:[]DeviceSelector AllocationMode:s Count:i AdminAccess:p "
+        "Tolerations:[]Toleration Capacity:*CapacityRequirements"
+    ),
+    "DeviceSubRequest": (
+        "Name:s DeviceClassName:s Selectors:[]DeviceSelector AllocationMode:s Count:i Tolerations:[]Toleration "
+        "Capacity:*CapacityRequirements"
+    ),
+    "DeviceSelector": "CEL@cel:*CELDeviceSelector",
+    "CELDeviceSelector": "Expression:s",
+    "CapacityRequirements": "Requests:p",
+    "DeviceConstraint": "Requests:p MatchAttribute:p DistinctAttribute:p",
+    "DeviceClaimConfiguration": "Requests:p Opaque:*OpaqueDeviceConfiguration",
+    "OpaqueDeviceConfiguration": "Driver:s Parameters:p",
+    "AllocationResult": "Devices:DeviceAllocationResult NodeSelector:*NodeSelector AllocationTimestamp:p",
+    "DeviceAllocationResult": "Results:[]DeviceRequestAllocationResult Config:[]DeviceAllocationConfiguration",
+    "DeviceRequestAllocationResult": (
+        "Request:s Driver:s Pool:s Device:s AdminAccess:p Tolerations:[]Toleration BindingConditions:p "
+        "BindingFailureConditions:p ShareID@shareID:p ConsumedCapacity:p"
+    ),
+    "DeviceAllocationConfiguration": "Source:s Requests:p Opaque:*OpaqueDeviceConfiguration",
+    "DeviceAttribute": (
+        "IntValue@int:p BoolValue@bool:p StringValue@string:p VersionValue@version:p IntValues@ints:p "
+        "BoolValues@bools:p StringValues@strings:p VersionValues@versions:p"
+    ),
     "CustomResourceDefinitionVersion": (
         "Name:s Served:b Storage:b Deprecated:b DeprecationWarning:p Schema:p Subresources:p "
         "AdditionalPrinterColumns:p SelectableFields:p"
