@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from control.apiserver.registry.strategies.field_rules import (
     IMMUTABLE,
     Errors,
     dns_subdomain,
-    in_range,
     judged,
+    nonnegative,
     one_of,
 )
 from control.apiserver.registry.strategies.internal_form import internal_form
@@ -204,6 +205,16 @@ class ApiServiceStrategy(StatusStrategy):
         """Judge name, version and priorities."""
         return list(_api_service(obj))
 
+    def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        """Judge the conditions."""
+        return [
+            error
+            for index, condition in enumerate((obj.get("status") or {}).get("conditions") or ())
+            for error in one_of(
+                f"status.conditions[{index}].status", condition.get("status") or "", ("True", "False", "Unknown")
+            )
+        ]
+
 
 def _api_service(obj: Object) -> Errors:
     spec, name = obj["spec"], obj["metadata"].get("name") or ""
@@ -213,15 +224,21 @@ def _api_service(obj: Object) -> Errors:
         yield FieldError.invalid("metadata.name", name, f'must be `spec.version+"."+spec.group`: "{required}"')
     if group:
         yield from dns_subdomain("spec.group", group)
+    elif version != "v1":
+        yield FieldError.required("spec.group", "only v1 may have an empty group and it better be legacy kube")
     yield from judged("spec.version", version, dns1035_label_errors)
-    yield from in_range("spec.groupPriorityMinimum", spec.get("groupPriorityMinimum") or 0, 1, 20000)
-    yield from in_range("spec.versionPriority", spec.get("versionPriority") or 0, 1, 1000)
+    for field, maximum in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+        priority = spec.get(field) or 0
+        if not 0 < priority <= maximum:
+            yield FieldError.invalid(f"spec.{field}", priority, f"must be positive and less than {maximum}")
     service = spec.get("service")
     if service is None:
         if spec.get("caBundle"):
-            yield FieldError.invalid(
-                "spec.caBundle", f"{len(spec['caBundle'])} bytes", "local APIServices may not have a caBundle"
-            )
+            size = f"{len(b64decode(spec['caBundle']))} bytes"
+            yield FieldError.invalid("spec.caBundle", size, "local APIServices may not have a caBundle")
+        if spec.get("insecureSkipTLSVerify"):
+            detail = "local APIServices may not have insecureSkipTLSVerify"
+            yield FieldError.invalid("spec.insecureSkipTLSVerify", True, detail)
         return
     for field in ("namespace", "name"):
         if not service.get(field):
@@ -232,16 +249,14 @@ def _api_service(obj: Object) -> Errors:
 
 
 class ControllerRevisionStrategy(Strategy):
-    """Upstream: pkg/registry/apps/controllerrevision. The data of a revision is fixed."""
+    """Upstream: pkg/apis/apps/validation. The data of a revision is fixed."""
 
     has_generation = False
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
-        """Revisions count up from 0."""
-        revision = obj.get("revision") or 0
-        if revision < 0:
-            return [FieldError.invalid("revision", revision, "must be greater than or equal to 0")]
-        return []
+        """A revision has data and counts up from 0."""
+        errors = [] if obj.get("data") is not None else [FieldError.required("data", "data is mandatory")]
+        return errors + list(nonnegative("revision", obj.get("revision")))
 
     def validate_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge a change."""
