@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from control.api.errors import FieldError, invalid
+from control.api.errors import FieldError, bad_request, invalid
 from control.api.exchange import ApiResponse, User
 from control.api.objects import Object
 from control.api.timestamps import format_time
 from control.apiserver.handlers.responding import write_request
+from control.apiserver.handlers.review_rules import (
+    local_review_errors,
+    self_review_errors,
+    subject_review_errors,
+)
 from control.apiserver.options import read_write_options
 from control.apiserver.registry.field_managers import record_create
 from control.apiserver.registry.metadata import set_request_namespace
 from control.apiserver.registry.resource_store import ResourceStore
-from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.subresources.binding import bindings
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.representation import value_response
@@ -59,8 +63,7 @@ def _user_info(user: User) -> Object:
 def _token_review(context: RequestContext, parts: ServerParts, obj: Object) -> None:
     spec = obj.get("spec") or {}
     if not spec.get("token"):
-        error = FieldError.required("spec.token", "token is required for TokenReview in authentication")
-        raise invalid("authentication.k8s.io", "TokenReview", "", [error])
+        raise bad_request("token is required for TokenReview in authentication")
     verified = parts.authenticator.review_token(spec["token"], tuple(spec.get("audiences") or ()))
     if verified is None:
         obj["status"] = {"user": {}, "error": "invalid bearer token"}
@@ -72,40 +75,24 @@ def _token_review(context: RequestContext, parts: ServerParts, obj: Object) -> N
 
 
 def _subject_access_review(context: RequestContext, parts: ServerParts, obj: Object) -> None:
-    spec = obj.get("spec") or {}
-    errors = _attribute_errors(spec)
-    if not spec.get("user") and not spec.get("groups"):
-        errors.append(FieldError.invalid("spec.user", "", "at least one of user or group must be specified"))
-    _refuse(errors)
-    obj["status"] = _judge(parts, _user_of(spec), spec)
+    _refuse(subject_review_errors(obj))
+    obj["status"] = _judge(parts, _user_of(obj["spec"]), obj["spec"])
 
 
 def _local_subject_access_review(context: RequestContext, parts: ServerParts, obj: Object) -> None:
-    spec = obj.get("spec") or {}
-    errors = _attribute_errors(spec)
-    if not spec.get("user") and not spec.get("groups"):
-        errors.append(FieldError.invalid("spec.user", "", "at least one of user or group must be specified"))
-    namespace = (spec.get("resourceAttributes") or {}).get("namespace", "")
-    if spec.get("resourceAttributes") and namespace != obj["metadata"].get("namespace"):
-        path = "spec.resourceAttributes.namespace"
-        errors.append(FieldError.invalid(path, namespace, "must match metadata.namespace"))
-    if spec.get("nonResourceAttributes"):
-        text = "disallowed on this kind of request"
-        errors.append(FieldError.invalid("spec.nonResourceAttributes", _shown(spec["nonResourceAttributes"]), text))
-    _refuse(errors)
-    obj["status"] = _judge(parts, _user_of(spec), spec)
+    _refuse(local_review_errors(obj))
+    obj["status"] = _judge(parts, _user_of(obj["spec"]), obj["spec"])
 
 
 def _self_subject_access_review(context: RequestContext, parts: ServerParts, obj: Object) -> None:
-    spec = obj.get("spec") or {}
-    _refuse(_attribute_errors(spec))
-    obj["status"] = _judge(parts, context.user, spec)
+    _refuse(self_review_errors(obj))
+    obj["status"] = _judge(parts, context.user, obj["spec"])
 
 
 def _self_subject_rules_review(context: RequestContext, parts: ServerParts, obj: Object) -> None:
     namespace = (obj.get("spec") or {}).get("namespace", "")
     if not namespace:
-        raise invalid(_GROUP, "", "", [FieldError.required("spec.namespace", "namespace is required")])
+        raise bad_request("no namespace on request")
     resource_rules: list[Object] = []
     other_rules: list[Object] = []
     for rule in RbacAuthorizer(parts.registry).rules_for(context.user, namespace):
@@ -138,21 +125,6 @@ _REVIEWS: Mapping[str, Review] = {
     "SubjectAccessReview": _subject_access_review,
     "TokenReview": _token_review,
 }
-
-
-def _attribute_errors(spec: Object) -> list[FieldError]:
-    resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if resource is not None and other is not None:
-        text = "cannot be specified in combination with resourceAttributes"
-        return [FieldError.invalid("spec.nonResourceAttributes", _shown(other), text)]
-    if resource is None and other is None:
-        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        return [FieldError.invalid("spec.resourceAttributes", None, text)]
-    return []
-
-
-def _shown(attributes: Object) -> Object:
-    return internal_form("NonResourceAttributes", attributes)
 
 
 def _refuse(errors: list[FieldError]) -> None:

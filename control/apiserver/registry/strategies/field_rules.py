@@ -101,10 +101,11 @@ def label_selector(path: str, selector: Mapping[str, Any] | None) -> Errors:
         return
     yield from label_values(f"{path}.matchLabels", selector.get("matchLabels"))
     for index, requirement in enumerate(selector.get("matchExpressions") or ()):
-        yield from _selector_requirement(f"{path}.matchExpressions[{index}]", requirement)
+        yield from label_requirement(f"{path}.matchExpressions[{index}]", requirement)
 
 
-def _selector_requirement(path: str, requirement: Mapping[str, Any]) -> Errors:
+def label_requirement(path: str, requirement: Mapping[str, Any], *, allows_unknown: bool = False) -> Errors:
+    """One expression of a label selector; newer clients may know operators that are unknown here."""
     operator, values = requirement.get("operator", ""), requirement.get("values") or ()
     if operator in ("In", "NotIn"):
         if not values:
@@ -114,7 +115,7 @@ def _selector_requirement(path: str, requirement: Mapping[str, Any]) -> Errors:
             yield FieldError.forbidden(
                 f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
             )
-    else:
+    elif not allows_unknown:
         yield FieldError.invalid(f"{path}.operator", operator, "not a valid selector operator")
     yield from qualified_name(f"{path}.key", requirement.get("key", ""))
     for index, value in enumerate(values):

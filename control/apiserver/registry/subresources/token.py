@@ -36,7 +36,7 @@ _KIND = Kind(
 DEFAULT_SECONDS = 3600
 SECONDS_MIN = 600
 SECONDS_MAX = 2**32
-_BINDABLE = {("v1", "Pod"): PODS, ("v1", "Secret"): SECRETS, ("v1", "Node"): NODES}
+_BINDABLE = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
 
 
 async def token(context: RequestContext, store: ResourceStore, parts: ServerParts) -> ApiResponse:
@@ -52,7 +52,7 @@ async def token(context: RequestContext, store: ResourceStore, parts: ServerPart
     account = store.get(context.info.namespace, context.info.name).object
     _check_identity(context, request)
     spec = request.setdefault("spec", {})
-    if not spec.get("expirationSeconds"):
+    if spec.get("expirationSeconds") is None:
         spec["expirationSeconds"] = DEFAULT_SECONDS
     _record_fields(context, request, options.field_manager, account)
     attributes = store.attributes(write_request(context, options), "CREATE", request, None)
@@ -106,19 +106,21 @@ def _check_spec(context: RequestContext, spec: Object) -> None:
 def _subject(parts: ServerParts, account: ReadOnlyObject, reference: Object | None) -> TokenSubject:
     metadata = account["metadata"]
     namespace = metadata["namespace"]
-    if not reference:
+    if reference is None:
         return TokenSubject(namespace=namespace, name=metadata["name"], uid=metadata["uid"])
     api_version, kind_name, name = reference.get("apiVersion", ""), reference.get("kind", ""), reference.get("name", "")
-    kind = _BINDABLE.get((api_version, kind_name))
+    group, _, version = api_version.rpartition("/")
+    kind = None if group else _BINDABLE.get(kind_name)
     if kind is None:
-        raise bad_request(f"cannot bind token to object of type {api_version}, Kind={kind_name}")
+        raise bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind_name}")
     obj = parts.registry.find(kind, namespace if kind.namespaced else None, name)
     if obj is None:
         raise not_found(kind.group, kind.plural, name)
     uid = obj["metadata"]["uid"]
     if reference.get("uid") and reference["uid"] != uid:
         detail = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record."
-        raise conflict(kind.group, kind.plural, name, f"{detail} The object might have been deleted and then recreated")
+        # Upstream names the kind where others name the resource.
+        raise conflict(kind.group, kind.kind, name, f"{detail} The object might have been deleted and then recreated")
     node_name, node_uid = _node_of(parts, kind, obj, metadata["name"])
     return TokenSubject(
         namespace=namespace,
