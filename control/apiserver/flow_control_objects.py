@@ -14,6 +14,8 @@ from control.api.objects import Object
 
 FIELD_MANAGER = "api-priority-and-fairness-config-producer-v1"
 
+#: without these, requests could be neither exempt nor matched at all
+_MANDATORY = ("exempt", "catch-all")
 _EVERYBODY = ("system:unauthenticated", "system:authenticated")
 _LEASE_VERBS = ("get", "create", "update")
 
@@ -37,6 +39,14 @@ def flow_control_objects() -> Iterator[tuple[Kind, Object]]:
         if distinguisher:
             spec["distinguisherMethod"] = {"type": distinguisher}
         yield FLOW_SCHEMAS, _object(FLOW_SCHEMAS, name, spec)
+
+
+def mandatory_spec(kind: str, name: str) -> Object | None:
+    """The spec that an object of this kind (a kind's name) and name must have; None where it is free."""
+    if name not in _MANDATORY:
+        return None
+    specs = (obj["spec"] for of, obj in flow_control_objects() if (of.kind, obj["metadata"]["name"]) == (kind, name))
+    return next(specs, None)
 
 
 def _object(kind: Kind, name: str, spec: Object) -> Object:

@@ -9,7 +9,9 @@ from typing import Any
 from control.api.errors import FieldError
 from control.api.names import dns1123_label_errors
 from control.api.objects import Object
+from control.apiserver.flow_control_objects import mandatory_spec
 from control.apiserver.registry.strategies.field_rules import Errors, dns_label, dns_subdomain, in_range
+from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.workload_rules import default_number
 from control.apiserver.registry.strategy import OWN_METADATA, WriteContext
@@ -35,7 +37,8 @@ class FlowSchemaStrategy(StatusStrategy):
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge precedence, level and rules."""
-        return list(_flow_schema("spec", obj["spec"], obj["metadata"].get("name") or ""))
+        name = obj["metadata"].get("name") or ""
+        return [*_flow_schema("spec", obj["spec"], name), *_fixed_schema("spec", obj["spec"], name)]
 
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge the conditions."""
@@ -75,6 +78,13 @@ def _flow_schema(path: str, spec: Item, name: str) -> Errors:
         yield from dns_subdomain(f"{path}.priorityLevelConfiguration.name", level)
     for index, rule in enumerate(spec.get("rules") or ()):
         yield from _rule(f"{path}.rules[{index}]", rule)
+
+
+def _fixed_schema(path: str, spec: Item, name: str) -> Errors:
+    fixed = mandatory_spec("FlowSchema", name)
+    shown = internal_form("FlowSchemaSpec", spec)
+    if fixed is not None and shown != internal_form("FlowSchemaSpec", fixed):
+        yield FieldError.invalid(path, shown, f"spec of '{name}' must equal the fixed value")
 
 
 def _rule(path: str, rule: Item) -> Errors:
@@ -206,7 +216,8 @@ class PriorityLevelConfigurationStrategy(StatusStrategy):
 
     def validate(self, context: WriteContext, obj: Object) -> list[FieldError]:
         """Judge the limits."""
-        return list(_level("spec", obj["spec"], obj["metadata"].get("name") or ""))
+        name = obj["metadata"].get("name") or ""
+        return [*_level("spec", obj["spec"], name), *_fixed_level("spec", obj["spec"], name)]
 
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge the conditions."""
@@ -232,6 +243,21 @@ def _level(path: str, spec: Item, name: str) -> Errors:
             yield from _response(f"{path}.limited.limitResponse", limited.get("limitResponse") or {})
     else:
         yield FieldError.not_supported(f"{path}.type", kind, ("Exempt", "Limited"))
+
+
+def _fixed_level(path: str, spec: Item, name: str) -> Errors:
+    """The shares of the exempt level may change, nothing else."""
+    fixed = mandatory_spec("PriorityLevelConfiguration", name)
+    if fixed is None:
+        return
+    free, exception = ("exempt", " except the 'spec.exempt' field") if name == _EXEMPT else ("", "")
+    given, wanted = (
+        internal_form("PriorityLevelConfigurationSpec", {key: value for key, value in item.items() if key != free})
+        for item in (spec, fixed)
+    )
+    if given != wanted:
+        shown = internal_form("PriorityLevelConfigurationSpec", spec)
+        yield FieldError.invalid(path, shown, f"spec of '{name}'{exception} must equal the fixed value")
 
 
 def _shares(path: str, value: Item, *, least: int) -> Errors:

@@ -171,6 +171,26 @@ _TYPES: dict[str, str] = {
     "CSINodeDriver": "Name:s NodeID@nodeID:s TopologyKeys:p Allocatable:*NodeResources",
     "NodeResources": "Count:p",
     "NonResourceAttributes": "Path:s Verb:s",
+    "FlowSchemaSpec": (
+        "PriorityLevelConfiguration:Named MatchingPrecedence:i DistinguisherMethod:*FlowDistinguisherMethod "
+        "Rules:[]PolicyRulesWithSubjects"
+    ),
+    "Named": "Name:s",
+    "FlowDistinguisherMethod": "Type:s",
+    "PolicyRulesWithSubjects": (
+        "Subjects:[]FlowSubject ResourceRules:[]ResourcePolicyRule NonResourceRules:[]NonResourcePolicyRule"
+    ),
+    "FlowSubject": "Kind:s User:*Named Group:*Named ServiceAccount:*ServiceAccountSubject",
+    "ServiceAccountSubject": "Namespace:s Name:s",
+    "ResourcePolicyRule": "Verbs:p APIGroups@apiGroups:p Resources:p ClusterScope:b Namespaces:p",
+    "NonResourcePolicyRule": "Verbs:p NonResourceURLs:p",
+    "PriorityLevelConfigurationSpec": "Type:s Limited:*LimitedPriorityLevel Exempt:*ExemptPriorityLevel",
+    "LimitedPriorityLevel": (
+        "NominalConcurrencyShares:i LimitResponse:LimitResponse LendablePercent:p BorrowingLimitPercent:p"
+    ),
+    "LimitResponse": "Type:s Queuing:*QueuingConfiguration",
+    "QueuingConfiguration": "Queues:i HandSize:i QueueLengthLimit:i",
+    "ExemptPriorityLevel": "NominalConcurrencyShares:p LendablePercent:p",
     "ResourceClaimSpec": "Devices:DeviceClaim",
     "DeviceClaim": "Requests:[]DeviceRequest Constraints:[]DeviceConstraint Config:[]DeviceClaimConfiguration",
     "DeviceRequest": "Name:s Exactly:*ExactDeviceRequest FirstAvailable:[]DeviceSubRequest",

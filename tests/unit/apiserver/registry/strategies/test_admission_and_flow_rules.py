@@ -8,6 +8,7 @@ import pytest
 
 from control.api.kinds import Kind
 from control.api.objects import Object
+from control.apiserver.flow_control_objects import mandatory_spec
 from tests.unit.apiserver.registry.strategies.writes import change, created, kind_named, texts, updated
 
 
@@ -134,3 +135,41 @@ def test_missing_parameters_deny_unless_told() -> None:
     obj, broken = created(BINDINGS, change(BINDING, "spec.paramRef", {"name": "a"}))
 
     assert (obj["spec"]["paramRef"], broken) == ({"name": "a", "parameterNotFoundAction": "Deny"}, [])
+
+
+@pytest.mark.parametrize("name", ["exempt", "catch-all"])
+@pytest.mark.parametrize("kind", [SCHEMAS, LEVELS])
+def test_what_every_cluster_has_is_good_as_it_is(kind: Kind, name: str) -> None:
+    body = {"metadata": {"name": name}, "spec": mandatory_spec(kind.kind, name)}
+    old, broken = created(kind, body)
+
+    assert broken == []
+    assert updated(kind, old, body) == []
+
+
+FIXED: list[tuple[str, Kind, str, str, Any, list[str]]] = [
+    ("the last schema matches last", SCHEMAS, "catch-all", "spec", {**SCHEMA["spec"], "matchingPrecedence": 7},
+     ['spec: Invalid value: {"PriorityLevelConfiguration":{"Name":"l"},"MatchingPrecedence":7,"DistinguisherMethod":'
+      'null,"Rules":[{"Subjects":[{"Kind":"User","User":{"Name":"u"},"Group":null,"ServiceAccount":null}],'
+      '"ResourceRules":[{"Verbs":["*"],"APIGroups":["*"],"Resources":["*"],"ClusterScope":false,"Namespaces":["*"]}],'
+      "\"NonResourceRules\":null}]}: spec of 'catch-all' must equal the fixed value"]),
+    ("the last level has few shares", LEVELS, "catch-all", "spec.limited.nominalConcurrencyShares", 6,
+     ['spec: Invalid value: {"Type":"Limited","Limited":{"NominalConcurrencyShares":6,"LimitResponse":{"Type":"Reject",'
+      '"Queuing":null},"LendablePercent":0,"BorrowingLimitPercent":null},"Exempt":null}: spec of \'catch-all\' must '
+      "equal the fixed value"]),
+    ("the exempt level lends what it likes", LEVELS, "exempt", "spec.exempt.lendablePercent", 50, []),
+    ("the exempt level has no limits", LEVELS, "exempt", "spec.limited", {"nominalConcurrencyShares": 1},
+     ["spec.limited: Forbidden: must be nil if the type is not Limited",
+      'spec: Invalid value: {"Type":"Exempt","Limited":{"NominalConcurrencyShares":1,"LimitResponse":{"Type":"Reject",'
+      '"Queuing":null},"LendablePercent":0,"BorrowingLimitPercent":null},"Exempt":{"NominalConcurrencyShares":0,'
+      "\"LendablePercent\":0}}: spec of 'exempt' except the 'spec.exempt' field must equal the fixed value"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "path", "value", "expected"), [pytest.param(*row[1:], id=row[0]) for row in FIXED]
+)
+def test_what_every_cluster_has_stays(kind: Kind, name: str, path: str, value: Any, expected: list[str]) -> None:
+    body = {"metadata": {"name": name}, "spec": mandatory_spec(kind.kind, name)}
+
+    assert texts(updated(kind, created(kind, body)[0], change(body, path, value))) == expected
