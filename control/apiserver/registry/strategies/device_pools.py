@@ -9,6 +9,7 @@ from typing import Any
 
 from control.api.errors import FieldError
 from control.api.objects import Object
+from control.apiserver.registry.strategies.capacity_policies import request_policy
 from control.apiserver.registry.strategies.device_rules import (
     LIST_MAX,
     attribute_name,
@@ -31,7 +32,7 @@ from control.apiserver.registry.strategies.field_rules import (
     immutable,
 )
 from control.apiserver.registry.strategies.internal_form import internal_form
-from control.apiserver.registry.strategies.resource_lists import is_extended
+from control.apiserver.registry.strategies.resource_lists import is_extended, quantity
 from control.apiserver.registry.strategies.scheduling_validation import node_selector
 from control.apiserver.registry.strategy import FieldLabels, Strategy, WriteContext
 
@@ -212,8 +213,11 @@ def _attribute(path: str, attribute: Item) -> Errors:
 def _capacity(path: str, device: Item) -> Errors:
     for where, key, value in keyed(path, device.get("capacity")):
         yield from attribute_name(path, key)
-        if value.get("requestPolicy") is not None and not device.get("allowMultipleAllocations"):
+        policy = value.get("requestPolicy")
+        if policy is not None and not device.get("allowMultipleAllocations"):
             yield FieldError.forbidden(f"{where}.requestPolicy", "allowMultipleAllocations must be true")
+        elif policy is not None:
+            yield from request_policy(f"{where}.requestPolicy", quantity(value.get("value") or "0"), policy)
 
 
 def _device_place(path: str, device: Item, *, is_placed: bool) -> Errors:

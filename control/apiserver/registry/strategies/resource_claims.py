@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from ipaddress import ip_interface
 from typing import Any
 
-from control.api.errors import FieldError, Printed
+from control.api.errors import FieldError, Printed, quote
 from control.api.objects import Object
 from control.apiserver.registry.strategies.condition_rules import conditions
 from control.apiserver.registry.strategies.device_rules import (
@@ -44,6 +45,7 @@ Item = Mapping[str, Any]
 _ALTERNATIVES_MAX = 8
 _CONSUMERS_MAX = 256
 _CONDITIONS_MAX = 8
+_ADDRESSES_MAX = 16
 _ONE_FORM = "exactly one of `exactly` or `firstAvailable` is required"
 # Upstream says so where neither is set.
 _ONE_ATTRIBUTE = 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set'
@@ -251,6 +253,26 @@ def _device_status(allocated: set[str], path: str, item: Item) -> Errors:
     yield from conditions(f"{path}.conditions", item.get("conditions"))
     if item.get("data") is not None:
         yield from raw_object(f"{path}.data", item["data"])
+    yield from _network(f"{path}.networkData", item.get("networkData") or {})
+
+
+def _network(path: str, data: Item) -> Errors:
+    for name, maximum in (("interfaceName", 256), ("hardwareAddress", 128)):
+        if len((data.get(name) or "").encode()) > maximum:
+            yield FieldError.too_long(f"{path}.{name}", maximum)
+    yield from distinct(f"{path}.ips", data.get("ips"), _ADDRESSES_MAX, _interface_address, str)
+
+
+def _interface_address(path: str, value: str) -> Errors:
+    try:
+        interface = ip_interface(value) if value.rpartition("/")[2].isdigit() and "/" in value else None
+    except ValueError:
+        interface = None
+    if interface is None:
+        detail = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
+        yield FieldError.invalid(path, value, detail)
+    elif str(interface) != value:
+        yield FieldError.invalid(path, value, f"must be in canonical form ({quote(str(interface))})")
 
 
 def _allocation(path: str, allocation: Item, names: set[str]) -> Errors:

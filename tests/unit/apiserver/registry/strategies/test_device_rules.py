@@ -195,6 +195,46 @@ def test_odd_objects_have_upstream_causes(kind: Kind, body: Object, path: str, v
     assert texts(created(kind, change(body, path, value))[1]) == expected
 
 
+ASCENDING = "values must be sorted in ascending order"
+POLICY = f"{DEVICES}[0].capacity[m].requestPolicy"
+
+POLICIES: list[tuple[str, Object, list[str]]] = [
+    ("nothing", {}, []),
+    ("some amounts", {"default": "1", "validValues": ["1", "2"]}, []),
+    ("a range", {"default": "2", "validRange": {"min": "1", "max": "7", "step": "1"}}, []),
+    ("both", {"validValues": ["1"], "validRange": {"min": "1"}},
+     [f'{POLICY}: Forbidden: exactly one policy can be specified, cannot specify "validValues" and "validRange" at the '
+      "same time"]),
+    ("no default", {"validValues": ["1"]}, [f"{POLICY}.default: Required value: required when validValues is defined"]),
+    ("amounts", {"default": "3", "validValues": ["9", "1", "1"]},
+     [f'{POLICY}.validValues[1]: Invalid value: "1": {ASCENDING}',
+      f'{POLICY}.validValues[0]: Invalid value: "9": option is larger than capacity value: 8',
+      f'{POLICY}.validValues[2]: Duplicate value: "1"',
+      f'{POLICY}.validValues: Invalid value: "3": default value is not valid according to the requestPolicy']),
+    ("no least", {"default": "1", "validRange": {}},
+     [f"{POLICY}.validRange.min: Required value: required when validRange is defined"]),
+    ("bounds", {"default": "1", "validRange": {"min": "9", "max": "2"}},
+     [f'{POLICY}.validRange.min: Invalid value: "9": min is larger than capacity value: 8',
+      f'{POLICY}.validRange.default: Invalid value: "1": default is less than min: 9',
+      f'{POLICY}.validRange.max: Invalid value: "9": min is larger than max: 2']),
+    ("steps", {"default": "2", "validRange": {"min": "1", "max": "7", "step": "4"}},
+     [f'{POLICY}.validRange.step: Invalid value: "2": value is not a multiple of a given step (4) from (1)',
+      f'{POLICY}.validRange.step: Invalid value: "7": value is not a multiple of a given step (4) from (1)']),
+    ("no step", {"default": "1", "validRange": {"min": "1", "step": "0"}},
+     [f'{POLICY}.validRange.step: Invalid value: "0": must be greater than zero']),
+    ("a step too far", {"default": "1", "validRange": {"min": "1", "step": "8"}},
+     [f'{POLICY}.validRange.step: Invalid value: "8": one step 9 is larger than capacity value: 8']),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "expected"), [pytest.param(*row[1:], id=row[0]) for row in POLICIES])
+def test_odd_policies_of_shared_capacity_have_upstream_causes(policy: Object, expected: list[str]) -> None:
+    shared = change(SLICE, "spec.devices.0.allowMultipleAllocations", True)
+    capacity = {"m": {"value": "8", "requestPolicy": policy}}
+
+    assert texts(created(SLICES, change(shared, "spec.devices.0.capacity", capacity))[1]) == expected
+
+
 def test_devices_of_a_slice_without_a_place_have_places_of_their_own() -> None:
     placed = change(change(SLICE, "spec.nodeName", REMOVED), "spec.perDeviceNodeSelection", True)
 
@@ -274,6 +314,14 @@ STATUSES: list[tuple[str, Object, Object, list[str]]] = [
      ["status.devices[1]: Duplicate value: a.b/p/d"]),
     ("device data are an object", ALLOCATED, {**ALLOCATED, "devices": [{**DEVICE, "data": []}]},
      ['status.devices[0].data: Invalid value: "<value omitted>": must be a valid JSON object']),
+    ("addresses have a prefix", ALLOCATED,
+     {**ALLOCATED, "devices": [{**DEVICE, "networkData": {
+         "interfaceName": "e" * 257, "ips": ["10.0.0.1", "10.0.0.1/24", "2001:DB8::1/64"]}}]},
+     ["status.devices[0].networkData.interfaceName: Too long: may not be more than 256 bytes",
+      'status.devices[0].networkData.ips[0]: Invalid value: "10.0.0.1": must be a valid address in CIDR form, (e.g. '
+      "10.9.8.7/24 or 2001:db8::1/64)",
+      'status.devices[0].networkData.ips[2]: Invalid value: "2001:DB8::1/64": must be in canonical form '
+      '("2001:db8::1/64")']),
 ]  # fmt: skip
 
 
