@@ -163,10 +163,10 @@ class Connection:
             deliver()
 
     def flush(self) -> None:
-        """Let what was held up arrive, in its order."""
+        """Let what was held up arrive, in its order, and before what was sent later and is still on its way."""
         stalled, self._stalled = self._stalled, []
         for to, deliver in stalled:
-            self.send(to, deliver)
+            self.network.loop.call_soon(self._arrive, to, deliver, context=to.process.context)
 
     def expire_if_cut(self, seconds: float) -> None:
         """Let keep-alive notice a cut that lasts."""
