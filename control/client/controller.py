@@ -15,6 +15,7 @@ from datetime import datetime
 from control.api.clock import Clock
 from control.api.errors import ApiError
 from control.api.kinds import Kind
+from control.api.meta import object_key
 from control.api.objects import Object
 from control.client.client import Client
 from control.client.informer import STEP_SECONDS_MAX, Informer, InformerFactory
@@ -47,6 +48,11 @@ WRITES_IN_FLIGHT_MAX = 32
 KeyFunction = Callable[[Object | None, Object | None, View], Iterable[str]]
 Reconcile = Callable[[str, View, datetime], Result]
 OnFailure = Callable[[str, View, datetime, Sequence[Failure]], Result]
+
+
+def present_key(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
+    """The `KeyFunction` of a controller that cares for objects themselves, and not for those that are gone."""
+    return (object_key(new),) if new is not None else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from control.api.volumes import (
     misfit,
     refers_to,
 )
-from control.client.controller import Controller, Watch
+from control.client.controller import Controller, Watch, present_key
 from control.client.view import View
 from control.client.writes import Notice, Result, Step, Update
 from control.controllers.persistent_volume.binding import bind, claim_status
@@ -156,10 +156,6 @@ def _pending(claim: ReadOnlyObject, reason: str = "", message: str = "", *, type
 # --- what wakes a claim -----------------------------------------------------------------------------------------------
 
 
-def _own_key(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
-    return (object_key(new),) if new is not None else ()
-
-
 def _keys_of_volume(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
     """The claim a volume is or was bound to; a free volume may serve any claim that still looks for one."""
     keys = set()
@@ -195,7 +191,7 @@ def _is_waiting(claim: ReadOnlyObject) -> bool:
 CLAIM_BINDER = Controller(
     name="persistentvolume-binder",
     watches=(
-        Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=_own_key),
+        Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=present_key),
         Watch(kind=PERSISTENT_VOLUMES, keys=_keys_of_volume),
         Watch(kind=STORAGE_CLASSES, keys=_keys_of_class),
     ),

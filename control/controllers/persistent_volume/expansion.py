@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
-from control.api.meta import annotations_of, object_key
+from control.api.meta import annotations_of
 from control.api.objects import Object, ReadOnlyObject
 from control.api.quantity import parse_quantity
 from control.api.volumes import LOCAL_PROVISIONER, PROVISIONED_BY, is_claim_bound
-from control.client.controller import Controller, Watch
+from control.client.controller import Controller, Watch, present_key
 from control.client.view import View
 from control.client.writes import Notice, Result, Update
 
@@ -59,10 +59,6 @@ def _size(quantity: str) -> int:
     return parse_quantity(quantity).nanos
 
 
-def _own_key(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
-    return (object_key(new),) if new is not None else ()
-
-
 def _key_of_claim(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
     reference = new["spec"].get("claimRef") if new is not None else None
     return (f"{reference.get('namespace')}/{reference.get('name')}",) if reference else ()
@@ -71,7 +67,7 @@ def _key_of_claim(old: Object | None, new: Object | None, view: View) -> Iterabl
 VOLUME_EXPANDER = Controller(
     name="persistentvolume-expander",
     watches=(
-        Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=_own_key),
+        Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=present_key),
         Watch(kind=PERSISTENT_VOLUMES, keys=_key_of_claim),
     ),
     reconcile=reconcile,

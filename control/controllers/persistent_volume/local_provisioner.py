@@ -33,7 +33,7 @@ from control.api.volumes import (
     claim_reference,
     class_of_claim,
 )
-from control.client.controller import Controller, Watch
+from control.client.controller import Controller, Watch, present_key
 from control.client.view import View
 from control.client.writes import Create, CreateSubresource, Delete, Notice, Result, Update
 from control.controllers.context import ControllerContext, RecordingController, Runnable, Together
@@ -200,10 +200,6 @@ def _host_name(volume: ReadOnlyObject) -> str:
 # --- what wakes them --------------------------------------------------------------------------------------------------
 
 
-def _own_key(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
-    return (object_key(new),) if new is not None else ()
-
-
 def _keys_when_node_changes(kind: Kind) -> Watch:
     """A node that comes may take what waits for one; one that goes releases what was on it."""
 
@@ -227,13 +223,13 @@ def _concerns_us(obj: ReadOnlyObject) -> bool:
 
 CLAIM_PROVISIONER = Controller(
     name="local-volume-provisioner",
-    watches=(Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=_own_key), _keys_when_node_changes(PERSISTENT_VOLUME_CLAIMS)),
+    watches=(Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=present_key), _keys_when_node_changes(PERSISTENT_VOLUME_CLAIMS)),
     reads=(PERSISTENT_VOLUMES, STORAGE_CLASSES),
     reconcile=reconcile_claim,
 )
 VOLUME_REMOVER = Controller(
     name="local-volume-provisioner",
-    watches=(Watch(kind=PERSISTENT_VOLUMES, keys=_own_key), _keys_when_node_changes(PERSISTENT_VOLUMES)),
+    watches=(Watch(kind=PERSISTENT_VOLUMES, keys=present_key), _keys_when_node_changes(PERSISTENT_VOLUMES)),
     reconcile=reconcile_volume,
 )
 

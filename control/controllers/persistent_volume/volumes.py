@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
-from control.api.meta import annotations_of, is_deleting, name_of, object_key, uid_of
+from control.api.meta import annotations_of, is_deleting, name_of, uid_of
 from control.api.objects import Object, ReadOnlyObject
 from control.api.volumes import BOUND_BY_CONTROLLER, PROVISIONED_BY
-from control.client.controller import Controller, Watch
+from control.client.controller import Controller, Watch, present_key
 from control.client.view import View
 from control.client.writes import Notice, Result, Step, Update
 
@@ -89,10 +89,6 @@ def _phase(volume: ReadOnlyObject, phase: str, message: str = "") -> list[Step]:
     return [Update(kind=PERSISTENT_VOLUMES, obj={**volume, "status": status}, cause=cause, subresource="status")]
 
 
-def _own_key(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
-    return (object_key(new),) if new is not None else ()
-
-
 def _keys_of_claim(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
     """The volume a claim names, and while it names none the volumes that name it."""
     claim = new or old
@@ -109,7 +105,7 @@ def _is_for(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
 VOLUME_BINDER = Controller(
     name="persistentvolume-binder",
     watches=(
-        Watch(kind=PERSISTENT_VOLUMES, keys=_own_key),
+        Watch(kind=PERSISTENT_VOLUMES, keys=present_key),
         Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=_keys_of_claim),
     ),
     reconcile=reconcile_volume,
