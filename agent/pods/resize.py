@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_spec import all_containers, init_containers, regular_containers
-from control.api.fit import allocatable_of, insufficient_resources
+from control.api.fit import allocatable_of, held_by, insufficient_resources
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import pod_requests
 from control.api.quantity import canonical_quantity
@@ -52,26 +52,15 @@ def judge_resize(pod: ReadOnlyObject, node: ReadOnlyObject, others: Iterable[Rea
     """Whether the node has room for the Pod as its spec wants it, beside the others; None if it has."""
     allocatable = allocatable_of(node)
     requests = {name: amount for name, amount in pod_requests(pod).items() if name in RESIZABLE}
-    used: dict[str, int] = {}
-    for other in others:
-        for name, amount in pod_requests(other, use_status=True).items():
-            used[name] = used.get(name, 0) + amount
     too_large = [name for name in RESIZABLE if requests.get(name, 0) > allocatable.get(name, 0)]
     if too_large:
         name = too_large[0]
         message = f"requested: {requests[name]}, capacity: {allocatable.get(name, 0)}"
         return PendingResize(reason="Infeasible", message=f"Node didn't have enough capacity: {name}, {message}")
-    lacking = insufficient_resources(requests, allocatable=allocatable, used=used, pod_count=0, pod_count_max=1)
-    if not lacking:
-        return None
-    first = lacking[0]
-    return PendingResize(
-        reason="Deferred",
-        message=(
-            f"Node didn't have enough resource: {first.resource}, requested: {first.requested}, used: {first.used},"
-            f" capacity: {first.capacity}"
-        ),
+    lacking = insufficient_resources(
+        requests, allocatable=allocatable, used=held_by(others), pod_count=0, pod_count_max=1
     )
+    return PendingResize(reason="Deferred", message=lacking[0].refusal) if lacking else None
 
 
 def allocated_pod(pod: ReadOnlyObject, observed: ObservedPod) -> ReadOnlyObject:

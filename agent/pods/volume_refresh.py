@@ -16,6 +16,7 @@ from control.api.clock import Clock
 from control.api.errors import ApiError
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import is_active
+from control.client.running import run_until
 from control.client.transport import ServerUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -85,12 +86,4 @@ class VolumeRefresh:
         self._wake.clear()
         if self._changed:
             return
-        waiting = {
-            asyncio.ensure_future(self._wake.wait()),
-            asyncio.ensure_future(self._clock.sleep(max(0.0, seconds))),
-        }
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
+        await run_until(self._wake, self._clock.sleep(max(0.0, seconds)))

@@ -39,7 +39,6 @@ class VolumeSource:
     read_only: bool = False
     is_block: bool = False
     volume_name: str = ""
-    mount_options: tuple[str, ...] = ()
     layers: Sequence[str] = ()
 
 
@@ -73,5 +72,4 @@ def _source_of(persistent_volume: ReadOnlyObject, *, read_only: bool) -> VolumeS
         read_only=read_only,
         is_block=spec.get("volumeMode") == "Block",
         volume_name=persistent_volume["metadata"]["name"],
-        mount_options=tuple(spec.get("mountOptions") or ()),
     )

@@ -72,6 +72,14 @@ class InsufficientResource:
         return "Too many pods" if self.resource == "pods" else f"Insufficient {self.resource}"
 
     @property
+    def refusal(self) -> str:
+        """A node's words for it, as the kubelet's."""
+        return (
+            f"Node didn't have enough resource: {self.resource}, requested: {self.requested}, used: {self.used},"
+            f" capacity: {self.capacity}"
+        )
+
+    @property
     def is_unresolvable(self) -> bool:
         """Whether the node could not hold the Pod even if it were empty."""
         return self.requested > self.capacity
@@ -102,6 +110,15 @@ def insufficient_resources(
 def _resource_order(name: str) -> tuple[int, str]:
     order = ("cpu", "memory", "ephemeral-storage")
     return (order.index(name) if name in order else len(order), name)
+
+
+def held_by(pods: Iterable[ReadOnlyObject]) -> dict[str, int]:
+    """What Pods of a node hold together: cpu in thousandths, the rest in units."""
+    held: dict[str, int] = {}
+    for pod in pods:
+        for name, amount in pod_requests(pod, use_status=True).items():
+            held[name] = held.get(name, 0) + amount
+    return held
 
 
 def allocatable_of(node: ReadOnlyObject) -> dict[str, int]:
@@ -153,24 +170,16 @@ def _resource_failure(
     pod: ReadOnlyObject, node: ReadOnlyObject, others: list[ReadOnlyObject]
 ) -> AdmissionFailure | None:
     allocatable = allocatable_of(node)
-    used: dict[str, int] = {}
-    for other in others:
-        for name, amount in pod_requests(other, use_status=True).items():
-            used[name] = used.get(name, 0) + amount
     # A node that does not list an extended resource leaves it to the device's owner, as the kubelet does.
     requests = {name: amount for name, amount in pod_requests(pod).items() if name in allocatable}
     lacking = insufficient_resources(
         requests,
         allocatable=allocatable,
-        used=used,
+        used=held_by(others),
         pod_count=len(others),
         pod_count_max=allocatable.get("pods", 0),
     )
     if not lacking:
         return None
     first = lacking[0]
-    return AdmissionFailure(
-        f"OutOf{first.resource}",
-        f"Node didn't have enough resource: {first.resource}, requested: {first.requested}, used: {first.used},"
-        f" capacity: {first.capacity}",
-    )
+    return AdmissionFailure(f"OutOf{first.resource}", first.refusal)

@@ -14,6 +14,7 @@ from control.api.meta import annotations_of, is_deleting, name_of, namespace_of,
 from control.api.objects import Object, ReadOnlyObject
 from control.api.volumes import SELECTED_NODE, is_claim_bound, reserve
 from control.client.client import Client
+from control.client.running import run_until
 from control.scheduler.storage_view import StorageView, VolumePlan
 
 #: as upstream's bindTimeoutSeconds
@@ -61,7 +62,7 @@ class VolumeBinder:
         while waiting := {uid: one for uid, one in waiting.items() if not self._is_bound(one)}:
             if self._clock.monotonic() >= deadline:
                 raise VolumeBindingError("binding volumes: context deadline exceeded")
-            await self._wait(deadline - self._clock.monotonic())
+            await run_until(self._changed, self._clock.sleep(deadline - self._clock.monotonic()))
 
     def _is_bound(self, waiting: _Waiting) -> bool:
         """Whether a claim is bound by now. Raises VolumeBindingError when it will not be."""
@@ -78,15 +79,6 @@ class VolumeBinder:
             # The provisioner took the node back: it cannot make the volume there.
             raise VolumeBindingError(f'binding volumes: provisioning failed for PVC "{name}"')
         return False
-
-    async def _wait(self, seconds: float) -> None:
-        changed = asyncio.ensure_future(self._changed.wait())
-        late = asyncio.ensure_future(self._clock.sleep(seconds))
-        try:
-            await asyncio.wait((changed, late), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-            late.cancel()
 
 
 def _placed(claim: ReadOnlyObject, node_name: str) -> Object:

@@ -122,9 +122,7 @@ def _choose_node(storage_class: ReadOnlyObject, view: View) -> ReadOnlyObject | 
     fitting = [
         node
         for node in view.list(NODES)
-        if VOLUME_ROOT in annotations_of(node)
-        and is_condition_true((node.get("status") or {}).get("conditions"), "Ready")
-        and allows_topology(storage_class, labels_of(node))
+        if VOLUME_ROOT in annotations_of(node) and _is_ready(node) and allows_topology(storage_class, labels_of(node))
     ]
     return min(fitting, key=lambda node: (counts.get(_host_label(node), 0), name_of(node)), default=None)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from control.api.meta import controller_of, is_deleting, uid_of
 from control.api.objects import ReadOnlyObject
-from control.api.volumes import claim_name_of, is_claim_bound
+from control.api.volumes import claim_name_of, claim_names, is_claim_bound
 from control.scheduler.framework import (
     NODE_CHANGES,
     Change,
@@ -80,8 +80,7 @@ class VolumeBinding:
 
 def claims_of(pod: PreparedPod, cluster: Cluster) -> list[ReadOnlyObject]:
     """Return the claims behind a Pod's volumes, as far as they exist."""
-    names = [claim_name_of(pod.pod, volume) for volume in pod.spec.get("volumes") or ()]
-    found = [cluster.storage.find_claim(pod.namespace, name) for name in names if name]
+    found = [cluster.storage.find_claim(pod.namespace, name) for name in claim_names(pod.pod)]
     return [claim for claim in found if claim is not None]
 
 
@@ -106,5 +105,4 @@ def _is_own_claim(pod: PreparedPod, event: ClusterEvent) -> bool:
     claim = event.new
     if claim is None or claim["metadata"].get("namespace") != pod.namespace:
         return False
-    name = claim["metadata"]["name"]
-    return any(claim_name_of(pod.pod, volume) == name for volume in pod.spec.get("volumes") or ())
+    return claim["metadata"]["name"] in claim_names(pod.pod)
