@@ -56,15 +56,24 @@ def run_pod(kubectl: Run, name: str, *command: str) -> None:
     kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
 
 
+@pytest.mark.requirement(
+    "[sig-cli] Kubectl client Kubectl api-versions should check if v1 is in available api versions"
+)
 def test_api_versions_should_check_if_v1_is_in_available_api_versions(kubectl: Run) -> None:
     assert "v1" in kubectl("api-versions").stdout.splitlines()
 
 
+@pytest.mark.requirement(
+    "[sig-cli] Kubectl client Kubectl cluster-info should check if Kubernetes "
+    "control plane services is included in cluster-info"
+)
 def test_cluster_info_should_check_if_control_plane_services_is_included_in_cluster_info(kubectl: Run) -> None:
     text = re.sub(r"\x1b\[[0-9;]*m", "", kubectl("cluster-info").stdout)
     assert re.search(r"^Kubernetes control plane is running at https://", text)
 
 
+@pytest.mark.requirement("[sig-cli] Kubectl client Update Demo should create and stop a replication controller")
+@pytest.mark.requirement("[sig-cli] Kubectl client Update Demo should scale a replication controller")
 def test_update_demo_should_create_stop_and_scale_a_replication_controller(kubectl: Run) -> None:
     kubectl("create", "-f", "-", stdin=controller("demo", 2))
     wait_for(lambda: len(running(kubectl, "demo")) == 2, "two Pods run", seconds_max=90)
@@ -95,6 +104,10 @@ DESCRIPTIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.requirement(
+    "[sig-cli] Kubectl client Kubectl describe should check if kubectl describe "
+    "prints relevant information for rc and pods"
+)
 def test_describe_should_print_relevant_information_for_rc_and_pods(kubectl: Run, namespace: str) -> None:
     kubectl("create", "-f", "-", stdin=controller("primary", 1))
     kubectl("expose", "rc", "primary", "--port=6379", "--target-port=80")
@@ -109,6 +122,9 @@ def test_describe_should_print_relevant_information_for_rc_and_pods(kubectl: Run
             assert re.search(pattern.format(**names), text), (pattern, text)
 
 
+@pytest.mark.requirement(
+    "[sig-cli] Kubectl client Kubectl diff should check if kubectl diff finds a difference for Deployments"
+)
 def test_diff_should_check_if_kubectl_diff_finds_a_difference_for_deployments(kubectl: Run) -> None:
     kubectl("create", "deployment", "web", f"--image={OTHER_IMAGE}", "--replicas=1")
     manifest = kubectl("get", "deployment", "web", "-o", "yaml").stdout
@@ -119,6 +135,7 @@ def test_diff_should_check_if_kubectl_diff_finds_a_difference_for_deployments(ku
     assert re.search(rf"^\+\s+- image: {IMAGE}$", found.stdout, re.MULTILINE)
 
 
+@pytest.mark.requirement("[sig-cli] Kubectl client Kubectl label should update the label on a resource")
 def test_label_should_update_the_label_on_a_resource(kubectl: Run) -> None:
     run_pod(kubectl, "labelled")
     kubectl("label", "pods", "labelled", "testing-label=testing-label-value")
@@ -129,6 +146,7 @@ def test_label_should_update_the_label_on_a_resource(kubectl: Run) -> None:
     assert kubectl("get", "pods", "-l", "testing-label", "-o", "name").stdout == ""
 
 
+@pytest.mark.requirement("[sig-cli] Kubectl client Kubectl patch should add annotations for pods in rc")
 def test_patch_should_add_annotations_for_pods_in_rc(kubectl: Run) -> None:
     kubectl("create", "-f", "-", stdin=controller("patched", 1))
     for pod in wait_for(lambda: running(kubectl, "patched"), "the Pod runs", seconds_max=90):
@@ -137,6 +155,7 @@ def test_patch_should_add_annotations_for_pods_in_rc(kubectl: Run) -> None:
     assert [pod["metadata"]["annotations"]["x"] for pod in pods] == ["y"]
 
 
+@pytest.mark.requirement("[sig-cli] Kubectl client Kubectl replace should update a single-container pod's image")
 def test_replace_should_update_a_single_container_pods_image(kubectl: Run) -> None:
     run_pod(kubectl, "replaced")
     pod = kubectl("get", "pod", "replaced", "-o", "json").stdout
@@ -148,6 +167,9 @@ def test_replace_should_update_a_single_container_pods_image(kubectl: Run) -> No
     assert (forced["spec"]["containers"][0]["image"], forced["metadata"]["uid"] != uid) == (IMAGE, True)
 
 
+@pytest.mark.requirement(
+    "[sig-cli] Kubectl client Kubectl server-side dry-run should check if kubectl can dry-run update Pods"
+)
 def test_server_side_dry_run_should_check_if_kubectl_can_dry_run_update_pods(kubectl: Run) -> None:
     run_pod(kubectl, "dry")
     patch = json.dumps({"spec": {"containers": [{"name": "dry", "image": OTHER_IMAGE}]}})
@@ -156,6 +178,7 @@ def test_server_side_dry_run_should_check_if_kubectl_can_dry_run_update_pods(kub
     assert kubectl("get", "pod", "dry", *options).stdout == IMAGE
 
 
+@pytest.mark.requirement("[sig-cli] Kubectl logs logs should be able to retrieve and filter logs")
 def test_logs_should_be_able_to_retrieve_and_filter_logs(kubectl: Run) -> None:
     run_pod(kubectl, "chatty", "sh", "-c", "i=0; while true; do echo line-$i; i=$((i+1)); sleep 0.1; done")
     wait_for(lambda: "line-9\n" in kubectl("logs", "chatty", "chatty").stdout, "ten lines are logged")
@@ -183,6 +206,7 @@ def proxy(cluster: Cluster, binary: Kubectl, *options: str) -> Iterator[str]:
         process.wait()
 
 
+@pytest.mark.requirement("[sig-cli] Kubectl client Proxy server should support proxy with --port 0")
 def test_proxy_server_should_support_proxy_with_port_0(cluster: Cluster, binary: Kubectl) -> None:
     with proxy(cluster, binary, "-p=0", "--disable-filter=true") as line:
         address = line.split()[-1]
@@ -190,6 +214,7 @@ def test_proxy_server_should_support_proxy_with_port_0(cluster: Cluster, binary:
             assert json.load(answer)["versions"] == ["v1"]
 
 
+@pytest.mark.requirement("[sig-cli] Kubectl client Proxy server should support --unix-socket=/path")
 def test_proxy_server_should_support_unix_socket_path(cluster: Cluster, binary: Kubectl, tmp_path: Path) -> None:
     path = f"/tmp/{tmp_path.parent.name[-12:]}-{tmp_path.name[-8:]}.sock"  # the paths of sockets are short
     with proxy(cluster, binary, f"--unix-socket={path}"):
