@@ -9,7 +9,8 @@ from agent.api_objects import ApiObjects
 from agent.network.protocol import PodNetwork
 from agent.node.admission import NodeAdmission
 from agent.pods.backoff import RestartBackoff
-from agent.pods.container_start import ContainerStarter, StarterSettings
+from agent.pods.container_configuration import StarterSettings
+from agent.pods.container_start import ContainerStarter
 from agent.pods.executor import ExecutorSettings, PodExecutor
 from agent.pods.field_reference import NodeFacts
 from agent.pods.gc import GarbageCollector

@@ -10,30 +10,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from agent.pods.actions import StartContainer, StopContainer
 from agent.pods.container_cache import ContainerCache
-from agent.pods.environment import (
-    ConfigurationError,
-    EnvironmentInputs,
-    FileReference,
-    Reference,
-    environment_references,
-    expand_all,
-    file_references,
-    make_environment,
-)
-from agent.pods.field_reference import NodeFacts
+from agent.pods.container_configuration import ContainerConfigurer, SandboxReference, StarterSettings
+from agent.pods.environment import ConfigurationError
 from agent.pods.hooks import HookError, HookRunner
 from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest
 from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import field_path, find_container, grace_period_seconds, image_volumes, is_host_network
+from agent.pods.pod_spec import field_path, find_container, grace_period_seconds, image_volumes
 from agent.pods.registry_credentials import credentials_from_secrets
 from agent.pods.runtime_class import RuntimeHandlers
-from agent.runtime.identity import NodeIdentity, container_labels, container_name, parse_identity, spec_hash
-from agent.runtime.images import qualified_reference
+from agent.runtime.identity import container_name, parse_identity, spec_hash
 from agent.runtime.protocol import (
     ContainerRecord,
     ContainerState,
@@ -45,7 +34,7 @@ from agent.runtime.protocol import (
     Runtime,
     RuntimeFailure,
 )
-from agent.runtime.translate import ContainerRequest, HostLimits, container_create_body, run_as_root_error
+from agent.runtime.translate import ContainerRequest, container_create_body
 from agent.volumes.protocol import ObjectSource, VolumeError, VolumeManager
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
@@ -80,30 +69,12 @@ class SandboxGoneError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxReference:
-    """The sandbox that a container joins. It need not run before the container starts."""
-
-    id: str
-    ip: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedContainer:
     """A container that exists and was not started yet."""
 
     id: str
     container: ReadOnlyObject
     sandbox: SandboxReference
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StarterSettings:
-    """What containers are made with, besides their Pod."""
-
-    owner: NodeIdentity
-    host: HostLimits
-    node_facts: Callable[[], NodeFacts]
-    host_ip: Callable[[], str]
 
 
 class ContainerStarter:
@@ -130,15 +101,21 @@ class ContainerStarter:
         self._cache = cache
         self._images = images
         self._volumes = volumes
-        self._files = files
         self._objects = objects
-        self._handlers = handlers
-        self._services = services
         self._hooks = hooks
         self._record = record
         self._link_log = link_log
         self._clock = clock
-        self._settings = settings
+        self._configurer = ContainerConfigurer(
+            cache=cache,
+            volumes=volumes,
+            files=files,
+            objects=objects,
+            services=services,
+            handlers=handlers,
+            record=record,
+            settings=settings,
+        )
 
     async def create(
         self, pod_record: PodRecord, action: StartContainer, sandbox: SandboxReference
@@ -151,11 +128,7 @@ class ContainerStarter:
         await self._mount_volumes(pod_record)
         image = await self._ensure_image(pod_record, container, action)
         try:
-            image_user = str(image.config.get("User") or "")
-            root_error = run_as_root_error(pod, container, image_user)
-            if root_error:
-                raise ConfigurationError(root_error)
-            request = await self._configure(pod_record, container, action, sandbox, image_user)
+            request = await self._configurer.configure(pod_record, container, action, sandbox, image)
         except (ConfigurationError, VolumeError) as error:
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             reason = "CreateContainerConfigError"
@@ -289,80 +262,6 @@ class ContainerStarter:
         secrets = [await self._objects.get_secret(namespace, name) for name in names if name]
         return credentials_from_secrets([secret for secret in secrets if secret is not None], image)
 
-    async def _configure(
-        self,
-        pod_record: PodRecord,
-        container: ReadOnlyObject,
-        action: StartContainer,
-        sandbox: SandboxReference,
-        image_user: str,
-    ) -> ContainerRequest:
-        pod, settings = pod_record.pod, self._settings
-        host_ip = settings.host_ip()
-        pod_ip = host_ip if is_host_network(pod) else sandbox.ip
-        inputs = EnvironmentInputs(
-            objects=await self._read_references(pod, environment_references(container)),
-            files=await self._read_files(pod_record, file_references(container)),
-            services=self._services(),
-            pod_ip=pod_ip,
-            host_ip=host_ip,
-            node=settings.node_facts(),
-        )
-        environment = make_environment(pod, container, inputs)
-        mounts = self._volumes.container_mounts(pod, container, pod_record.volumes or {}, environment)
-        if action.attempt == 0:
-            for message in await asyncio.to_thread(self._files.warnings, pod):
-                self._record(pod, "Warning", "DNSConfigForming", message)
-        files = await asyncio.to_thread(
-            self._files.container_mounts, pod, container, attempt=action.attempt, pod_ip=pod_ip
-        )
-        return ContainerRequest(
-            pod=pod,
-            container=container,
-            image=qualified_reference(str(container.get("image", ""))),
-            sandbox_id=sandbox.id,
-            labels=container_labels(
-                settings.owner,
-                pod,
-                container,
-                attempt=action.attempt,
-                sandbox_id=sandbox.id,
-                backoff_seconds=action.backoff_seconds,
-                round=action.round,
-            ),
-            target_id=self._target_id(pod_record, container),
-            runtime=await self._handlers.find(pod),
-            host=settings.host,
-            image_user=image_user,
-            environment=list(environment.items()),
-            command=expand_all(container.get("command") or (), environment),
-            args=expand_all(container.get("args") or (), environment),
-            mounts=[*mounts, *files],
-            devices=self._volumes.container_devices(container, pod_record.volumes or {}),
-        )
-
-    async def _read_references(
-        self, pod: ReadOnlyObject, references: Sequence[Reference]
-    ) -> dict[Reference, ReadOnlyObject | None]:
-        namespace = pod["metadata"]["namespace"]
-        found: dict[Reference, ReadOnlyObject | None] = {}
-        for reference in references:
-            read: Any = self._objects.get_config_map if reference.kind == "configmap" else self._objects.get_secret
-            found[reference] = await read(namespace, reference.name)
-        return found
-
-    async def _read_files(
-        self, pod_record: PodRecord, references: Sequence[FileReference]
-    ) -> dict[FileReference, str | None]:
-        """Raises ConfigurationError, VolumeError."""
-        found: dict[FileReference, str | None] = {}
-        for reference in references:
-            volume = (pod_record.volumes or {}).get(reference.volume)
-            if volume is None:
-                raise ConfigurationError(f'cannot find the volume "{reference.volume}" that a fileKeyRef names')
-            found[reference] = await self._volumes.read_file(volume, reference.path)
-        return found
-
     # --- the engine ---------------------------------------------------------------------------------------------------
 
     async def _explain_failure(self, created: CreatedContainer, error: RuntimeFailure) -> None:
@@ -408,16 +307,6 @@ class ContainerStarter:
         except RuntimeFailure as error:
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerError", str(error), CONFIGURATION_RETRY_SECONDS) from error
-
-    def _target_id(self, pod_record: PodRecord, container: ReadOnlyObject) -> str:
-        """The container whose processes an ephemeral container asks to see. Raises ConfigurationError."""
-        name = container.get("targetContainerName")
-        if not name:
-            return ""
-        target = pod_record.observe(self._cache).find(name)
-        if target is None or not target.is_running:
-            raise ConfigurationError(f"unable to find target container {name}")
-        return target.id
 
     def _event(self, pod: ReadOnlyObject, container: ReadOnlyObject, type: str, reason: str, message: str) -> None:
         self._record(pod, type, reason, message, field_path=field_path(pod, container["name"]))

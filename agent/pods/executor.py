@@ -28,13 +28,8 @@ from agent.pods.actions import (
     WakeAfter,
 )
 from agent.pods.container_cache import ContainerCache
-from agent.pods.container_start import (
-    AlreadyStartedError,
-    ContainerStarter,
-    SandboxGoneError,
-    SandboxReference,
-    StartFailure,
-)
+from agent.pods.container_configuration import SandboxReference
+from agent.pods.container_start import AlreadyStartedError, ContainerStarter, SandboxGoneError, StartFailure
 from agent.pods.container_stopper import ContainerStopper
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError

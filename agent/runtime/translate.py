@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.protocol import CreateBody
 from agent.runtime.resource_settings import OOM_SCORE_SANDBOX, SHARES_MIN, cpu_settings, memory_settings, oom_score
+from agent.runtime.security_settings import confinement_options, privilege_settings, user_settings
 from agent.volumes.protocol import Device, Mount
 from control.api.objects import ReadOnlyObject
 
@@ -230,51 +230,19 @@ def _set_oom(request: ContainerRequest, body: CreateBody) -> None:
 
 
 def _set_user(request: ContainerRequest, body: CreateBody) -> None:
-    user = _security(request, "runAsUser")
-    group = _security(request, "runAsGroup")
-    if user is None and group is not None:
-        user = request.image_user.partition(":")[0] or 0
-    if user is not None:
-        body["User"] = f"{user}:{group}" if group is not None else str(user)
-    pod_context = request.pod["spec"].get("securityContext") or {}
-    groups = [*(pod_context.get("supplementalGroups") or ())]
-    if pod_context.get("fsGroup") is not None:
-        groups.append(pod_context["fsGroup"])
+    user, groups = user_settings(request.pod, request.container, request.image_user)
+    if user:
+        body["User"] = user
     if groups:
-        body["HostConfig"]["GroupAdd"] = [str(group_id) for group_id in groups]
+        body["HostConfig"]["GroupAdd"] = groups
 
 
 def _set_privileges(request: ContainerRequest, body: CreateBody) -> None:
-    context = request.container.get("securityContext") or {}
-    host_config = body["HostConfig"]
-    capabilities = context.get("capabilities") or {}
-    if context.get("privileged"):
-        host_config["Privileged"] = True
-    if capabilities.get("add"):
-        host_config["CapAdd"] = list(capabilities["add"])
-    if capabilities.get("drop"):
-        host_config["CapDrop"] = list(capabilities["drop"])
-    if context.get("readOnlyRootFilesystem"):
-        host_config["ReadonlyRootfs"] = True
-    if context.get("procMount") == "Unmasked":
-        host_config["MaskedPaths"] = []
-        host_config["ReadonlyPaths"] = []
+    body["HostConfig"].update(privilege_settings(request.container))
 
 
 def _set_confinement(request: ContainerRequest, body: CreateBody) -> None:
-    """Docker's default seccomp and AppArmor profiles stay where the Pod says nothing (the kubelet's SeccompDefault)."""
-    options = []
-    if (request.container.get("securityContext") or {}).get("allowPrivilegeEscalation") is False:
-        options.append("no-new-privileges")
-    if (_security(request, "seccompProfile") or {}).get("type") == "Unconfined":
-        options.append("seccomp=unconfined")
-    app_armor = _security(request, "appArmorProfile") or {}
-    if app_armor.get("type") == "Unconfined":
-        options.append("apparmor=unconfined")
-    elif app_armor.get("type") == "Localhost":
-        options.append(f"apparmor={app_armor['localhostProfile']}")
-    for key, value in (_security(request, "seLinuxOptions") or {}).items():
-        options.append(f"label={key}:{value}")
+    options = confinement_options(request.pod, request.container)
     if options:
         body["HostConfig"]["SecurityOpt"] = options
 
@@ -348,46 +316,6 @@ def pod_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
 def network_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
     """Those of the Pod's sysctls that belong to its network namespace: the Pod network sets them."""
     return {name: value for name, value in pod_sysctls(pod).items() if name.startswith(NETWORK_SYSCTL_PREFIX)}
-
-
-def run_as_root_error(pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str) -> str:
-    """Why `runAsNonRoot` forbids this container, in the kubelet's words; empty when it does not.
-
-    `image_user` is the image's Config.User (`user[:group]`, names or numbers).
-    """
-    contexts = (container.get("securityContext") or {}, pod["spec"].get("securityContext") or {})
-    if not _first(contexts, "runAsNonRoot"):
-        return ""
-    metadata = pod["metadata"]
-    subject = (
-        f'(pod: "{metadata["name"]}_{metadata.get("namespace", "default")}({metadata["uid"]})", '
-        f"container: {container['name']})"
-    )
-    user = _first(contexts, "runAsUser")
-    if user is not None:
-        return f"container's runAsUser breaks non-root policy {subject}" if user == 0 else ""
-    name = image_user.partition(":")[0]
-    if name and not name.isdigit():
-        return (
-            f"container has runAsNonRoot and image has non-numeric user ({name}), "
-            f"cannot verify user is non-root {subject}"
-        )
-    if not name or int(name) == 0:
-        return f"container has runAsNonRoot and image will run as root {subject}"
-    return ""
-
-
-def _security(request: ContainerRequest, name: str) -> Any:
-    """A security context field: the container's own wins over the Pod's."""
-    contexts = (request.container.get("securityContext") or {}, request.pod["spec"].get("securityContext") or {})
-    return _first(contexts, name)
-
-
-def _first(contexts: Sequence[Mapping[str, Any]], name: str) -> Any:
-    for context in contexts:
-        if context.get(name) is not None:
-            return context[name]
-    return None
 
 
 def _set_oom_score(body: CreateBody, score: int, host: HostLimits) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 from agent.network.protocol import PodAddress, PortMapping
 from agent.pods.backoff import RestartBackoff
 from agent.pods.container_cache import ContainerCache
-from agent.pods.container_start import ContainerStarter, StarterSettings
+from agent.pods.container_configuration import StarterSettings
+from agent.pods.container_start import ContainerStarter
 from agent.pods.executor import ExecutorSettings, PodExecutor
 from agent.pods.field_reference import NodeFacts
 from agent.pods.hooks import HookRunner

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
+from agent.runtime.security_settings import run_as_root_error
 from agent.runtime.translate import (
     ContainerRequest,
     HostLimits,
@@ -17,7 +18,6 @@ from agent.runtime.translate import (
     network_sysctls,
     oom_score,
     pod_hostname,
-    run_as_root_error,
     sandbox_create_body,
 )
 from agent.volumes.protocol import Mount

@@ -1,0 +1,169 @@
+"""What one start of a container is made of: environment, mounts, labels, and what its Pod says in other objects.
+
+Called by `container_start.py` before the engine is asked for anything; every obstacle is a ConfigurationError or a
+VolumeError, which the Pod's owner can mend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.pods.actions import StartContainer
+from agent.pods.container_cache import ContainerCache
+from agent.pods.environment import (
+    ConfigurationError,
+    EnvironmentInputs,
+    FileReference,
+    Reference,
+    environment_references,
+    expand_all,
+    file_references,
+    make_environment,
+)
+from agent.pods.field_reference import NodeFacts
+from agent.pods.pod_files import PodFiles
+from agent.pods.pod_record import PodRecord
+from agent.pods.pod_spec import is_host_network
+from agent.pods.runtime_class import RuntimeHandlers
+from agent.runtime.identity import NodeIdentity, container_labels
+from agent.runtime.images import qualified_reference
+from agent.runtime.protocol import ImageRecord
+from agent.runtime.security_settings import run_as_root_error
+from agent.runtime.translate import ContainerRequest, HostLimits
+from agent.volumes.protocol import ObjectSource, VolumeManager
+from control.api.objects import ReadOnlyObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxReference:
+    """The sandbox that a container joins. It need not run before the container starts."""
+
+    id: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarterSettings:
+    """What containers are made with, besides their Pod."""
+
+    owner: NodeIdentity
+    host: HostLimits
+    node_facts: Callable[[], NodeFacts]
+    host_ip: Callable[[], str]
+
+
+class ContainerConfigurer:
+    """Puts together what containers are made with."""
+
+    def __init__(
+        self,
+        *,
+        cache: ContainerCache,
+        volumes: VolumeManager,
+        files: PodFiles,
+        objects: ObjectSource,
+        services: Callable[[], Sequence[ReadOnlyObject]],
+        handlers: RuntimeHandlers,
+        record: Callable[..., None],
+        settings: StarterSettings,
+    ) -> None:
+        self._cache = cache
+        self._volumes = volumes
+        self._files = files
+        self._objects = objects
+        self._services = services
+        self._handlers = handlers
+        self._record = record
+        self._settings = settings
+
+    async def configure(
+        self,
+        pod_record: PodRecord,
+        container: ReadOnlyObject,
+        action: StartContainer,
+        sandbox: SandboxReference,
+        image: ImageRecord,
+    ) -> ContainerRequest:
+        """What the container is created from. Raises ConfigurationError, VolumeError, RuntimeFailure."""
+        pod, settings = pod_record.pod, self._settings
+        image_user = str(image.config.get("User") or "")
+        root_error = run_as_root_error(pod, container, image_user)
+        if root_error:
+            raise ConfigurationError(root_error)
+        host_ip = settings.host_ip()
+        pod_ip = host_ip if is_host_network(pod) else sandbox.ip
+        inputs = EnvironmentInputs(
+            objects=await self._read_references(pod, environment_references(container)),
+            files=await self._read_files(pod_record, file_references(container)),
+            services=self._services(),
+            pod_ip=pod_ip,
+            host_ip=host_ip,
+            node=settings.node_facts(),
+        )
+        environment = make_environment(pod, container, inputs)
+        mounts = self._volumes.container_mounts(pod, container, pod_record.volumes or {}, environment)
+        if action.attempt == 0:
+            for message in await asyncio.to_thread(self._files.warnings, pod):
+                self._record(pod, "Warning", "DNSConfigForming", message)
+        files = await asyncio.to_thread(
+            self._files.container_mounts, pod, container, attempt=action.attempt, pod_ip=pod_ip
+        )
+        return ContainerRequest(
+            pod=pod,
+            container=container,
+            image=qualified_reference(str(container.get("image", ""))),
+            sandbox_id=sandbox.id,
+            labels=container_labels(
+                settings.owner,
+                pod,
+                container,
+                attempt=action.attempt,
+                sandbox_id=sandbox.id,
+                backoff_seconds=action.backoff_seconds,
+                round=action.round,
+            ),
+            target_id=self._target_id(pod_record, container),
+            runtime=await self._handlers.find(pod),
+            host=settings.host,
+            image_user=image_user,
+            environment=list(environment.items()),
+            command=expand_all(container.get("command") or (), environment),
+            args=expand_all(container.get("args") or (), environment),
+            mounts=[*mounts, *files],
+            devices=self._volumes.container_devices(container, pod_record.volumes or {}),
+        )
+
+    async def _read_references(
+        self, pod: ReadOnlyObject, references: Sequence[Reference]
+    ) -> dict[Reference, ReadOnlyObject | None]:
+        namespace = pod["metadata"]["namespace"]
+        found: dict[Reference, ReadOnlyObject | None] = {}
+        for reference in references:
+            read: Any = self._objects.get_config_map if reference.kind == "configmap" else self._objects.get_secret
+            found[reference] = await read(namespace, reference.name)
+        return found
+
+    async def _read_files(
+        self, pod_record: PodRecord, references: Sequence[FileReference]
+    ) -> dict[FileReference, str | None]:
+        """Raises ConfigurationError, VolumeError."""
+        found: dict[FileReference, str | None] = {}
+        for reference in references:
+            volume = (pod_record.volumes or {}).get(reference.volume)
+            if volume is None:
+                raise ConfigurationError(f'cannot find the volume "{reference.volume}" that a fileKeyRef names')
+            found[reference] = await self._volumes.read_file(volume, reference.path)
+        return found
+
+    def _target_id(self, pod_record: PodRecord, container: ReadOnlyObject) -> str:
+        """The container whose processes an ephemeral container asks to see. Raises ConfigurationError."""
+        name = container.get("targetContainerName")
+        if not name:
+            return ""
+        target = pod_record.observe(self._cache).find(name)
+        if target is None or not target.is_running:
+            raise ConfigurationError(f"unable to find target container {name}")
+        return target.id

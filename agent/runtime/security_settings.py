@@ -1,0 +1,97 @@
+"""From security contexts to Docker's settings: who a container runs as, what it may do, what confines it. Pure.
+
+A field of the container's own security context wins over the Pod's. Part of `translate.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control.api.objects import ReadOnlyObject
+
+
+def security_field(pod: ReadOnlyObject, container: ReadOnlyObject, name: str) -> Any:
+    """A field of the security contexts: the container's own wins over the Pod's; None where neither says it."""
+    for context in (container.get("securityContext") or {}, pod["spec"].get("securityContext") or {}):
+        if context.get(name) is not None:
+            return context[name]
+    return None
+
+
+def user_settings(pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str) -> tuple[str, list[str]]:
+    """Docker's User (empty: the image's) and GroupAdd."""
+    user = security_field(pod, container, "runAsUser")
+    group = security_field(pod, container, "runAsGroup")
+    if user is None and group is not None:
+        user = image_user.partition(":")[0] or 0
+    pod_context = pod["spec"].get("securityContext") or {}
+    groups = [*(pod_context.get("supplementalGroups") or ())]
+    if pod_context.get("fsGroup") is not None:
+        groups.append(pod_context["fsGroup"])
+    name = "" if user is None else f"{user}:{group}" if group is not None else str(user)
+    return name, [str(group_id) for group_id in groups]
+
+
+def privilege_settings(container: ReadOnlyObject) -> dict[str, Any]:
+    """The fields of HostConfig that say what the container may do."""
+    context = container.get("securityContext") or {}
+    settings: dict[str, Any] = {}
+    capabilities = context.get("capabilities") or {}
+    if context.get("privileged"):
+        settings["Privileged"] = True
+    if capabilities.get("add"):
+        settings["CapAdd"] = list(capabilities["add"])
+    if capabilities.get("drop"):
+        settings["CapDrop"] = list(capabilities["drop"])
+    if context.get("readOnlyRootFilesystem"):
+        settings["ReadonlyRootfs"] = True
+    if context.get("procMount") == "Unmasked":
+        settings["MaskedPaths"] = []
+        settings["ReadonlyPaths"] = []
+    return settings
+
+
+def confinement_options(pod: ReadOnlyObject, container: ReadOnlyObject) -> list[str]:
+    """HostConfig.SecurityOpt.
+
+    Docker's default seccomp and AppArmor profiles stay where the Pod says nothing (the kubelet's SeccompDefault).
+    """
+    options = []
+    if (container.get("securityContext") or {}).get("allowPrivilegeEscalation") is False:
+        options.append("no-new-privileges")
+    if (security_field(pod, container, "seccompProfile") or {}).get("type") == "Unconfined":
+        options.append("seccomp=unconfined")
+    app_armor = security_field(pod, container, "appArmorProfile") or {}
+    if app_armor.get("type") == "Unconfined":
+        options.append("apparmor=unconfined")
+    elif app_armor.get("type") == "Localhost":
+        options.append(f"apparmor={app_armor['localhostProfile']}")
+    for key, value in (security_field(pod, container, "seLinuxOptions") or {}).items():
+        options.append(f"label={key}:{value}")
+    return options
+
+
+def run_as_root_error(pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str) -> str:
+    """Why `runAsNonRoot` forbids this container, in the kubelet's words; empty when it does not.
+
+    `image_user` is the image's Config.User (`user[:group]`, names or numbers).
+    """
+    if not security_field(pod, container, "runAsNonRoot"):
+        return ""
+    metadata = pod["metadata"]
+    subject = (
+        f'(pod: "{metadata["name"]}_{metadata.get("namespace", "default")}({metadata["uid"]})", '
+        f"container: {container['name']})"
+    )
+    user = security_field(pod, container, "runAsUser")
+    if user is not None:
+        return f"container's runAsUser breaks non-root policy {subject}" if user == 0 else ""
+    name = image_user.partition(":")[0]
+    if name and not name.isdigit():
+        return (
+            f"container has runAsNonRoot and image has non-numeric user ({name}), "
+            f"cannot verify user is non-root {subject}"
+        )
+    if not name or int(name) == 0:
+        return f"container has runAsNonRoot and image will run as root {subject}"
+    return ""
