@@ -11,14 +11,11 @@ import asyncio
 import contextlib
 import functools
 import json
-import logging
 import os
-import signal as signals
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.runtime.engine_errors import engine_failure, pull_failure
@@ -31,6 +28,7 @@ from agent.runtime.engine_records import (
 )
 from agent.runtime.engine_socket import EngineSocket, read_json_lines
 from agent.runtime.engine_stream import HijackedStream
+from agent.runtime.exec_end import ExecEnd
 from agent.runtime.exec_result import collect_output
 from agent.runtime.process_user import read_process_user
 from agent.runtime.protocol import (
@@ -47,9 +45,9 @@ from agent.runtime.protocol import (
     RegistryCredentials,
     RuntimeEvent,
     RuntimeFailure,
+    VolumeNotFoundError,
 )
-
-log = logging.getLogger(__name__)
+from agent.runtime.volume_records import VolumeRecord, parse_volume
 
 T = TypeVar("T")
 
@@ -57,11 +55,6 @@ DEFAULT_URL = "unix:///var/run/docker.sock"
 CALL_SECONDS_MAX = 120
 CHANGES_IN_FLIGHT_MAX = 8  # more containers at once only queue inside the engine
 KILL_SECONDS_MAX = 10.0
-EXIT_CODE_KILLED = 137
-EXEC_POLL_SECONDS_FIRST, EXEC_POLL_SECONDS_MAX = 0.005, 0.25
-EXEC_POLLS_AFTER_STOP_MAX = 5
-EXEC_PID_TRIES = 20
-EXEC_PID_INTERVAL_SECONDS = 0.05
 
 
 class DockerRuntime:
@@ -71,6 +64,7 @@ class DockerRuntime:
         """`base_url` defaults to DOCKER_HOST, then to the usual socket."""
         self._base_url = base_url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
         self._socket = EngineSocket(self._base_url)
+        self._exec_end = ExecEnd(self._socket, self.inspect_container)
         self._changes = asyncio.Semaphore(CHANGES_IN_FLIGHT_MAX)
         self._sdk_calls = ThreadPoolExecutor(1, thread_name_prefix="docker")
         self._sdk: Any = None
@@ -250,6 +244,33 @@ class DockerRuntime:
         with contextlib.suppress(ImageNotFoundError):
             await self._socket.call("DELETE", f"/images/{reference}", image=True)
 
+    # --- volumes ------------------------------------------------------------------------------------------------------
+
+    async def find_volume(self, name: str) -> VolumeRecord | None:
+        """Return the volume of that name, or None."""
+        try:
+            return parse_volume(await self._socket.call("GET", f"/volumes/{name}"))
+        except VolumeNotFoundError:
+            return None
+
+    async def list_volumes(self, labels: Mapping[str, str]) -> list[VolumeRecord]:
+        """List volumes that carry all the labels."""
+        filters = json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})
+        listed = await self._socket.call("GET", "/volumes", query={"filters": filters})
+        return [parse_volume(row) for row in listed.get("Volumes") or ()]
+
+    async def remove_volume(self, name: str) -> bool:
+        """Remove a volume; False while a container uses it, True if it is gone."""
+        try:
+            await self._socket.call("DELETE", f"/volumes/{name}")
+        except VolumeNotFoundError:
+            return True
+        except RuntimeFailure as error:
+            if "is in use" not in str(error):
+                raise
+            return False
+        return True
+
     # --- streams ------------------------------------------------------------------------------------------------------
 
     async def open_exec(
@@ -271,8 +292,8 @@ class DockerRuntime:
             tty=tty,
             stopped=self._wait_until_stopped(container_id),
             resize=resize,
-            exit_code=lambda: self._exec_exit_code(exec_id, container_id),
-            abandon=lambda: self._kill_exec(exec_id, container_id),
+            exit_code=lambda: self._exec_end.exit_code(exec_id, container_id),
+            abandon=lambda: self._exec_end.kill(exec_id, container_id),
         )
 
     async def run_exec(self, container_id: str, command: Sequence[str], *, timeout_seconds: float) -> ExecResult:
@@ -311,36 +332,6 @@ class DockerRuntime:
             abandon=abandon,
             closes_stdin=stdin_once,
         )
-
-    async def _exec_exit_code(self, exec_id: str, container_id: str) -> int:
-        """Docker knows the code a moment after the stream has ended; never, when the container died around it."""
-        delay_seconds, polls_after_stop = EXEC_POLL_SECONDS_FIRST, 0
-        while polls_after_stop < EXEC_POLLS_AFTER_STOP_MAX:
-            try:
-                state = await self._socket.call("GET", f"/exec/{exec_id}/json")
-                if not state["Running"] and state["ExitCode"] is not None:
-                    return int(state["ExitCode"])
-                if (await self.inspect_container(container_id)).state is not ContainerState.RUNNING:
-                    polls_after_stop += 1
-            except ContainerNotFoundError:
-                break
-            await asyncio.sleep(delay_seconds)
-            delay_seconds = min(EXEC_POLL_SECONDS_MAX, delay_seconds * 2)
-        return EXIT_CODE_KILLED
-
-    async def _kill_exec(self, exec_id: str, container_id: str) -> None:
-        """Docker has no call to end an exec: kill its process, which must still be one of the container's.
-
-        Output may arrive before the engine has noted the pid: it says so a moment later.
-        """
-        for _ in range(EXEC_PID_TRIES):
-            try:
-                state = await self._socket.call("GET", f"/exec/{exec_id}/json")
-            except RuntimeFailure:
-                return
-            if not state["Running"] or (state["Pid"] and _kill_process(state["Pid"], container_id)):
-                return
-            await asyncio.sleep(EXEC_PID_INTERVAL_SECONDS)
 
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
         """Yield container events until the stream breaks (EngineUnavailableError).
@@ -413,19 +404,3 @@ def _pull_request(
 
 def _carries(record: ContainerRecord, labels: Mapping[str, str]) -> bool:
     return all(record.labels.get(name) == value for name, value in labels.items())
-
-
-def _kill_process(pid: int, container_id: str) -> bool:
-    """Only a process of the container is killed: the pid may have been given to another one meanwhile.
-
-    Returns whether there is nothing more to do about it.
-    """
-    try:
-        if container_id not in Path(f"/proc/{pid}/cgroup").read_text():
-            return False
-        os.kill(pid, signals.SIGKILL)
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    except PermissionError:
-        log.warning("Left an abandoned command running: its process belongs to another user", extra={"pid": pid})
-    return True

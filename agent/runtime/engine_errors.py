@@ -8,6 +8,7 @@ from agent.runtime.protocol import (
     ImageNotFoundError,
     NameConflictError,
     RuntimeFailure,
+    VolumeNotFoundError,
 )
 
 
@@ -19,6 +20,8 @@ def engine_failure(status: int, message: str, *, image: bool = False) -> Runtime
         return ImageNotFoundError(message)
     if status == 404 and ("No such container" in message or "No such exec" in message):
         return ContainerNotFoundError(message)
+    if status == 404 and "no such volume" in message:
+        return VolumeNotFoundError(message)
     if status == 409 and "is already in use" in message:
         return NameConflictError(message)
     if status in (502, 503, 504):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.runtime.fake_stream import FakeStream
-from agent.runtime.protocol import ContainerRecord, CreateBody, ImageRecord, ProcessUser
+from agent.runtime.protocol import ContainerRecord, CreateBody, EngineInfo, ImageRecord, ProcessUser
 
 EXIT_CODE_OF_SIGNAL = {"SIGKILL": 137, "SIGTERM": 143, "SIGINT": 130, "SIGQUIT": 131, "SIGHUP": 129}
 FIRST_PID = 1000
@@ -61,6 +61,22 @@ class InjectedError:
     error: Exception
     times: int
     after: bool
+
+
+def fake_info(*, memory_bytes: int, cpus: int) -> EngineInfo:
+    """What the fake engine says of itself."""
+    return EngineInfo(
+        version="fake",
+        api_version="1.41",
+        operating_system="Fake Linux",
+        kernel_version="6.1.0",
+        architecture="amd64",
+        cgroup_version="2",
+        cgroup_driver="systemd",
+        cpus=cpus,
+        memory_bytes=memory_bytes,
+        root_dir="/var/lib/docker",
+    )
 
 
 def raise_late(error: Exception | None) -> None:

@@ -23,20 +23,22 @@ from agent.runtime.fake_container import (
     InjectedError,
     Program,
     digest,
+    fake_info,
     joined_ids,
     matches,
     raise_late,
     tagged,
     user_of,
 )
+from agent.runtime.fake_event_feed import FakeEventFeed
 from agent.runtime.fake_stream import FakeStream
+from agent.runtime.fake_volumes import FakeVolumes
 from agent.runtime.protocol import (
     ContainerNotFoundError,
     ContainerRecord,
     ContainerState,
     CreateBody,
     EngineInfo,
-    EngineUnavailableError,
     ExecResult,
     ImageNotFoundError,
     ImageRecord,
@@ -45,6 +47,7 @@ from agent.runtime.protocol import (
     RuntimeEvent,
     RuntimeFailure,
 )
+from agent.runtime.volume_records import VolumeRecord
 from control.api.clock import Clock
 
 __all__ = ["Call", "ExecOutcome", "FakeRuntime", "Program"]
@@ -64,22 +67,12 @@ class FakeRuntime:
         )
         self._images: dict[str, ImageRecord] = {}
         self._containers: dict[str, FakeContainer] = {}
+        self.volumes = FakeVolumes()
         self._errors: dict[str, list[InjectedError]] = {}
-        self._subscribers: list[tuple[Mapping[str, str], asyncio.Queue[RuntimeEvent | None]]] = []
+        self._feed = FakeEventFeed()
         self._timers: set[asyncio.Task[None]] = set()
         self._sequence = 0
-        self._info = EngineInfo(
-            version="fake",
-            api_version="1.41",
-            operating_system="Fake Linux",
-            kernel_version="6.1.0",
-            architecture="amd64",
-            cgroup_version="2",
-            cgroup_driver="systemd",
-            cpus=cpus,
-            memory_bytes=memory_bytes,
-            root_dir="/var/lib/docker",
-        )
+        self._info = fake_info(memory_bytes=memory_bytes, cpus=cpus)
 
     # --- the test's side ----------------------------------------------------------------------------------------------
 
@@ -114,8 +107,7 @@ class FakeRuntime:
 
     def break_events(self) -> None:
         """Break every open event stream, as a restart of the engine does."""
-        for _, queue in self._subscribers:
-            queue.put_nowait(None)
+        self._feed.break_off()
 
     def verbs(self) -> list[str]:
         """The verbs called so far, in order."""
@@ -159,6 +151,7 @@ class FakeRuntime:
             log_path=f"/var/lib/docker/containers/{container_id}/{container_id}-json.log",
         )
         self._containers[container_id] = FakeContainer(record, body, self._program(body["Image"], image))
+        self.volumes.make_missing(body)
         self._emit("create", record)
         raise_late(late)
         return container_id
@@ -174,6 +167,7 @@ class FakeRuntime:
                 raise RuntimeFailure(
                     f"cannot join a container that is not running: {joined}", reason="RunContainerError"
                 )
+        self.volumes.mount_all(container.body)
         if container.program.start_error:
             container.record = replace(container.record, exit_code=127, error=container.program.start_error)
             raise RuntimeFailure(container.program.start_error, reason="RunContainerError")
@@ -265,6 +259,23 @@ class FakeRuntime:
         image = self._find(reference)
         self._images = {tag: one for tag, one in self._images.items() if image is None or one.id != image.id}
 
+    async def find_volume(self, name: str) -> VolumeRecord | None:
+        """By name."""
+        self._begin("find_volume", name)
+        return self.volumes.records.get(name)
+
+    async def list_volumes(self, labels: Mapping[str, str]) -> list[VolumeRecord]:
+        """All volumes that carry the labels."""
+        self._begin("list_volumes")
+        return [one for one in self.volumes.records.values() if matches(one.labels, labels)]
+
+    async def remove_volume(self, name: str) -> bool:
+        """Forget it, unless a container mounts it."""
+        late = self._begin("remove_volume", name)
+        is_removed = self.volumes.remove(name, (one.body for one in self._containers.values()))
+        raise_late(late)
+        return is_removed
+
     async def open_exec(
         self, container_id: str, command: Sequence[str], *, stdin: bool = False, tty: bool = False
     ) -> FakeStream:
@@ -314,15 +325,8 @@ class FakeRuntime:
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
         """Until `break_events`."""
         self._begin("events")
-        queue: asyncio.Queue[RuntimeEvent | None] = asyncio.Queue()
-        subscriber = (labels, queue)
-        self._subscribers.append(subscriber)
-        try:
-            while (event := await queue.get()) is not None:
-                yield event
-        finally:
-            self._subscribers.remove(subscriber)
-        raise EngineUnavailableError("lost the engine's events: the engine closed the stream")
+        async for event in self._feed.events(labels):
+            yield event
 
     async def stats(self, container_id: str) -> Mapping[str, Any]:
         """A container that uses nothing."""
@@ -413,12 +417,4 @@ class FakeRuntime:
         deadline.cancel()
 
     def _emit(self, action: str, record: ContainerRecord) -> None:
-        event = RuntimeEvent(
-            action=action,
-            container_id=record.id,
-            labels={**record.labels, "name": record.name, "image": record.image},
-            exit_code=record.exit_code if action == "die" else None,
-        )
-        for labels, queue in self._subscribers:
-            if matches(record.labels, labels):
-                queue.put_nowait(event)
+        self._feed.emit(action, record)

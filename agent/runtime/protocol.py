@@ -14,6 +14,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol
 
+from agent.runtime.volume_records import VolumeRecord
+
 CreateBody = dict[str, Any]
 
 
@@ -36,6 +38,10 @@ class NameConflictError(RuntimeFailure):
 
 class ImageNotFoundError(RuntimeFailure):
     """The image does not exist locally, or in the registry."""
+
+
+class VolumeNotFoundError(RuntimeFailure):
+    """The engine has no volume of that name."""
 
 
 class EngineUnavailableError(RuntimeFailure):
@@ -240,6 +246,18 @@ class Runtime(Protocol):
 
     async def remove_image(self, reference: str) -> None:
         """Remove a tag or image; succeeds if it is gone."""
+        ...
+
+    async def find_volume(self, name: str) -> VolumeRecord | None:
+        """Return the engine's volume of that name, or None."""
+        ...
+
+    async def list_volumes(self, labels: Mapping[str, str]) -> list[VolumeRecord]:
+        """List the engine's volumes that carry all the labels."""
+        ...
+
+    async def remove_volume(self, name: str) -> bool:
+        """Remove a volume with its data; False while a container uses it, True if it is gone."""
         ...
 
     async def open_exec(
