@@ -25,7 +25,7 @@ from control.controllers.root_ca_publisher import make_root_ca_publisher
 from control.controllers.service_account import SERVICE_ACCOUNT
 from control.controllers.service_endpoints.endpoint_slice import ENDPOINT_SLICE
 from control.controllers.service_endpoints.endpoints import ENDPOINTS_CONTROLLER
-from control.controllers.storage_protection import CLAIM_PROTECTION, VOLUME_PROTECTION
+from control.controllers.storage_protection import ATTRIBUTES_PROTECTION, CLAIM_PROTECTION, VOLUME_PROTECTION
 
 CONTROLLERS: Mapping[str, Factory] = {
     "deployment": runtime_factory(DEPLOYMENT, "deployment-controller"),
@@ -49,4 +49,7 @@ CONTROLLERS: Mapping[str, Factory] = {
     "local-volume-provisioner": make_local_provisioner,
     "pvc-protection": runtime_factory(CLAIM_PROTECTION, "pvc-protection-controller"),
     "pv-protection": runtime_factory(VOLUME_PROTECTION, "pv-protection-controller"),
+    "volumeattributesclass-protection": runtime_factory(
+        ATTRIBUTES_PROTECTION, "volumeattributesclass-protection-controller"
+    ),
 }

@@ -1,7 +1,7 @@
-"""Volumes and claims that are deleted while in use go when their last user has gone.
+"""Claims, volumes and VolumeAttributesClasses that are deleted while in use go when their last user has gone.
 
-Admission gives each of them a finalizer; these two controllers take it away again: from a claim when no scheduled Pod
-names it any more, from a volume when it is no longer bound.
+Admission gives each of them a finalizer; these controllers take it away again: from a claim when no scheduled Pod
+names it any more, from a volume when it is no longer bound, from a class when no claim and no volume names it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from control.api.builtin_kinds import (
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    VOLUME_ATTRIBUTES_CLASSES,
+)
 from control.api.kinds import Kind
 from control.api.meta import is_deleting, namespaced_key, object_key
 from control.api.objects import Object, ReadOnlyObject
@@ -20,6 +25,7 @@ from control.client.writes import Result, Update
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+ATTRIBUTES_FINALIZER = "kubernetes.io/vac-protection"
 
 
 def reconcile_claim(key: str, view: View, now: datetime) -> Result:
@@ -41,6 +47,31 @@ def reconcile_volume(key: str, view: View, now: datetime) -> Result:
     if (volume.get("status") or {}).get("phase") == "Bound":
         return Result()
     return _release(PERSISTENT_VOLUMES, volume, VOLUME_FINALIZER, "no claim uses the deleted volume any more")
+
+
+def reconcile_attributes(key: str, view: View, now: datetime) -> Result:
+    """Decide whether a VolumeAttributesClass that is being deleted may go."""
+    attributes_class = view.find_key(VOLUME_ATTRIBUTES_CLASSES, key)
+    if attributes_class is None or not _waits_for(attributes_class, ATTRIBUTES_FINALIZER):
+        return Result()
+    for kind in (PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS):
+        if any(key in attributes_classes_of(user) for user in view.list(kind)):
+            return Result()
+    cause = "no claim and no volume uses the deleted class any more"
+    return _release(VOLUME_ATTRIBUTES_CLASSES, attributes_class, ATTRIBUTES_FINALIZER, cause)
+
+
+def attributes_classes_of(user: ReadOnlyObject) -> set[str]:
+    """Return the VolumeAttributesClasses of a volume or claim: the wanted one, and for a claim what it has and what it
+    is being changed to.
+    """
+    status = user.get("status") or {}
+    names = (
+        user["spec"].get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    )
+    return {name for name in names if name}
 
 
 def claims_of(pod: ReadOnlyObject) -> set[str]:
@@ -68,6 +99,12 @@ def _keys_of_pod(old: Object | None, new: Object | None, view: View) -> Iterable
     return [namespaced_key(old["metadata"]["namespace"], name) for name in claims_of(old)]
 
 
+def _attributes_no_longer_used(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
+    if old is None:
+        return ()
+    return attributes_classes_of(old) - (attributes_classes_of(new) if new is not None else set())
+
+
 CLAIM_PROTECTION = Controller(
     name="pvc-protection",
     watches=(Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=_own_key), Watch(kind=PODS, keys=_keys_of_pod)),
@@ -75,4 +112,13 @@ CLAIM_PROTECTION = Controller(
 )
 VOLUME_PROTECTION = Controller(
     name="pv-protection", watches=(Watch(kind=PERSISTENT_VOLUMES, keys=_own_key),), reconcile=reconcile_volume
+)
+ATTRIBUTES_PROTECTION = Controller(
+    name="volumeattributesclass-protection",
+    watches=(
+        Watch(kind=VOLUME_ATTRIBUTES_CLASSES, keys=_own_key),
+        Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=_attributes_no_longer_used),
+        Watch(kind=PERSISTENT_VOLUMES, keys=_attributes_no_longer_used),
+    ),
+    reconcile=reconcile_attributes,
 )

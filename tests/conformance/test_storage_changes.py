@@ -12,69 +12,118 @@ from tests.conformance.batch import Batch, Object, is_finished, is_ready, make_o
 
 pytestmark = pytest.mark.docker
 
-SOURCES = [
-    {"configMap": {"name": "changing", "items": [{"key": "data", "path": "changing"}]}},
-    {"configMap": {"name": "deleted", "optional": True, "items": [{"key": "data", "path": "deleted"}]}},
-    {"configMap": {"name": "created", "optional": True, "items": [{"key": "data", "path": "created"}]}},
-    {"secret": {"name": "changing", "items": [{"key": "data", "path": "s-changing"}]}},
-    {"secret": {"name": "deleted", "optional": True, "items": [{"key": "data", "path": "s-deleted"}]}},
-    {"secret": {"name": "created", "optional": True, "items": [{"key": "data", "path": "s-created"}]}},
-    {"downwardAPI": {"items": [{"path": name, "fieldRef": {"fieldPath": f"metadata.{name}"}} for name in ("labels",)]}},
-]
-OWN = [{"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}}]
+KINDS = ("configMap", "secret")
+# prints a file's content, or that it is missing, and again whenever that has changed
+FOLLOW = (
+    "seen=; while sleep 0.2; do now=$(cat /v/{key} 2>/dev/null || echo missing);"
+    ' [ "$now" = "$seen" ] || echo "$now"; seen=$now; done'
+)
+# volume of its own → the file that is followed
+KEYS = {"deleted": "data-1", "created": "data-1", "updated": "data-3", "changed": "data-1"}
+OWN = [{"path": name, "fieldRef": {"fieldPath": f"metadata.{name}"}} for name in ("labels", "annotations")]
+OWN_PROJECTED = {"downwardAPI": {"items": OWN}}
 
 
-def make_pair(name: str, value: str) -> list[Object]:
-    """A ConfigMap and a Secret of one name."""
-    return [
-        make_object("ConfigMap", name, data={"data": value}),
-        make_object("Secret", name, data={"data": b64encode(value.encode()).decode()}),
+def make_source(kind: str, name: str, **values: str) -> Object:
+    """A ConfigMap or Secret."""
+    if kind == "secret":
+        return make_object(
+            "Secret", name, data={key: b64encode(value.encode()).decode() for key, value in values.items()}
+        )
+    return make_object("ConfigMap", name, data=values)
+
+
+def make_follower(kind: str) -> Object:
+    """A Pod with a container for each source, which follows one file of it."""
+    volumes = [{"name": name, "projected": {"sources": [{kind: {"name": name, "optional": True}}]}} for name in KEYS]
+    containers = [
+        {"name": name, **shell(FOLLOW.format(key=key), volumeMounts=[{"name": name, "mountPath": "/v"}])}
+        for name, key in KEYS.items()
     ]
+    return make_pod(f"follows-{kind.lower()}", *containers, volumes=volumes)
 
 
 @pytest.fixture(scope="module")
-def watched(batch: Batch) -> Batch:
-    """A Pod that mounts what is going to change."""
-    volumes = [{"name": "all", "projected": {"sources": SOURCES}}, {"name": "own", "downwardAPI": {"items": OWN}}]
-    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("all", "own")]
+def followed(batch: Batch) -> Batch:
+    """Pods that mount what is going to change."""
+    volumes = [{"name": "own", "downwardAPI": {"items": OWN}}, {"name": "p", "projected": {"sources": [OWN_PROJECTED]}}]
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("own", "p")]
     pod = make_pod("watcher", shell("sleep 1000", volumeMounts=mounts), volumes=volumes)
     pod["metadata"]["annotations"] = {"builder": "bar"}
-    batch.create(*make_pair("changing", "old"), *make_pair("deleted", "old"), pod)
-    batch.wait(is_ready, "watcher", what="the Pod runs")
+    sources = [
+        make_source(kind, name, **{"data-1": "value-1"}) for kind in KINDS for name in ("deleted", "updated", "changed")
+    ]
+    followers = [make_follower(kind) for kind in KINDS]
+    batch.create(*sources, *followers, pod)
+    batch.wait(is_ready, "watcher", *(item["metadata"]["name"] for item in followers), what="the Pods run")
     return batch
 
 
+@pytest.fixture(scope="module")
+def changed(followed: Batch) -> Batch:
+    """What the containers saw at first is now deleted, created, given other keys, and given another value."""
+    before = {"deleted": "value-1", "created": "missing", "updated": "missing", "changed": "value-1"}
+    for kind in KINDS:
+        for name, text in before.items():
+            wait_for(lambda kind=kind, name=name, text=text: seen(followed, kind, name) == [text], f"{kind} {name}")
+    followed.kubectl("delete", "configmap/deleted", "secret/deleted")
+    for kind in KINDS:
+        followed.create(make_source(kind, "created", **{"data-1": "value-1"}))
+        replaced = (
+            make_source(kind, "updated", **{"data-3": "value-3"}),
+            make_source(kind, "changed", **{"data-1": "value-2"}),
+        )
+        body = {"apiVersion": "v1", "kind": "List", "items": list(replaced)}
+        followed.kubectl("replace", "-f", "-", stdin=json.dumps(body))
+    return followed
+
+
+def seen(batch: Batch, kind: str, container: str) -> list[str]:
+    """What a container has seen, in this order."""
+    return batch.logs(f"follows-{kind.lower()}", "-c", container).splitlines()
+
+
+def assert_follows(batch: Batch, kind: str, after: dict[str, str]) -> None:
+    for name, text in after.items():
+        wait_for(lambda name=name, text=text: seen(batch, kind, name)[-1] == text, f"{kind} {name} is {text}")
+
+
+@pytest.mark.requirement("[sig-storage] Projected configMap updates should be reflected in volume")
+def test_a_new_value_reaches_the_volume(changed: Batch) -> None:
+    assert_follows(changed, "configMap", {"changed": "value-2"})
+
+
+@pytest.mark.requirement("[sig-storage] Projected configMap optional updates should be reflected in volume")
+def test_optional_config_maps_come_go_and_change_in_the_volume(changed: Batch) -> None:
+    assert_follows(changed, "configMap", {"deleted": "missing", "created": "value-1", "updated": "value-3"})
+
+
+@pytest.mark.requirement("[sig-storage] Projected secret optional updates should be reflected in volume")
+def test_optional_secrets_come_go_and_change_in_the_volume(changed: Batch) -> None:
+    assert_follows(changed, "secret", {"deleted": "missing", "created": "value-1", "updated": "value-3"})
+
+
 def read(batch: Batch, path: str) -> str:
-    return batch.kubectl("exec", "watcher", "--", "sh", "-c", f"cat {path} 2>/dev/null || true")
+    return batch.kubectl("exec", "watcher", "--", "cat", path)
 
 
-def test_projected_configmap_and_secret_updates_and_optional_updates_are_reflected_in_volume(watched: Batch) -> None:
-    """Requirements "Projected configMap updates should be reflected in volume", "Projected configMap optional updates
-    should be reflected in volume" and "Projected secret optional updates should be reflected in volume"."""
-    batch = watched
-    assert [read(batch, f"/all/{name}") for name in ("changing", "deleted", "created")] == ["old", "old", ""]
-    batch.kubectl("patch", "configmap", "changing", "-p", '{"data":{"data":"new"}}')
-    batch.kubectl("patch", "secret", "changing", "-p", '{"stringData":{"data":"new"}}')
-    batch.kubectl("delete", "configmap/deleted", "secret/deleted")
-    batch.create(*make_pair("created", "new"))
-    for name, expected in (("changing", "new"), ("deleted", ""), ("created", "new")):
-        for prefix in ("", "s-"):
-            path = f"/all/{prefix}{name}"
-            wait_for(lambda path=path, expected=expected: read(batch, path) == expected, f"{path} is {expected!r}")
+@pytest.mark.requirement("[sig-storage] Downward API volume should update annotations on modification")
+@pytest.mark.requirement("[sig-storage] Projected downwardAPI should update annotations on modification")
+@pytest.mark.requirement("[sig-storage] Projected downwardAPI should update labels on modification")
+def test_changed_labels_and_annotations_reach_the_volumes(followed: Batch) -> None:
+    for volume in ("own", "p"):
+        assert read(followed, f"/{volume}/labels") == 'name="watcher"'
+        assert 'builder="bar"\n' in read(followed, f"/{volume}/annotations") + "\n"
+    followed.kubectl("label", "pod", "watcher", "key3=value3")
+    followed.kubectl("annotate", "pod", "watcher", "builder=foo", "--overwrite")
+    for volume in ("own", "p"):
+        wait_for(lambda volume=volume: 'key3="value3"' in read(followed, f"/{volume}/labels"), "the label is there")
+        annotations = f"/{volume}/annotations"
+        wait_for(lambda path=annotations: 'builder="foo"' in read(followed, path), "the annotation is there")
 
 
-def test_downward_api_should_update_labels_and_annotations_on_modification(watched: Batch) -> None:
-    """Requirements "Downward API volume should update annotations on modification", "Projected downwardAPI should
-    update annotations on modification" and "… labels on modification"."""
-    assert 'name="watcher"' in read(watched, "/all/labels")
-    assert 'builder="bar"' in read(watched, "/own/annotations")
-    watched.kubectl("label", "pod", "watcher", "key3=value3")
-    watched.kubectl("annotate", "pod", "watcher", "builder=foo", "--overwrite")
-    wait_for(lambda: 'key3="value3"' in read(watched, "/all/labels"), "the label is there")
-    wait_for(lambda: 'builder="foo"' in read(watched, "/own/annotations"), "the annotation is there")
-
-
-def test_emptydir_volumes_pod_should_support_shared_volumes_between_containers(batch: Batch) -> None:
+@pytest.mark.requirement("[sig-storage] EmptyDir volumes pod should support shared volumes between containers")
+def test_one_container_reads_what_another_has_written(batch: Batch) -> None:
     mounts = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
     reader = shell("until test -s /shared/file; do sleep 0.1; done; cat /shared/file", **mounts)
     writer = shell("echo 'Hello from the writer' > /shared/file", **mounts)
@@ -83,23 +132,36 @@ def test_emptydir_volumes_pod_should_support_shared_volumes_between_containers(b
     assert batch.logs("shared", "-c", "main") == "Hello from the writer\n"
 
 
-def test_emptydir_wrapper_volumes_should_not_cause_race_condition_when_used_for_configmaps(batch: Batch) -> None:
+@pytest.mark.requirement(
+    "[sig-storage] EmptyDir wrapper volumes should not cause race condition when used for configmaps"
+)
+def test_five_pods_with_fifty_config_maps_each_run(batch: Batch) -> None:
     names = [f"racing-{number}" for number in range(50)]
-    volumes = [{"name": name, "configMap": {"name": name}} for name in names]
+    items = [{"key": "data-1", "path": "data-1"}]
+    volumes = [{"name": name, "configMap": {"name": name, "items": items}} for name in names]
     mounts = [{"name": name, "mountPath": f"/etc/config/{name}"} for name in names]
-    pods = [
-        make_pod(f"racer-{number}", shell("cat /etc/config/*/data | sort -u", volumeMounts=mounts), volumes=volumes)
-        for number in range(5)
-    ]
-    batch.create(*(make_object("ConfigMap", name, data={"data": "data-1\n"}) for name in names), *pods)
-    racers = [pod["metadata"]["name"] for pod in pods]
-    batch.wait(is_finished, *racers, what="all Pods have ended")
-    assert {batch.logs(name) for name in racers} == {"data-1\n"}
+    script = "cat /etc/config/*/data-1 | uniq -c; exec sleep 1000"
+    pod = make_pod("racer", shell(script, volumeMounts=mounts), volumes=volumes, restartPolicy="Always")
+    template = {"metadata": {"labels": {"racer": "yes"}}, "spec": pod["spec"]}
+    spec = {"replicas": 5, "selector": {"racer": "yes"}, "template": template}
+    config_maps = [make_object("ConfigMap", name, data={"data-1": "value-1\n"}) for name in names]
+    batch.create(*config_maps, make_object("ReplicationController", "racer", spec=spec))
+
+    def running() -> list[str]:
+        pods = batch.get("pods", "-l", "racer=yes")["items"]
+        return [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
+
+    wait_for(lambda: len(running()) == 5, "all five run", seconds_max=180)
+    for name in running():
+        wait_for(lambda name=name: batch.logs(name).split() == ["50", "value-1"], f"{name} has read all")
+    batch.kubectl("delete", "rc", "racer", "--wait=false")
 
 
-def test_secrets_should_be_mountable_regardless_of_a_secret_with_the_same_name_in_another_namespace(
-    batch: Batch,
-) -> None:
+@pytest.mark.requirement(
+    "[sig-storage] Secrets should be able to mount in a volume"
+    " regardless of a different secret existing with same name in different namespace"
+)
+def test_the_secret_of_the_pods_own_namespace_is_mounted(batch: Batch) -> None:
     other = f"{batch.namespace}-other"
     batch.cluster.kubectl("create", "namespace", other)
     try:
@@ -107,14 +169,15 @@ def test_secrets_should_be_mountable_regardless_of_a_secret_with_the_same_name_i
         batch.kubectl("create", "secret", "generic", "twin", "--from-literal=data=ours")
         mounts = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
         volumes = [{"name": "v", "secret": {"secretName": "twin"}}]
-        batch.create(make_pod("twin", shell("cat /v/data", **mounts), volumes=volumes))
+        batch.create(make_pod("twin", shell("stat -Lc %a /v/*; cat /v/data", **mounts), volumes=volumes))
         batch.wait(is_finished, "twin", what="the Pod has ended")
-        assert batch.logs("twin") == "ours"
+        assert batch.logs("twin") == "644\nours"
     finally:
         batch.cluster.kubectl("delete", "namespace", other, "--wait=false")
 
 
-def test_subpath_atomic_writer_volumes_should_support_subpaths_with_configmap_pod(batch: Batch) -> None:
+@pytest.mark.requirement("[sig-storage] Subpath Atomic writer volumes should support subpaths with configmap pod")
+def test_a_file_of_a_config_map_is_mounted_by_its_sub_path(batch: Batch) -> None:
     batch.create(make_object("ConfigMap", "atomic", data={"configmap-file": "configmap-contents"}))
     mount = {"name": "v", "mountPath": "/etc/one", "subPath": "configmap-file"}
     volumes = [{"name": "v", "configMap": {"name": "atomic"}}]
@@ -124,8 +187,9 @@ def test_subpath_atomic_writer_volumes_should_support_subpaths_with_configmap_po
     assert batch.pods()["atomic"]["status"]["phase"] == "Succeeded"
 
 
+@pytest.mark.requirement("[sig-storage] Secrets should be immutable if `immutable` field is set")
 @pytest.mark.parametrize("kind", ["secret", "configmap"])
-def test_should_be_immutable_if_immutable_field_is_set(batch: Batch, kind: str) -> None:
+def test_what_is_immutable_stays(batch: Batch, kind: str) -> None:
     arguments = ["generic"] if kind == "secret" else []
     batch.kubectl("create", kind, *arguments, "frozen", "--from-literal=data=1")
     change = json.dumps({("stringData" if kind == "secret" else "data"): {"data": "2"}})

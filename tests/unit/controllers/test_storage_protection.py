@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
-from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTRIBUTES_CLASSES
 from control.client.view import View
 from control.client.writes import Update
-from control.controllers.storage_protection import reconcile_claim, reconcile_volume
+from control.controllers.storage_protection import (
+    ATTRIBUTES_PROTECTION,
+    reconcile_attributes,
+    reconcile_claim,
+    reconcile_volume,
+)
 from tests.unit.controllers.builders import NOW, make_object
 
 DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
@@ -45,3 +50,42 @@ def test_volume_is_released_when_not_bound(phase: str, is_released: bool) -> Non
     metadata = {**DELETED, "finalizers": ["kubernetes.io/pv-protection"]}
     volume = make_object("v1", "PersistentVolume", "v", None, metadata=metadata, status={"phase": phase})
     assert bool(reconcile_volume("v", View.of({PERSISTENT_VOLUMES: [volume]}), NOW).steps) is is_released
+
+
+@pytest.mark.parametrize(
+    ("kind", "user", "is_released"),
+    [
+        pytest.param("PersistentVolumeClaim", {}, True, id="nobody names it"),
+        pytest.param("PersistentVolumeClaim", {"spec": {"volumeAttributesClassName": "gold"}}, False, id="wanted"),
+        pytest.param(
+            "PersistentVolumeClaim", {"status": {"currentVolumeAttributesClassName": "gold"}}, False, id="in effect"
+        ),
+        pytest.param(
+            "PersistentVolumeClaim",
+            {"status": {"modifyVolumeStatus": {"targetVolumeAttributesClassName": "gold"}}},
+            False,
+            id="being put into effect",
+        ),
+        pytest.param("PersistentVolume", {"spec": {"volumeAttributesClassName": "gold"}}, False, id="of a volume"),
+        pytest.param("PersistentVolume", {"spec": {"volumeAttributesClassName": "tin"}}, True, id="another is named"),
+    ],
+)
+def test_attributes_class_is_released_when_nobody_names_it(kind: str, user: dict[str, Any], is_released: bool) -> None:
+    metadata = {**DELETED, "finalizers": ["kubernetes.io/vac-protection"]}
+    gold = make_object("storage.k8s.io/v1", "VolumeAttributesClass", "gold", None, metadata=metadata)
+    namespace = None if kind == "PersistentVolume" else "n"
+    objects = {PERSISTENT_VOLUMES: [], PERSISTENT_VOLUME_CLAIMS: [], VOLUME_ATTRIBUTES_CLASSES: [gold]}
+    users = [make_object("v1", kind, "user", namespace, **{"spec": {}, **user})]
+    objects[PERSISTENT_VOLUMES if namespace is None else PERSISTENT_VOLUME_CLAIMS] = users
+    assert bool(reconcile_attributes("gold", View.of(objects), NOW).steps) is is_released
+
+
+def test_attributes_class_is_looked_at_when_a_user_lets_go() -> None:
+    watch = next(one for one in ATTRIBUTES_PROTECTION.watches if one.kind is PERSISTENT_VOLUME_CLAIMS)
+    old = make_object("v1", "PersistentVolumeClaim", "c", "n", spec={"volumeAttributesClassName": "gold"})
+    new = make_object("v1", "PersistentVolumeClaim", "c", "n", spec={"volumeAttributesClassName": "tin"})
+    assert [list(watch.keys(*pair, View.of({}))) for pair in ((old, new), (old, None), (None, old))] == [
+        ["gold"],
+        ["gold"],
+        [],
+    ]

@@ -1,0 +1,275 @@
+"""Requirements of sig-storage on its API: what a storage driver and its administrator write and read.
+
+Bodies are those of a Go client, `null` and empty structures included.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.cluster import wait_for
+from tests.conformance.batch import BUSYBOX, Batch, Object, shell
+from tests.conformance.rest import MERGE, RefusedRequestError, Resource, Rest
+
+pytestmark = pytest.mark.docker
+
+STORAGE = "/apis/storage.k8s.io/v1"
+
+
+@pytest.fixture(scope="module")
+def rest(batch: Batch) -> Rest:
+    return Rest(batch.cluster)
+
+
+def assert_is_refused(code: int, call: Callable[..., Any], *arguments: Any) -> None:
+    with pytest.raises(RefusedRequestError) as refused:
+        call(*arguments)
+    assert refused.value.code == code
+
+
+def named(name: str = "", *, prefix: str = "", **labels: str) -> Object:
+    metadata: Object = {"name": name} if name else {"generateName": prefix}
+    return {**metadata, "creationTimestamp": None, **({"labels": labels} if labels else {})}
+
+
+def unique(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+def patch_label(resource: Resource, name: str, value: str) -> None:
+    patched = resource.patch(name, {"metadata": {"labels": {name: value}}})
+    assert patched["metadata"]["labels"][name] == value
+
+
+def update_label(resource: Resource, name: str, value: str) -> None:
+    current = resource.get(name)
+    current["metadata"].setdefault("labels", {})[name] = value
+    assert resource.update(current)["metadata"]["labels"][name] == value
+
+
+def run_through_lifecycle(resource: Resource, first: Object, second: Object) -> None:
+    """Create, read, patch, list and delete one; create another, update it and delete it with its collection."""
+    created = resource.create(first)
+    name = created["metadata"]["name"]
+    read = resource.get(name)
+    assert read["metadata"]["uid"] == created["metadata"]["uid"]
+    patch_label(resource, name, "patched")
+    [patched] = resource.list(f"{name}=patched")
+    assert int(patched["metadata"]["resourceVersion"]) > int(read["metadata"]["resourceVersion"])
+    resource.delete(name)
+    wait_for(lambda: not resource.list(f"{name}=patched"), f"{name} is gone")
+    name = resource.create(second)["metadata"]["name"]
+    assert resource.get(name)["metadata"]["name"] == name
+    update_label(resource, name, "updated")
+    assert len(resource.list(f"{name}=updated")) == 1
+    resource.delete_collection(f"{name}=updated")
+    wait_for(lambda: not resource.list(f"{name}=updated"), f"{name} is gone")
+
+
+@pytest.mark.requirement(
+    "[sig-storage] StorageClasses CSI Conformance should run through the lifecycle of a StorageClass"
+)
+def test_a_storage_class_is_created_changed_and_deleted(rest: Rest) -> None:
+    first, second = (
+        {"kind": "StorageClass", "metadata": named(prefix=prefix), "provisioner": "e2e-fake-provisioner"}
+        for prefix in ("e2e-", "e2e-v2-")
+    )
+    run_through_lifecycle(Resource(rest, f"{STORAGE}/storageclasses"), first, second)
+
+
+@pytest.mark.requirement(
+    "[sig-storage] VolumeAttributesClass [FeatureGate:VolumeAttributesClass]"
+    " should run through the lifecycle of a VolumeAttributesClass"
+)
+def test_a_volume_attributes_class_is_created_changed_and_deleted(rest: Rest) -> None:
+    fields = {"driverName": "e2e-fake-csi-driver", "parameters": {"foo": "bar"}}
+    first, second = (
+        {"kind": "VolumeAttributesClass", "metadata": named(prefix=prefix), **fields} for prefix in ("e2e-", "e2e-v2-")
+    )
+    run_through_lifecycle(Resource(rest, f"{STORAGE}/volumeattributesclasses"), first, second)
+
+
+@pytest.mark.requirement("[sig-storage] CSINodes CSI Conformance should run through the lifecycle of a csinode")
+def test_a_csi_node_is_created_changed_and_deleted(rest: Rest) -> None:
+    first, second = ({"metadata": named(unique("csinode")), "spec": {"drivers": None}} for _ in range(2))
+    run_through_lifecycle(Resource(rest, f"{STORAGE}/csinodes"), first, second)
+
+
+@pytest.mark.requirement("[sig-storage] CSIInlineVolumes should run through the lifecycle of a CSIDriver")
+def test_two_csi_drivers_are_created_changed_and_deleted(rest: Rest) -> None:
+    drivers = Resource(rest, f"{STORAGE}/csidrivers")
+    name, name_2, label = unique("inline-driver"), unique("inline-driver"), unique("e2e")
+    modes = {name: ["Ephemeral"], name_2: ["Persistent", "Ephemeral"]}
+    bodies = [
+        {
+            "metadata": named(one, **{"e2e-test": label}),
+            "spec": {"volumeLifecycleModes": modes[one], "fsGroupPolicy": "ReadWriteOnceWithFSType"},
+        }
+        for one in modes
+    ]
+    uids = [drivers.create(body)["metadata"]["uid"] for body in bodies]
+    assert_is_refused(409, drivers.create, bodies[0])
+    assert [drivers.get(one)["metadata"]["uid"] for one in modes] == uids
+    patch_label(drivers, name_2, "patched")
+    update_label(drivers, name_2, "updated")
+    assert len(drivers.list(f"e2e-test={label}")) == 2
+    drivers.delete(name)
+    assert_is_refused(404, drivers.get, name)
+    drivers.delete_collection(f"{name_2}=updated")
+    assert_is_refused(404, drivers.get, name_2)
+
+
+@pytest.mark.requirement("[sig-storage] CSIStorageCapacity should support CSIStorageCapacities API operations")
+def test_csi_storage_capacities_support_every_verb(batch: Batch, rest: Rest) -> None:
+    groups = {group["name"]: group for group in rest.call("GET", "/apis")["groups"]}
+    group = rest.call("GET", "/apis/storage.k8s.io")
+    for found in (groups["storage.k8s.io"], group):
+        assert "v1" in [version["version"] for version in found["versions"]]
+    verbs = {item["name"]: item["verbs"] for item in rest.call("GET", STORAGE)["resources"]}
+    expected = {"create", "get", "list", "watch", "update", "patch", "delete", "deletecollection"}
+    assert set(verbs["csistoragecapacities"]) == expected
+
+    capacities = Resource(rest, f"{STORAGE}/namespaces/{batch.namespace}/csistoragecapacities")
+    everywhere = Resource(rest, f"{STORAGE}/csistoragecapacities")
+    selector = f"test={batch.namespace}"
+    bodies = [
+        {"metadata": named(f"csc{number}", test=batch.namespace), "storageClassName": "e2e.example.com"}
+        for number in (1, 2, 3)
+    ]
+    created = capacities.create(bodies[0])
+    assert_is_refused(409, capacities.create, bodies[0])
+    capacities.create(bodies[1])
+    watches = [resource.watch(selector) for resource in (capacities, everywhere)]
+    capacities.create(bodies[2])
+    assert capacities.get("csc1")["metadata"]["uid"] == created["metadata"]["uid"]
+    assert [len(resource.list(selector)) for resource in (capacities, everywhere)] == [3, 3]
+    patched = capacities.patch("csc1", {"metadata": {"annotations": {"patched": "true"}}}, content_type=MERGE)
+    assert patched["metadata"]["annotations"] == {"patched": "true"}
+    patched["metadata"]["annotations"]["updated"] = "true"
+    assert capacities.update(patched)["metadata"]["annotations"] == {"patched": "true", "updated": "true"}
+    for events in watches:
+        seen = [next(events) for _ in range(5)]
+        names = [(event["type"], event["object"]["metadata"]["name"]) for event in seen]
+        modified = [("MODIFIED", "csc1")] * 2
+        assert names == [("ADDED", "csc1"), ("ADDED", "csc2"), ("ADDED", "csc3"), *modified]
+        annotations = [event["object"]["metadata"]["annotations"] for event in seen[3:]]
+        assert annotations == [{"patched": "true"}, {"patched": "true", "updated": "true"}]
+    capacities.delete("csc1")
+    assert_is_refused(404, capacities.get, "csc1")
+    assert len(capacities.list(selector)) == 2
+    capacities.delete_collection(selector)
+    assert capacities.list(selector) == []
+
+
+@pytest.mark.requirement("[sig-storage] VolumeAttachment Conformance should apply changes to a volumeattachment status")
+def test_the_status_of_a_volume_attachment_is_read_and_changed(batch: Batch, rest: Rest) -> None:
+    attachments = Resource(rest, f"{STORAGE}/volumeattachments")
+    name = unique("va-e2e")
+    node_name = batch.get("nodes")["items"][0]["metadata"]["name"]
+    source = {"persistentVolumeName": f"pv-{name}"}
+    spec = {"attacher": "e2e-test.storage.k8s.io", "source": source, "nodeName": node_name}
+    body = {"metadata": {**named(name), "uid": name}, "spec": spec, "status": {"attached": False}}
+    assert attachments.create(body)["metadata"]["name"] == name
+    patched = attachments.patch(name, {"metadata": {"labels": {name: "patched"}}}, content_type=MERGE)
+    assert patched["metadata"]["labels"] == {name: "patched"}
+    assert attachments.get(name, "status")["status"] == {"attached": False}
+    attached = attachments.patch(name, {"status": {"attached": True}}, "status", content_type=MERGE)
+    assert attached["status"] == {"attached": True}
+    current = attachments.get(name)
+    current["status"]["attached"] = False
+    assert attachments.update(current, "status")["status"] == {"attached": False}
+    attachments.delete(name)
+    assert attachments.list(f"{name}=patched") == []
+
+
+@pytest.mark.requirement("[sig-storage] PersistentVolumes CSI Conformance should apply changes to a pv/pvc status")
+def test_the_status_of_a_volume_and_of_its_claim_is_read_and_changed(batch: Batch, rest: Rest) -> None:
+    volumes = Resource(rest, "/api/v1/persistentvolumes")
+    claims = Resource(rest, f"/api/v1/namespaces/{batch.namespace}/persistentvolumeclaims")
+    label = {"e2e-pv-pool": batch.namespace}
+    volume = {
+        "metadata": named(prefix=f"{batch.namespace}-", **label),
+        "spec": {
+            "capacity": {"storage": "2Gi"},
+            "csi": {"driver": unique("e2e-driver"), "volumeHandle": "e2e-status-conformance"},
+            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": batch.namespace,
+        },
+        "status": {},
+    }
+    claim = {
+        "metadata": named(prefix="pvc-"),
+        "spec": {
+            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": batch.namespace,
+        },
+        "status": {},
+    }
+    volume_name = volumes.create(volume)["metadata"]["name"]
+    claim_name = claims.create(claim)["metadata"]["name"]
+    selector = f"e2e-pv-pool={batch.namespace}"
+    assert [item["metadata"]["name"] for item in volumes.list(selector)] == [volume_name]
+    assert claim_name in [item["metadata"]["name"] for item in claims.list()]
+    wait_for(lambda: claims.get(claim_name, "status")["status"]["phase"] == "Bound", "the claim is bound")
+    wait_for(lambda: volumes.get(volume_name, "status")["status"]["phase"] == "Bound", "the volume is bound")
+
+    def condition(type_: str) -> Object:
+        return {"type": type_, "status": "True", "reason": "E2E", "message": "Set from e2e test"}
+
+    def words_of(claim: Object) -> list[Object]:
+        return [{key: value for key, value in item.items() if value} for item in claim["status"]["conditions"]]
+
+    patch = {"status": {"conditions": [condition("StatusPatched")]}}
+    patched_claim = claims.patch(claim_name, patch, "status", content_type=MERGE)
+    assert words_of(patched_claim) == [condition("StatusPatched")]
+    words = {"message": "StatusPatched", "reason": "E2E patchStatus"}
+    patched_volume = volumes.patch(volume_name, {"status": words}, "status", content_type=MERGE)
+    assert words.items() <= patched_volume["status"].items()
+
+    current = claims.get(claim_name)
+    current["status"]["conditions"].append({**condition("StatusUpdated"), "lastProbeTime": None})
+    updated = claims.update(current, "status")
+    assert words_of(updated) == [condition("StatusPatched"), condition("StatusUpdated")]
+    current = volumes.get(volume_name)
+    current["status"].update(message="StatusUpdated", reason="E2E updateStatus")
+    status = volumes.update(current, "status")["status"]
+    assert (status["message"], status["reason"]) == ("StatusUpdated", "E2E updateStatus")
+
+    claims.delete(claim_name)
+    volumes.delete(volume_name)
+    wait_for(lambda: not volumes.list(selector), "the volume is gone")
+    wait_for(lambda: claim_name not in [item["metadata"]["name"] for item in claims.list()], "the claim is gone")
+
+
+@pytest.mark.requirement("[sig-storage] CSIInlineVolumes should support CSIVolumeSource in Pod API")
+def test_a_pod_with_inline_volumes_of_a_driver_is_created_changed_and_deleted(batch: Batch, rest: Rest) -> None:
+    pods = Resource(rest, f"/api/v1/namespaces/{batch.namespace}/pods")
+    driver = {"driver": "e2e.example.com"}
+    volumes = [{"name": "vol1", "csi": driver}, {"name": "vol2", "csi": {**driver, "readOnly": True, "fsType": "ext4"}}]
+    mounts = [{"name": name, "mountPath": f"/mnt/{name}"} for name in ("vol1", "vol2")]
+    container = {"name": "main", "image": BUSYBOX, "resources": {}, **shell("ls /mnt/*", volumeMounts=mounts)}
+    spec = {"volumes": volumes, "containers": [container]}
+    body = {"metadata": named("csi", test="csi"), "spec": spec, "status": {}}
+    created = pods.create(body)
+    assert_is_refused(409, pods.create, body)
+    assert pods.get("csi")["metadata"]["uid"] == created["metadata"]["uid"]
+    assert len(pods.list("test=csi")) == 1
+    assert created["spec"]["volumes"][:2] == volumes
+    patched = pods.patch("csi", {"metadata": {"annotations": {"patched": "true"}}}, content_type=MERGE)
+    assert patched["metadata"]["annotations"]["patched"] == "true"
+
+    reported = wait_for(
+        lambda: [event["message"] for event in batch.events("csi") if event["reason"] == "UnsupportedField"],
+        "the agent says what it has no driver for",
+    )
+    assert reported == ["this node does not support: spec.volumes[0].csi, spec.volumes[1].csi"]
+    assert pods.get("csi")["status"]["phase"] == "Pending"
+    pods.delete("csi")
+    wait_for(lambda: not pods.list("test=csi"), "the Pod is gone")
+    assert batch.cluster.containers("csi", everything=True) == []
