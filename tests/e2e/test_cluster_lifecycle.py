@@ -13,7 +13,7 @@ import pytest
 from tests.cluster import MANIFESTS, Cluster, is_alive, wait_for
 from tests.host_snapshot import difference, take_snapshot
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 
 @pytest.fixture

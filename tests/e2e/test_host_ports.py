@@ -28,6 +28,7 @@ def web_pod(name: str, *, pod_spec: dict[str, Any] | None = None, **port: Any) -
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", f"echo {name} > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"],
         "ports": [{"containerPort": 8080, "hostPort": PORT, **port}],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
     }
     # With a grace period of 0 the object goes at once and the port a moment later.
     spec = {"terminationGracePeriodSeconds": 1, "containers": [container], **(pod_spec or {})}

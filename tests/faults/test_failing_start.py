@@ -11,7 +11,7 @@ import pytest
 from tests.cluster import Cluster
 from tests.host_snapshot import difference, take_snapshot
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 
 class ClusterWithoutNft(Cluster):
