@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.cluster import Cluster, wait_for
+from tests.conformance.http_api import HttpApi
 
 Object = dict[str, Any]
 
@@ -16,9 +17,14 @@ BUSYBOX = "podling-test/busybox:1"
 class Batch:
     """The objects of one module in a namespace of their own."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, cluster: Cluster, api: HttpApi, namespace: str) -> None:
         self.cluster = cluster
+        self.api = api
         self.namespace = namespace
+
+    def path(self, resource: str) -> str:
+        """The path of a collection of the core group, or of an object: `pods`, `pods/a/status`."""
+        return f"/api/v1/namespaces/{self.namespace}/{resource}"
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run kubectl in the namespace; returns what it printed."""
@@ -36,7 +42,11 @@ class Batch:
 
     def pods(self) -> dict[str, Object]:
         """All Pods by name."""
-        return {pod["metadata"]["name"]: pod for pod in self.get("pods")["items"]}
+        return {pod["metadata"]["name"]: pod for pod in self.api.get(self.path("pods"))["items"]}
+
+    def pod(self, name: str) -> Object:
+        """One Pod."""
+        return self.api.get(self.path(f"pods/{name}"))
 
     def wait(self, condition: Callable[[Object], Any], *names: str, what: str, seconds_max: float = 180) -> None:
         """Wait until the condition holds for every named Pod at once."""
@@ -53,12 +63,12 @@ class Batch:
             raise AssertionError(f"not within {seconds_max} s: {what}: {json.dumps(found, indent=1)}") from None
 
     def logs(self, pod: str, *arguments: str) -> str:
-        """The log of a Pod."""
+        """The log of a Pod by `kubectl logs`."""
         return self.kubectl("logs", pod, *arguments)
 
     def events(self, pod: str) -> list[Object]:
         """The Events about a Pod."""
-        events: list[Object] = self.get("events", "--field-selector", f"involvedObject.name={pod}")["items"]
+        events: list[Object] = self.api.get(self.path("events"), fieldSelector=f"involvedObject.name={pod}")["items"]
         return events
 
 

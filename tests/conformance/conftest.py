@@ -11,6 +11,7 @@ import pytest
 
 from tests.cluster import ROOT, Cluster
 from tests.conformance.batch import Batch
+from tests.conformance.http_api import HttpApi
 from tests.fakes.docker_images import ensure_arguments_image, ensure_busybox_image
 
 
@@ -24,9 +25,17 @@ def images() -> None:
 
 
 @pytest.fixture(scope="module")
-def batch(cluster: Cluster, images: None) -> Iterator[Batch]:
+def batch(cluster: Cluster, api: HttpApi, images: None) -> Iterator[Batch]:
     """A namespace of the module's own, deleted with all that is in it."""
     name = f"conformance-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
-    yield Batch(cluster, name)
+    yield Batch(cluster, api, name)
     cluster.kubectl("delete", "namespace", name, "--wait=true")
+
+
+@pytest.fixture(scope="session")
+def api(cluster: Cluster) -> Iterator[HttpApi]:
+    """The session's cluster over plain HTTP."""
+    made = HttpApi(cluster)
+    yield made
+    made.close()

@@ -5,13 +5,11 @@ Every requirement is one Pod that prints what it got; all are created up front. 
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from typing import Any
 
 import pytest
 
-from tests.conformance.batch import BUSYBOX, Batch, Object, is_finished, make_object, make_pod, shell
+from tests.conformance.batch import BUSYBOX, Batch, Object, is_finished, is_ready, make_object, make_pod, shell
 from tests.fakes.docker_images import ARGUMENTS_IMAGE
 
 pytestmark = pytest.mark.docker
@@ -40,6 +38,15 @@ def all_of(kind: str, source: str, *prefixes: str) -> list[Object]:
     return [{"prefix": prefix, f"{kind}Ref": {"name": source}} for prefix in prefixes]
 
 
+#: of names of variables: every printable character but `=`
+PREFIXES = ("", "1-", "$_-", "#$_-", "".join(chr(code) for code in range(33, 127) if chr(code) != "="))
+
+
+def escaped(text: str) -> str:
+    """For a line that facts are put into."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def env_pod(name: str, *env: Object, **fields: Any) -> Object:
     """Prints its environment. Without a shell, which drops names that are none for it."""
     return make_pod(name, {"command": ["env"], "env": list(env), **fields})
@@ -47,6 +54,8 @@ def env_pod(name: str, *env: Object, **fields: Any) -> Object:
 
 TEST_VAR = [{"name": "TEST_VAR", "value": "test-value"}]
 READ_ONLY = {"readOnlyRootFilesystem": True}
+USER_AND_GROUP = {"runAsUser": 1001, "runAsGroup": 2002}
+IDENTITY = "echo uid=$(id -u) gid=$(id -g)"
 WRITER = {
     "name": "write",
     "image": BUSYBOX,
@@ -64,15 +73,15 @@ PRINTED: dict[str, tuple[Object, list[str]]] = {
     ),
     "[sig-node] ConfigMap should be consumable via the environment": (
         env_pod("config-all", envFrom=all_of("configMap", "settings", "", "p-")),
-        ["data-1=value-1", "data-2=value-2", "p-data-1=value-1", "p-data-2=value-2"],
+        [f"{prefix}data-{number}=value-{number}" for prefix in ("", "p-") for number in (1, 2, 3)],
     ),
     "[sig-node] Secrets should be consumable via the environment": (
         env_pod("secret-all", envFrom=all_of("secret", "hidden", "", "p-")),
-        ["data-1=value-1", "p-data-1=value-1"],
+        [f"{prefix}data-{number}=value-{number}" for prefix in ("", "p-") for number in (1, 2, 3)],
     ),
     "[sig-node] Secrets should be consumable as environment variable names variable names with various prefixes": (
-        env_pod("secret-prefixes", envFrom=all_of("secret", "hidden", "#$_-", "1-", "p_", "$")),
-        ["#$_-data-1=value-1", "1-data-1=value-1", "p_data-1=value-1", "$data-1=value-1"],
+        env_pod("secret-prefixes", envFrom=all_of("secret", "hidden", *PREFIXES)),
+        [f"{escaped(prefix)}data-{number}=value-{number}" for prefix in PREFIXES for number in (1, 2, 3)],
     ),
     "[sig-node] Downward API should provide container's limits.cpu/memory and requests.cpu/memory as env vars": (
         env_pod(
@@ -117,7 +126,7 @@ PRINTED: dict[str, tuple[Object, list[str]]] = {
             {"name": "BAR", "value": "bar-value"},
             {"name": "FOOBAR", "value": "$(FOO);;$(BAR)"},
         ),
-        ["FOOBAR=foo-value;;bar-value"],
+        ["FOO=foo-value", "BAR=bar-value", "FOOBAR=foo-value;;bar-value"],
     ),
     "[sig-node] Variable Expansion should allow substituting values in a container's command": (
         make_pod("command", {"command": ["sh", "-c", "TEST_VAR=wrong echo $(TEST_VAR)"], "env": TEST_VAR}),
@@ -176,8 +185,39 @@ PRINTED: dict[str, tuple[Object, list[str]]] = {
         ["Hello World"],
     ),
     "[sig-node] Kubelet when scheduling a read only busybox container should not write to root filesystem": (
-        make_pod("read-only", shell("echo test > /file; echo status=$?", securityContext=READ_ONLY)),
-        ["status=1"],
+        make_pod("read-only", shell("echo test > /file; echo status=$?; cat /file; true", securityContext=READ_ONLY)),
+        [
+            "sh: can't create /file: Read-only file system",
+            "status=1",
+            "cat: can't open '/file': No such file or directory",
+        ],
+    ),
+    "[sig-node] Sysctls [LinuxOnly] [NodeConformance] should support sysctls": (
+        make_pod(
+            "sysctls",
+            {"command": ["/bin/sysctl", "kernel.shm_rmid_forced"]},
+            securityContext={"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]},
+        ),
+        ["kernel.shm_rmid_forced = 1"],
+    ),
+    "[sig-node] Security Context When creating a container with runAsUser should run the container with uid 65534": (
+        make_pod("user-65534", shell("id -u", securityContext={"runAsUser": 65534})),
+        ["65534"],
+    ),
+    "[sig-node] Security Context should support container.SecurityContext.RunAsUser And "
+    "container.SecurityContext.RunAsGroup": (
+        make_pod("user-and-group", shell(IDENTITY, securityContext=USER_AND_GROUP)),
+        ["uid=1001 gid=2002"],
+    ),
+    "[sig-node] Security Context should support pod.Spec.SecurityContext.RunAsUser And "
+    "pod.Spec.SecurityContext.RunAsGroup": (
+        make_pod("user-and-group-of-the-pod", shell(IDENTITY), securityContext=USER_AND_GROUP),
+        ["uid=1001 gid=2002"],
+    ),
+    "[sig-node] Security Context When creating a pod with privileged should run the container as unprivileged when "
+    "false": (
+        make_pod("unprivileged", shell("ip link add dummy1 type dummy || true", securityContext={"privileged": False})),
+        ["ip: RTNETLINK answers: Operation not permitted"],
     ),
     "env files: a variable comes from a file that an init container wrote": (
         make_pod(
@@ -198,11 +238,11 @@ PRINTED: dict[str, tuple[Object, list[str]]] = {
 @pytest.fixture(scope="module")
 def printed(batch: Batch) -> dict[str, tuple[Object, str]]:
     """Every Pod of the table, run to its end: the object and its log."""
-    settings = {"data-1": "value-1", "data-2": "value-2"}
+    values = {f"data-{number}": f"value-{number}" for number in (1, 2, 3)}
     service = {"selector": {"name": "server"}, "ports": [{"port": 8765, "targetPort": 8080}]}
     batch.create(
-        make_object("ConfigMap", "settings", data=settings),
-        make_object("Secret", "hidden", data={"data-1": b64encode(b"value-1").decode()}),
+        make_object("ConfigMap", "settings", data=values),
+        make_object("Secret", "hidden", stringData=values),
         make_object("Service", "fooservice", spec=service),
     )
     pods = [pod for pod, _ in PRINTED.values()]
@@ -210,7 +250,7 @@ def printed(batch: Batch) -> dict[str, tuple[Object, str]]:
     names = [pod["metadata"]["name"] for pod in pods]
     batch.wait(is_finished, *names, what="all Pods that print have ended")
     found = batch.pods()
-    return {name: (found[name], batch.logs(name)) for name in names}
+    return {name: (found[name], batch.api.text(batch.path(f"pods/{name}/log"))) for name in names}
 
 
 @pytest.mark.parametrize("requirement", PRINTED)
@@ -238,78 +278,109 @@ def facts_of(batch: Batch, pod: Object) -> dict[str, str]:
     }
 
 
-# --- subpaths that fail -----------------------------------------------------------------------------------------------
+# --- subpaths of expanded variables -----------------------------------------------------------------------------------
 
-ANNOTATION = [from_field("NAME", "metadata.annotations['path']")]
+POD_NAME = {"name": "POD_NAME", "value": "foo"}
+ANNOTATION = from_field("ANNOTATION", "metadata.annotations['mysubpath']")
+FAILING = {
+    "[sig-node] Variable Expansion should fail substituting values in a volume subpath with absolute path": (
+        "absolute",
+        "/tmp",
+        "$(POD_NAME)",
+        "must be relative",
+    ),
+    "[sig-node] Variable Expansion should fail substituting values in a volume subpath with backticks": (
+        "parent",
+        "..",
+        "$(POD_NAME)",
+        'not contain ".."',
+    ),
+    "a subpath with a command in place of a variable": ("backticks", "foo", "$(`hostname`)", "missing value"),
+}
 
 
-def expression_pod(name: str, value: str) -> Object:
-    container = shell(
-        "touch /work/made; echo mounted; sleep 1000",
-        env=ANNOTATION,
-        volumeMounts=[{"name": "work", "mountPath": "/work", "subPathExpr": "$(NAME)/$(NAME)"}],
-    )
-    pod = make_pod(name, container, volumes=[{"name": "work", "emptyDir": {}}])
-    pod["metadata"]["annotations"] = {"path": value}
-    return pod
+def subpath_pod(name: str, expression: str, *env: Object) -> Object:
+    """A Pod that has a directory of its volume at /subpath and all of the volume at /volume."""
+    mounts = [
+        {"name": "work", "mountPath": "/subpath", "subPathExpr": expression},
+        {"name": "work", "mountPath": "/volume"},
+    ]
+    container = shell("exec sleep 1000", env=list(env), volumeMounts=mounts)
+    return make_pod(name, container, volumes=[{"name": "work", "emptyDir": {}}])
 
 
 def has_configuration_error(pod: Object) -> bool:
+    return bool(waiting(pod).get("reason") == "CreateContainerConfigError")
+
+
+def waiting(pod: Object) -> Object:
     statuses = pod["status"].get("containerStatuses") or [{}]
-    reason = (statuses[0].get("state") or {}).get("waiting", {}).get("reason")
-    return bool(reason == "CreateContainerConfigError")
+    found: Object = (statuses[0].get("state") or {}).get("waiting", {})
+    return found
 
 
-def test_variable_expansion_should_fail_substituting_values_in_a_volume_subpath(batch: Batch) -> None:
-    """Requirements "… with absolute path" and "… with backticks"; the second names no variable at all."""
-    backticks = expression_pod("backticks", "x")
-    backticks["spec"]["containers"][0]["volumeMounts"][0]["subPathExpr"] = "$(`hostname`)"
-    absolute = expression_pod("absolute", "/tmp")
-    absolute["spec"]["containers"][0]["volumeMounts"][0]["subPathExpr"] = "$(NAME)"
-    batch.create(backticks, absolute)
-    batch.wait(has_configuration_error, "backticks", "absolute", what="a subpath that cannot be expanded is refused")
+@pytest.fixture(scope="module")
+def mounted(batch: Batch) -> Batch:
+    """The Pods with such subpaths, and one that fails."""
+    pods = [
+        subpath_pod(name, expression, {"name": "POD_NAME", "value": value})
+        for name, value, expression, _ in FAILING.values()
+    ]
+    for name, annotation in (("modified", "notmysubpath"), ("writes", "mysubpath")):
+        pods.append(subpath_pod(name, "$(ANNOTATION)/$(POD_NAME)", POD_NAME, ANNOTATION))
+        pods[-1]["metadata"]["annotations"] = {annotation: "mypath"}
+    batch.create(*pods, make_pod("fails", {"command": ["/bin/false"]}))
+    return batch
 
 
-def test_variable_expansion_a_failing_subpath_expansion_can_be_modified_during_the_lifecycle_of_a_container(
-    batch: Batch,
+@pytest.mark.parametrize("requirement", FAILING)
+def test_variable_expansion_should_fail_substituting_values_in_a_volume_subpath(
+    mounted: Batch, requirement: str
 ) -> None:
-    batch.create(expression_pod("modified", "/bad"))
-    batch.wait(has_configuration_error, "modified", what="the expansion fails")
-    batch.kubectl("annotate", "--overwrite", "pod", "modified", "path=good")
-    batch.wait(lambda pod: pod["status"]["phase"] == "Running", "modified", what="the container runs once it can")
-    assert "mounted" in batch.logs("modified")
+    name, _, _, message = FAILING[requirement]
+    mounted.wait(has_configuration_error, name, what="a subpath that cannot be expanded is refused")
+    assert message in waiting(mounted.pod(name))["message"]
 
 
-def test_variable_expansion_should_succeed_in_writing_subpaths_in_container(batch: Batch) -> None:
-    pod = expression_pod("writes", "sub")
-    watcher = {"volumeMounts": [{"name": "work", "mountPath": "/all"}]}
-    pod["spec"]["containers"].append(make_pod("x", {}, shell("sleep 1000", **watcher))["spec"]["containers"][1])
-    batch.create(pod)
-    batch.wait(lambda one: one["status"]["phase"] == "Running", "writes", what="the Pod runs")
-    batch.kubectl("exec", "writes", "-c", "c1", "--", "test", "-f", "/all/sub/sub/made")
-    batch.kubectl("annotate", "--overwrite", "pod", "writes", "path=/no-longer-valid")
-    batch.kubectl("delete", "pod", "writes")
-    assert "writes" not in batch.pods()
+@pytest.mark.requirement(
+    "[sig-node] Variable Expansion should verify that a failing subpath expansion can be modified during the lifecycle "
+    "of a container"
+)
+def test_variable_expansion_a_failing_subpath_expansion_can_be_modified(mounted: Batch) -> None:
+    mounted.wait(has_configuration_error, "modified", what="the expansion fails")
+    mounted.kubectl("annotate", "pod", "modified", "mysubpath=mypath")
+    mounted.wait(is_ready, "modified", what="the container runs once it can")
+    mounted.kubectl("exec", "modified", "--", "test", "-d", "/volume/mypath/foo")
+    mounted.kubectl("delete", "pod", "modified")
 
 
-def test_kubelet_when_scheduling_a_busybox_command_that_always_fails(batch: Batch) -> None:
-    """Requirements "… should have an terminated reason" and "… should be possible to delete"."""
-    batch.create(make_pod("fails", {"command": ["/bin/false"]}))
-    batch.wait(is_finished, "fails", what="the Pod has failed")
-    terminated = batch.pods()["fails"]["status"]["containerStatuses"][0]["state"]["terminated"]
-    assert (terminated["reason"], terminated["exitCode"]) == ("Error", 1)
-    batch.kubectl("delete", "pod", "fails")
-    assert "fails" not in batch.pods()
+@pytest.mark.requirement("[sig-node] Variable Expansion should succeed in writing subpaths in container")
+def test_variable_expansion_should_succeed_in_writing_subpaths_in_container(mounted: Batch) -> None:
+    mounted.wait(is_ready, "writes", what="the Pod runs")
+    mounted.kubectl("exec", "writes", "--", "touch", "/volume/mypath/foo/test.log")
+    mounted.kubectl("exec", "writes", "--", "test", "-f", "/subpath/test.log")
+    mounted.kubectl("annotate", "--overwrite", "pod", "writes", "mysubpath=/no-longer-valid")
+    assert is_ready(mounted.pod("writes"))
+    mounted.kubectl("delete", "pod", "writes")
+    assert "writes" not in mounted.pods()
 
 
-def test_config_map_should_update_successfully_and_run_through_a_lifecycle(batch: Batch) -> None:
-    """Requirements "ConfigMap should update ConfigMap successfully" and "… run through a ConfigMap lifecycle"."""
-    batch.create(make_object("ConfigMap", "life", labels={"lifecycle": "yes"}, data={"a": "1"}))
-    batch.kubectl("patch", "configmap", "life", "-p", json.dumps({"data": {"a": "2"}}))
-    (listed,) = batch.get("configmaps", "-l", "lifecycle=yes")["items"]
-    assert listed["data"] == {"a": "2"}
-    listed["data"]["b"] = "3"
-    batch.kubectl("replace", "-f", "-", stdin=json.dumps(listed))
-    assert batch.get("configmap", "life")["data"] == {"a": "2", "b": "3"}
-    batch.kubectl("delete", "configmaps", "-l", "lifecycle=yes")
-    assert batch.get("configmaps", "-l", "lifecycle=yes")["items"] == []
+# --- a command that always fails --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement(
+    "[sig-node] Kubelet when scheduling a busybox command that always fails in a pod should have an terminated reason"
+)
+def test_kubelet_when_a_command_always_fails_should_have_a_terminated_reason(mounted: Batch) -> None:
+    mounted.wait(is_finished, "fails", what="the Pod has failed")
+    (status,) = mounted.pod("fails")["status"]["containerStatuses"]
+    assert (status["state"]["terminated"]["reason"], status["state"]["terminated"]["exitCode"]) == ("Error", 1)
+
+
+@pytest.mark.requirement(
+    "[sig-node] Kubelet when scheduling a busybox command that always fails in a pod should be possible to delete"
+)
+def test_kubelet_when_a_command_always_fails_should_be_possible_to_delete(mounted: Batch) -> None:
+    mounted.wait(is_finished, "fails", what="the Pod has failed")
+    mounted.kubectl("delete", "pod", "fails")
+    assert "fails" not in mounted.pods()

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
+from collections.abc import Callable
 
 import pytest
 
 from tests.cluster import wait_for
-from tests.conformance.batch import Batch, Object, is_finished, is_ready, make_pod, shell
+from tests.conformance.batch import BUSYBOX, Batch, Object, is_finished, is_ready, make_pod, shell
+from tests.conformance.http_api import MERGE_PATCH
+from tests.fakes.docker_images import ARGUMENTS_IMAGE
 
 pytestmark = pytest.mark.docker
 
 SLEEP = "exec sleep 1000"
+INIT = {"name": "init", "image": BUSYBOX, "imagePullPolicy": "IfNotPresent", "command": ["true"]}
 
 
 @pytest.fixture(scope="module")
 def made(batch: Batch) -> Batch:
     """The Pods of this module, created before anything is waited for."""
-    generation = make_pod("generation", shell(SLEEP))
-    generation["metadata"]["generation"] = 100
-    guaranteed = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "10m", "memory": "16Mi"}}
-    slow = make_pod("graceful", shell("trap '' TERM; sleep 1000"))
-    slow["spec"]["terminationGracePeriodSeconds"] = 5
+    graceful = make_pod("graceful", shell("trap '' TERM; sleep 1000"))
+    graceful["metadata"]["generation"] = 100
     batch.create(
-        generation,
-        slow,
-        make_pod("many-updates", shell(SLEEP)),
-        make_pod("guaranteed", shell(SLEEP, resources=guaranteed)),
-        make_pod("deadline", shell(SLEEP)),
-        make_pod("updated", shell(SLEEP)),
-        make_pod("status", shell(SLEEP)),
-        make_pod("user-65534", shell("test $(id -u) -eq 65534", securityContext={"runAsUser": 65534})),
-        make_pod(
-            "user-and-group",
-            shell("test $(id -u):$(id -g) = 1001:2002", securityContext={"runAsUser": 1001, "runAsGroup": 2002}),
-        ),
-        make_pod(
-            "user-and-group-of-the-pod",
-            shell("test $(id -u):$(id -g) = 1001:2002"),
-            securityContext={"runAsUser": 1001, "runAsGroup": 2002},
-        ),
-        make_pod(
-            "unprivileged",
-            shell("ip link add dummy1 type dummy; test $? -ne 0", securityContext={"privileged": False}),
-        ),
+        make_pod("generation", shell(SLEEP), initContainers=[INIT]),
+        graceful,
+        make_pod("many-updates", shell(SLEEP), activeDeadlineSeconds=5000),
+        *(make_pod(name, shell(SLEEP)) for name in ("deadline", "updated", "status")),
     )
     return batch
 
@@ -53,134 +35,142 @@ def generations(pod: Object) -> tuple[int, int]:
     return pod["metadata"]["generation"], pod["status"].get("observedGeneration", 0)
 
 
-def shorten_deadline(batch: Batch, name: str, number: int) -> None:
-    """A deadline may be brought forward while the Pod runs: an update of its spec."""
-    batch.kubectl("patch", "pod", name, "-p", json.dumps(deadline(number)))
+def update(batch: Batch, name: str, change: Callable[[Object], None]) -> Object:
+    """Read, change and replace a Pod, again while somebody else writes it meanwhile, as clients do."""
+    while True:
+        pod = batch.pod(name)
+        change(pod)
+        status, answer = batch.api.request("PUT", batch.path(f"pods/{name}"), pod)
+        if status != 409:
+            assert status == 200, answer
+            return answer
 
 
-def deadline(number: int) -> Object:
-    return {"spec": {"activeDeadlineSeconds": 100_000 - number}}
+def nothing(pod: Object) -> None:
+    pass
 
 
+def tolerate(pod: Object) -> None:
+    toleration = {"key": "foo", "operator": "Equal", "value": "bar", "effect": "NoSchedule"}
+    pod["spec"]["tolerations"].append(toleration)
+
+
+def set_deadline(pod: Object) -> None:
+    pod["spec"]["activeDeadlineSeconds"] = 5000
+
+
+def change_image(pod: Object) -> None:
+    pod["spec"]["containers"][0]["image"] = ARGUMENTS_IMAGE
+
+
+def change_init_image(pod: Object) -> None:
+    pod["spec"]["initContainers"][0]["image"] = ARGUMENTS_IMAGE
+
+
+def annotate(pod: Object) -> None:
+    pod["metadata"]["annotations"] = {"key": "value"}
+
+
+def set_generation(pod: Object) -> None:
+    pod["metadata"]["generation"] = 1
+
+
+@pytest.mark.requirement(
+    "[sig-node] Pods Extended (pod generation) Pod Generation pod generation should start at 1 and increment per update"
+)
 def test_pod_generation_should_start_at_1_and_increment_per_update(made: Batch) -> None:
-    """Requirements "… start at 1 …" and "custom-set generation on new pods"."""
     made.wait(is_ready, "generation", what="the Pod runs")
-    made.wait(lambda pod: generations(pod) == (1, 1), "generation", what="a generation of one's own does not count")
-    for number in (2, 3):
-        shorten_deadline(made, "generation", number)
-        made.wait(lambda pod, n=number: generations(pod) == (n, n), "generation", what="the update was seen")  # type: ignore[misc]
-    made.kubectl("label", "pod", "generation", "a=b")
-    assert generations(made.pods()["generation"])[0] == 3
-    observed = {item.get("observedGeneration") for item in made.pods()["generation"]["status"]["conditions"]}
-    assert observed == {3}
+    assert made.pod("generation")["metadata"]["generation"] == 1
+    expected = 1
+    bumps = (tolerate, set_deadline, change_image, change_init_image)
+    for change in (nothing, *bumps, annotate, set_generation):
+        expected += change in bumps
+        assert update(made, "generation", change)["metadata"]["generation"] == expected, change.__name__
+    made.wait(lambda pod: generations(pod) == (5, 5) and is_ready(pod), "generation", what="all updates were seen")
+    status = made.pod("generation")["status"]
+    assert {item.get("observedGeneration") for item in status["conditions"]} == {5}
+    assert [item["restartCount"] for item in status["initContainerStatuses"]] == [0]
 
 
-def test_a_graceful_delete_updates_the_generation(made: Batch) -> None:
+@pytest.mark.requirement(
+    "[sig-node] Pods Extended (pod generation) Pod Generation custom-set generation on new pods and graceful delete"
+)
+def test_pod_generation_custom_set_generation_on_new_pods_and_graceful_delete(made: Batch) -> None:
     made.wait(is_ready, "graceful", what="the Pod runs")
-    made.kubectl("delete", "pod", "graceful", "--wait=false")
-    pod = made.pods()["graceful"]
+    assert made.pod("graceful")["metadata"]["generation"] == 1
+    made.api.delete(made.path("pods/graceful"), gracePeriodSeconds="3")
+    pod = made.pod("graceful")
     assert pod["metadata"]["generation"] == 2
     assert pod["metadata"]["deletionTimestamp"]
+    made.wait(lambda one: generations(one) == (2, 2), "graceful", what="the deletion was seen")
     wait_for(lambda: "graceful" not in made.pods(), "the Pod is gone")
 
 
-def test_500_podspec_updates_converge(made: Batch) -> None:
+@pytest.mark.requirement(
+    "[sig-node] Pods Extended (pod generation) Pod Generation issue 500 podspec updates and verify generation and "
+    "observedGeneration eventually converge"
+)
+def test_pod_generation_issue_500_podspec_updates_and_observed_generation_converges(made: Batch) -> None:
     made.wait(is_ready, "many-updates", what="the Pod runs")
-    updates = 499
-    patch_all(made, "many-updates", [deadline(number) for number in range(updates)])
-    made.wait(lambda one: generations(one) == (updates + 1, updates + 1), "many-updates", what="all updates were seen")
-    (status,) = made.pods()["many-updates"]["status"]["containerStatuses"]
+    for seconds in range(4999, 4999 - 499, -1):
+        made.api.patch(made.path("pods/many-updates"), {"spec": {"activeDeadlineSeconds": seconds}})
+    assert made.pod("many-updates")["metadata"]["generation"] == 500
+    made.wait(lambda pod: generations(pod) == (500, 500), "many-updates", what="all updates were seen")
+    (status,) = made.pod("many-updates")["status"]["containerStatuses"]
     assert status["restartCount"] == 0
 
 
-def patch_all(batch: Batch, name: str, patches: list[Object]) -> None:
-    """Send merge patches over one connection: `kubectl proxy` and the standard library."""
-    import http.client
-
-    command = ["kubectl", "proxy", "--port=0"]
-    proxy = subprocess.Popen(command, env=batch.cluster.env, stdout=subprocess.PIPE, text=True)
-    try:
-        assert proxy.stdout is not None
-        address = proxy.stdout.readline().split()[-1]
-        connection = http.client.HTTPConnection(address)
-        headers = {"Content-Type": "application/merge-patch+json"}
-        for patch in patches:
-            path = f"/api/v1/namespaces/{batch.namespace}/pods/{name}"
-            connection.request("PATCH", path, json.dumps(patch), headers)
-            answer = connection.getresponse()
-            body = answer.read()
-            assert answer.status == 200, body
-        connection.close()
-    finally:
-        proxy.terminate()
-        proxy.wait()
-        proxy.stdout.close()  # type: ignore[union-attr]
-
-
-def test_qos_class_should_be_set_on_pods_with_matching_requests_and_limits(made: Batch) -> None:
-    assert made.get("pod", "guaranteed")["status"]["qosClass"] == "Guaranteed"
-
-
+@pytest.mark.requirement("[sig-node] Pods should allow activeDeadlineSeconds to be updated")
 def test_pods_should_allow_active_deadline_seconds_to_be_updated(made: Batch) -> None:
     made.wait(is_ready, "deadline", what="the Pod runs")
-    made.kubectl("patch", "pod", "deadline", "-p", '{"spec":{"activeDeadlineSeconds":3}}')
+    update(made, "deadline", lambda pod: pod["spec"].update(activeDeadlineSeconds=3))
     made.wait(is_finished, "deadline", what="the deadline ends the Pod")
-    status = made.pods()["deadline"]["status"]
+    status = made.pod("deadline")["status"]
     assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
 
 
+@pytest.mark.requirement("[sig-node] Pods should be updated")
 def test_pods_should_be_updated(made: Batch) -> None:
-    made.kubectl("label", "--overwrite", "pod", "updated", "name=changed")
-    (found,) = made.get("pods", "-l", "name=changed")["items"]
+    made.wait(is_ready, "updated", what="the Pod runs")
+    assert len(made.api.items(made.path("pods"), "name=updated")) == 1
+    update(made, "updated", lambda pod: pod["metadata"]["labels"].update(name="changed"))
+    assert made.api.items(made.path("pods"), "name=updated") == []
+    (found,) = made.api.items(made.path("pods"), "name=changed")
     assert found["metadata"]["name"] == "updated"
+    assert is_ready(found)
 
 
+@pytest.mark.requirement("[sig-node] Pods should be submitted and removed")
 def test_pods_should_be_submitted_and_removed(made: Batch) -> None:
-    command = [
-        "kubectl",
-        "-n",
-        made.namespace,
-        "get",
-        "pods",
-        "-l",
-        "name=removed",
-        "-w",
-        "--output-watch-events",
-        "-o",
-    ]
-    columns = 'jsonpath={.type} {.object.metadata.deletionTimestamp}|{.object.status.phase}{"\\n"}'
-    watch = subprocess.Popen([*command, columns], env=made.cluster.env, stdout=subprocess.PIPE, text=True)
-    try:
-        assert watch.stdout is not None
-        made.create(make_pod("removed", shell(SLEEP)))
+    with made.api.watch(made.path("pods"), "name=removed") as events:
+        assert made.api.items(made.path("pods"), "name=removed") == []
+        made.api.create(made.path("pods"), make_pod("removed", shell(SLEEP)))
+        assert len(made.api.items(made.path("pods"), "name=removed")) == 1
+        assert next(events)[0] == "ADDED"
         made.wait(is_ready, "removed", what="the Pod runs")
-        made.kubectl("delete", "pod", "removed")
-        lines = [watch.stdout.readline().strip()]
-        while not lines[-1].startswith("DELETED"):
-            lines.append(watch.stdout.readline().strip())
-        assert lines[0].startswith("ADDED |")
-        assert any(line.startswith("MODIFIED 2") for line in lines), lines
-        assert made.get("pods", "-l", "name=removed")["items"] == []
-    finally:
-        watch.terminate()
-        watch.wait()
-        watch.stdout.close()  # type: ignore[union-attr]
+        answer = made.api.delete(made.path("pods/removed"), gracePeriodSeconds="30")
+        assert answer["metadata"]["deletionGracePeriodSeconds"] == 30
+        seen = [next(events)]
+        while seen[-1][0] != "DELETED":
+            seen.append(next(events))
+    assert {kind for kind, _ in seen[:-1]} == {"MODIFIED"}
+    assert [pod["status"]["phase"] for _, pod in seen if "deletionTimestamp" not in pod["metadata"]][-1] == "Running"
+    last = seen[-1][1]
+    assert last["metadata"]["deletionTimestamp"]
+    assert last["spec"]["terminationGracePeriodSeconds"] != 0
+    assert made.api.items(made.path("pods"), "name=removed") == []
 
 
+@pytest.mark.requirement("[sig-node] Pods should patch a pod status")
 def test_pods_should_patch_a_pod_status(made: Batch) -> None:
     made.wait(is_ready, "status", what="the Pod runs")
+    path = made.path("pods/status/status")
     condition = {"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set from a test"}
-    made.kubectl(
-        "patch", "pod", "status", "--subresource=status", "-p", json.dumps({"status": {"conditions": [condition]}})
-    )
-    made.kubectl("label", "pod", "status", "again=1")
-    conditions = {item["type"]: item for item in made.get("pod", "status")["status"]["conditions"]}
+    made.api.patch(path, {"status": {"conditions": [condition]}})
+    words = {"message": "Patched by a test", "reason": "E2E"}
+    body = {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": words}
+    patched = made.api.patch(path, body, MERGE_PATCH)
+    assert {key: patched["status"][key] for key in words} == words
+    conditions = {item["type"]: item for item in patched["status"]["conditions"]}
     assert conditions["StatusUpdate"]["reason"] == "E2E"
     assert conditions["Ready"]["status"] == "True"
-
-
-@pytest.mark.parametrize("name", ["user-65534", "user-and-group", "user-and-group-of-the-pod", "unprivileged"])
-def test_security_context_of_users_and_privileges(made: Batch, name: str) -> None:
-    """Requirements "Security Context … runAsUser …", "… RunAsGroup", "… unprivileged when false"."""
-    made.wait(is_finished, name, what="the Pod has ended")
-    assert made.pods()[name]["status"]["phase"] == "Succeeded"
