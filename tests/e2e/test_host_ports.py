@@ -96,8 +96,9 @@ def test_there_is_no_conflict_between_pods_with_same_host_port_but_different_hos
         web_pod("pod3", pod_spec=here, hostIP=node_ip, protocol="UDP"),
     )
     client = web_pod("client", pod_spec={"hostNetwork": True, "nodeName": name})
-    del client["spec"]["containers"][0]["ports"]
-    client["spec"]["containers"][0]["command"] = ["sleep", "3600"]
+    container = client["spec"]["containers"][0]
+    del container["ports"], container["readinessProbe"]
+    container["command"] = ["sleep", "3600"]
     start(cluster, namespace, client)
     for address, pod in ((LOOPBACK, "pod1"), (node_ip, "pod2")):
         command = ("wget", "-qO-", f"http://{address}:{PORT}/")
