@@ -12,7 +12,7 @@ from typing import Any
 from agent.volumes.protocol import ObjectSource, VolumeError
 from control.api.meta import controller_of, is_deleting, namespace_of, uid_of
 from control.api.objects import ReadOnlyObject
-from control.api.volumes import claim_name_of
+from control.api.volumes import claim_name_of, is_for_one_pod
 
 #: fields of a PersistentVolume's spec that are not the type of the volume
 _COMMON_FIELDS = frozenset(
@@ -32,13 +32,17 @@ _COMMON_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeSource:
-    """What is to be mounted: a type of volume and what stands under it. `volume_name` is the PersistentVolume's."""
+    """What is to be mounted: a type of volume and what stands under it. `volume_name` is the PersistentVolume's.
+
+    `is_exclusive`: for one Pod at a time.
+    """
 
     type_name: str
     spec: Mapping[str, Any]
     read_only: bool = False
     is_block: bool = False
     volume_name: str = ""
+    is_exclusive: bool = False
     layers: Sequence[str] = ()
 
 
@@ -72,4 +76,5 @@ def _source_of(persistent_volume: ReadOnlyObject, *, read_only: bool) -> VolumeS
         read_only=read_only,
         is_block=spec.get("volumeMode") == "Block",
         volume_name=persistent_volume["metadata"]["name"],
+        is_exclusive=is_for_one_pod(persistent_volume),
     )

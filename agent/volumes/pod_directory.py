@@ -2,6 +2,7 @@
 
 <root>/<pod uid>/volumes/kubernetes.io~<type>/<volume>     the volume
 <root>/<pod uid>/volume-subpaths/<volume>/<container>/<n>  bind mounts of subPaths
+<root>/<pod uid>/exclusive-volumes/<persistent volume>     an empty file for each that no other Pod may have
 """
 
 from __future__ import annotations
@@ -30,3 +31,7 @@ class PodDirectory:
     def sub_path(self, volume_name: str, container_name: str, index: int) -> Path:
         """Where the subPath of a container's n-th mount is bound to."""
         return self.path / "volume-subpaths" / volume_name / container_name / str(index)
+
+    def exclusive_volume(self, volume_name: str) -> Path:
+        """What says that the Pod has a PersistentVolume for itself."""
+        return self.path / "exclusive-volumes" / volume_name

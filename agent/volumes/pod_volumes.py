@@ -17,6 +17,7 @@ from typing import Any
 
 from agent.volumes import config_map, downward_api, empty_dir, host_path, image, local, projected, secret
 from agent.volumes.atomic_writer import write_files
+from agent.volumes.exclusive_volumes import ExclusiveVolumes
 from agent.volumes.file_reading import read_volume_file
 from agent.volumes.mounting import can_mount, mount_tmpfs, mounts_below, unmount
 from agent.volumes.mounts import compute_devices, compute_mounts
@@ -28,6 +29,7 @@ from agent.volumes.sub_path import prepare_sub_path
 from agent.volumes.token_cache import TokenCache
 from agent.volumes.volume_type import Files, VolumeRequest
 from control.api.clock import Clock
+from control.api.meta import uid_of
 from control.api.objects import ReadOnlyObject
 
 # Types whose files come from the API, and how they are collected. Their mounts are read-only.
@@ -70,6 +72,7 @@ class PodVolumes:
         self._local_root = local_root or root.parent / "persistent"
         self._objects = objects
         self._clock = clock
+        self._exclusive = ExclusiveVolumes(root)
         self._tokens = TokenCache(objects=objects, clock=clock)
         self._node_allocatable = node_allocatable
         self._may_mount = can_mount() if may_mount is None else may_mount
@@ -141,6 +144,9 @@ class PodVolumes:
                 source = VolumeSource(
                     type_name=type_name, spec=volume.get(type_name) or {}, read_only=is_image, layers=layers
                 )
+        with _in_the_kubelets_words(source.volume_name or volume["name"]):
+            if source.is_exclusive:
+                await self._exclusive.take(uid_of(pod), source.volume_name)
             return await self._mount_source(self._request(pod, volume["name"], source, self._objects), source)
 
     async def _mount_source(self, request: VolumeRequest, source: VolumeSource) -> MountedVolume:

@@ -65,6 +65,15 @@ def binds_late(storage_class: ReadOnlyObject | None) -> bool:
     return storage_class is not None and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
+def is_for_one_pod(obj: ReadOnlyObject) -> bool:
+    """Whether a claim or a volume is for a single Pod: ReadWriteOncePod is its only access mode.
+
+    The API allows no claim ReadWriteOncePod beside another mode; of a volume with several it is not known which one its
+    user wants.
+    """
+    return list(obj["spec"].get("accessModes") or ()) == ["ReadWriteOncePod"]
+
+
 def is_claim_bound(claim: ReadOnlyObject) -> bool:
     """Whether both directions of the binding are written."""
     return bool(claim["spec"].get("volumeName")) and BIND_COMPLETED in annotations_of(claim)

@@ -6,7 +6,7 @@ its own; a plugin that has nothing to say about a Pod answers without a loop. Pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -105,6 +105,10 @@ class Cluster(Protocol):
 
     def has_preferences(self) -> bool:
         """Whether any placed Pod would like or must have others near itself, or would not."""
+        ...
+
+    def claim_users(self, claim_key: str) -> Set[str]:
+        """Return the UIDs of the placed Pods that use a PersistentVolumeClaim (`namespace/name`)."""
         ...
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:

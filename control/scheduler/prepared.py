@@ -12,11 +12,12 @@ from typing import Any
 
 from control.api.affinity import NodeRequirements, NodeSelectorTerm, node_requirements, preferred_terms
 from control.api.fit import HostPort, allocatable_of, host_ports_of
-from control.api.meta import labels_of, object_key
+from control.api.meta import labels_of, namespaced_key, object_key
 from control.api.objects import ReadOnlyObject
 from control.api.pods import ASSUMED_REQUESTS, all_containers_of, node_name_of, pod_requests, priority_of
 from control.api.selectors import LabelSelector, selector_from_object
 from control.api.taints import PREFER_NO_SCHEDULE, SCHEDULING_EFFECTS, Taint, Toleration, taints_of, tolerations_of
+from control.api.volumes import claim_names
 
 _PLAIN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
@@ -43,6 +44,7 @@ class PreparedPod:
     __slots__ = (
         "affinity_terms",
         "anti_affinity_terms",
+        "claims",
         "cpu",
         "ephemeral_storage",
         "host_ports",
@@ -83,6 +85,8 @@ class PreparedPod:
         self.requirements: NodeRequirements = node_requirements(pod)
         self.preferred: tuple[tuple[int, NodeSelectorTerm], ...] = tuple(preferred_terms(pod))
         self.host_ports: tuple[HostPort, ...] = host_ports_of(pod)
+        #: keys of the PersistentVolumeClaims behind its volumes
+        self.claims = frozenset(namespaced_key(self.namespace, name) for name in claim_names(pod))
         self.affinity_terms = _required_terms(pod, "podAffinity")
         self.anti_affinity_terms = _required_terms(pod, "podAntiAffinity")
         self.preferred_pod_terms = _preferred_terms(pod)

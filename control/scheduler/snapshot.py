@@ -7,7 +7,7 @@ in place and never copied.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from control.api.meta import labels_of
 from control.api.objects import ReadOnlyObject
@@ -26,6 +26,7 @@ class Snapshot:
         self._assumed: set[str] = set()
         self._with_anti_affinity: set[str] = set()
         self._with_preferences: set[str] = set()
+        self._claim_users: dict[str, set[str]] = {}
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self.storage = StorageView()
         self._nominations: dict[str, tuple[str, PreparedPod]] = {}
@@ -47,6 +48,10 @@ class Snapshot:
     def has_preferences(self) -> bool:
         """Whether any placed Pod would like or must have others near itself, or would not."""
         return bool(self._with_preferences)
+
+    def claim_users(self, claim_key: str) -> Set[str]:
+        """Return the UIDs of the placed Pods that use a PersistentVolumeClaim."""
+        return self._claim_users.get(claim_key, frozenset())
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """Return the labels of a namespace."""
@@ -145,6 +150,8 @@ class Snapshot:
             self._with_anti_affinity.add(pod.uid)
         if pod.preferred_pod_terms or pod.affinity_terms:
             self._with_preferences.add(pod.uid)
+        for claim_key in pod.claims:
+            self._claim_users.setdefault(claim_key, set()).add(pod.uid)
         node = self._nodes.get(node_name)
         if node is not None:
             node.add(pod)
@@ -156,7 +163,10 @@ class Snapshot:
         self._with_anti_affinity.discard(uid)
         self._with_preferences.discard(uid)
         pods = self._pods_by_node[node_name]
-        del pods[uid]
+        for claim_key in pods.pop(uid).claims:
+            self._claim_users[claim_key].discard(uid)
+            if not self._claim_users[claim_key]:
+                del self._claim_users[claim_key]
         if not pods:
             del self._pods_by_node[node_name]
         node = self._nodes.get(node_name)
@@ -188,6 +198,14 @@ class Overlay:
     def has_preferences(self) -> bool:
         """Whether any Pod would like or must have others near itself, or would not."""
         return self._snapshot.has_preferences()
+
+    def claim_users(self, claim_key: str) -> Set[str]:
+        """Return the UIDs of the Pods that would use a PersistentVolumeClaim."""
+        elsewhere = (
+            uid for uid in self._snapshot.claim_users(claim_key) if self._snapshot.node_of(uid) not in self._replaced
+        )
+        pods = (pod for node in self._replaced.values() for pod in node.pods.values())
+        return {*elsewhere, *(pod.uid for pod in pods if claim_key in pod.claims)}
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """Return the labels of a namespace."""

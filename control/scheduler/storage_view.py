@@ -58,9 +58,9 @@ class StorageView:
         """Forget an object."""
         self._objects.get(kind.plural, {}).pop(object_key(obj), None)
 
-    def find_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
-        """Return a PersistentVolumeClaim, or None."""
-        return self._objects.get("persistentvolumeclaims", {}).get(f"{namespace}/{name}")
+    def find_claim(self, key: str) -> ReadOnlyObject | None:
+        """Return a PersistentVolumeClaim by its key (`namespace/name`), or None."""
+        return self._objects.get("persistentvolumeclaims", {}).get(key)
 
     def find_volume(self, name: str) -> ReadOnlyObject | None:
         """Return a PersistentVolume, or None."""

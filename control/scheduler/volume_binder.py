@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from control.api.clock import Clock
-from control.api.meta import annotations_of, is_deleting, name_of, namespace_of, uid_of
+from control.api.meta import annotations_of, is_deleting, name_of, object_key, uid_of
 from control.api.objects import Object, ReadOnlyObject
 from control.api.volumes import SELECTED_NODE, is_claim_bound, reserve
 from control.client.client import Client
@@ -67,7 +67,7 @@ class VolumeBinder:
     def _is_bound(self, waiting: _Waiting) -> bool:
         """Whether a claim is bound by now. Raises VolumeBindingError when it will not be."""
         name = name_of(waiting.claim)
-        claim = self._storage.find_claim(namespace_of(waiting.claim), name)
+        claim = self._storage.find_claim(object_key(waiting.claim))
         if claim is None or uid_of(claim) != uid_of(waiting.claim) or is_deleting(claim):
             raise VolumeBindingError(f'binding volumes: persistentvolumeclaim "{name}" not found')
         if is_claim_bound(claim):

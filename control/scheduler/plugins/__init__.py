@@ -18,6 +18,7 @@ from control.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from control.scheduler.plugins.scheduling_gates import SchedulingGates
 from control.scheduler.plugins.taint_toleration import TaintToleration
 from control.scheduler.plugins.volume_binding import VolumeBinding
+from control.scheduler.plugins.volume_restrictions import VolumeRestrictions
 
 
 def default_profile() -> Profile:
@@ -38,6 +39,7 @@ def default_profile() -> Profile:
             node_affinity,
             NodePorts(),
             fit,
+            VolumeRestrictions(),
             volume_binding,
             PodTopologySpread(),
             InterPodAffinity(),

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from control.api.meta import controller_of, is_deleting, uid_of
+from control.api.meta import controller_of, is_deleting, namespaced_key, object_key, uid_of
 from control.api.objects import ReadOnlyObject
-from control.api.volumes import claim_name_of, claim_names, is_claim_bound
+from control.api.volumes import claim_name_of, is_claim_bound
 from control.scheduler.framework import (
     NODE_CHANGES,
     Change,
@@ -50,7 +50,7 @@ class VolumeBinding:
             claim_name = claim_name_of(pod.pod, volume)
             if not claim_name:
                 continue
-            claim = cluster.storage.find_claim(pod.namespace, claim_name)
+            claim = cluster.storage.find_claim(namespaced_key(pod.namespace, claim_name))
             problem = _problem(pod, volume, claim_name, claim)
             if problem:
                 return self._refuse(problem)
@@ -80,7 +80,7 @@ class VolumeBinding:
 
 def claims_of(pod: PreparedPod, cluster: Cluster) -> list[ReadOnlyObject]:
     """Return the claims behind a Pod's volumes, as far as they exist."""
-    found = [cluster.storage.find_claim(pod.namespace, name) for name in claim_names(pod.pod)]
+    found = [cluster.storage.find_claim(key) for key in sorted(pod.claims)]
     return [claim for claim in found if claim is not None]
 
 
@@ -102,7 +102,4 @@ def _problem(pod: PreparedPod, volume: Any, claim_name: str, claim: ReadOnlyObje
 
 
 def _is_own_claim(pod: PreparedPod, event: ClusterEvent) -> bool:
-    claim = event.new
-    if claim is None or claim["metadata"].get("namespace") != pod.namespace:
-        return False
-    return claim["metadata"]["name"] in claim_names(pod.pod)
+    return event.new is not None and object_key(event.new) in pod.claims

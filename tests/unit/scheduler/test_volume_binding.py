@@ -154,7 +154,7 @@ def test_an_ephemeral_volume_waits_for_its_own_claim() -> None:
 
 def test_what_is_promised_to_one_pod_is_not_offered_to_the_next() -> None:
     snapshot = cluster(make_claim("1"), make_claim("2"), make_class(NOTHING), make_volume("v", "a"))
-    claim, node = snapshot.storage.find_claim("d", "1"), snapshot.find("a")
+    claim, node = snapshot.storage.find_claim("d/1"), snapshot.find("a")
     assert claim is not None
     assert node is not None
     plan = snapshot.storage.plan([claim], node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,10 @@ class Node:
     """One claim `data` bound to one volume `disk`."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.root = directory / "persistent"
         self.objects = FakeObjects()
-        self.volumes = PodVolumes(
-            root=directory / "pods",
-            objects=self.objects,
-            clock=FakeClock(),
-            may_mount=False,
-            local_root=self.root,
-        )
+        self.volumes = self.start_again()
         metadata = {"name": "data", "namespace": "shop", "uid": "u-data"}
         self.claim: Object = {"metadata": metadata, "spec": {"volumeName": "disk"}, "status": {"phase": "Bound"}}
         self.volume: Object = {
@@ -39,9 +35,22 @@ class Node:
         self.objects.claims["data"] = self.claim
         self.objects.volumes["disk"] = self.volume
 
-    async def mount(self, claim: Any = None, **spec: Any) -> MountedVolume:
+    def start_again(self) -> PodVolumes:
+        """What another agent on the same disk knows."""
+        self.volumes = PodVolumes(
+            root=self.directory / "pods",
+            objects=self.objects,
+            clock=FakeClock(),
+            may_mount=False,
+            local_root=self.root,
+        )
+        return self.volumes
+
+    async def mount(self, claim: Any = None, *, pod_uid: str = "uid-1", **spec: Any) -> MountedVolume:
         volume = {"name": "v", "persistentVolumeClaim": {"claimName": "data", **(claim or {})}}
-        return (await self.volumes.mount_all(make_pod(volume, **spec)))["v"]
+        pod = make_pod(volume, **spec)
+        pod["metadata"]["uid"] = pod_uid
+        return (await self.volumes.mount_all(pod))["v"]
 
 
 @pytest.fixture
@@ -126,6 +135,39 @@ async def test_an_ephemeral_volumes_claim_must_be_the_pods_own(node: Node) -> No
         await node.volumes.mount_all(make_pod(volume))
     node.claim["metadata"]["ownerReferences"] = [{"uid": "uid-1", "controller": True}]
     assert (await node.volumes.mount_all(make_pod(volume)))["v"].host_path == node.root / "disk"
+
+
+IN_USE = (
+    'MountVolume.SetUp failed for volume "disk" : '
+    "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+)
+
+
+async def test_a_volume_for_one_pod_is_given_to_one_until_that_has_gone(node: Node) -> None:
+    node.volume["spec"]["accessModes"] = ["ReadWriteOncePod"]
+    await node.mount()
+    await node.mount()
+    node.start_again()
+    with pytest.raises(VolumeError) as refused:
+        await node.mount(pod_uid="uid-2")
+    assert str(refused.value) == IN_USE
+    await node.volumes.unmount_all("uid-1")
+    await node.mount(pod_uid="uid-2")
+
+
+async def test_of_two_pods_that_want_a_volume_for_one_at_once_one_gets_it(node: Node) -> None:
+    node.volume["spec"]["accessModes"] = ["ReadWriteOncePod"]
+    outcomes = await asyncio.gather(
+        *(node.mount(pod_uid=f"uid-{number}") for number in range(8)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, MountedVolume) for outcome in outcomes) == 1
+
+
+@pytest.mark.parametrize("modes", [["ReadWriteOnce"], ["ReadWriteOncePod", "ReadWriteOnce"], ["ReadWriteMany"], []])
+async def test_a_volume_that_may_be_for_more_is_given_to_all(node: Node, modes: list[str]) -> None:
+    node.volume["spec"]["accessModes"] = modes
+    for pod_uid in ("uid-1", "uid-2"):
+        await node.mount(pod_uid=pod_uid)
 
 
 async def test_a_block_claim_needs_a_device(node: Node) -> None:
