@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from control.api.builtin_kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from control.api.meta import is_deleting, labels_of, make_owner_reference, uid_of
@@ -35,6 +36,14 @@ MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 MANAGED_BY = "endpointslice-controller.k8s.io"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 ENDPOINTS_MAX = 100
+
+
+class Content(NamedTuple):
+    """What one slice is to hold; `known` is the slice that holds some of it now."""
+
+    known: Object | None
+    ports: tuple[Port, ...]
+    endpoints: list[Object]
 
 
 def reconcile(key: str, view: View, now: datetime) -> Result:
@@ -68,26 +77,21 @@ def _plan_family(service: ReadOnlyObject, family: str, present: list[Object], vi
     by_ports: dict[tuple[Port, ...], list[Object]] = {}
     for item in sorted(present, key=lambda one: str(one["metadata"]["name"])):
         by_ports.setdefault(_ports_in(item), []).append(item)
-    steps: list[Step] = []
-    kept = 0
+    contents: list[Content] = []
     for ports in {**wanted, **by_ports}:
-        contents = _distribute(by_ports.get(ports, []), dict(wanted.get(ports, {})))
-        for known, endpoints in contents:
-            if endpoints:
-                kept += 1
-                steps.extend(_write(service, family, ports, endpoints, known))
-            elif known is not None:
-                steps.append(_delete(known, "it is empty"))
-    if kept:
-        return steps
-    return _placeholder(service, family, present)
-
-
-def _placeholder(service: ReadOnlyObject, family: str, present: list[Object]) -> list[Step]:
-    """A Service without addresses keeps one empty slice, by which readers know that this is known."""
-    keep = present[0] if present else None
-    surplus: list[Step] = [_delete(item, "it is empty") for item in present[1:]]
-    return surplus + list(_write(service, family, (), [], keep))
+        shared = _distribute(by_ports.get(ports, []), dict(wanted.get(ports, {})))
+        contents += [Content(known, ports, endpoints) for known, endpoints in shared]
+    kept = [content for content in contents if content.endpoints]
+    if not kept:
+        # A Service without addresses keeps one empty slice, by which readers know that this is known.
+        kept = [Content(present[0] if present else None, (), [])]
+    unused = [item for item in present if all(item is not content.known for content in kept)]
+    steps: list[Step] = []
+    for content in kept:
+        # A slice that would go serves before a new one is made, as upstream: readers see one change and not two.
+        known = content.known or (unused.pop(0) if unused else None)
+        steps.extend(_write(service, family, content.ports, content.endpoints, known))
+    return steps + [_delete(item, "it is empty") for item in unused]
 
 
 def _distribute(present: list[Object], wanted: dict[str, Object]) -> list[tuple[Object | None, list[Object]]]:

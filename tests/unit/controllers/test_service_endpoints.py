@@ -77,9 +77,17 @@ def test_service_without_pods_keeps_one_empty_slice() -> None:
     (item,) = stored(plan(make_service()))
     assert item["endpoints"] == []
     assert not plan(make_service(), [], [item]).steps
-    create, delete = plan(make_service(), [make_backend(0)], [item]).steps
-    assert isinstance(create, Create)
-    assert isinstance(delete, Delete)
+
+
+def test_a_slice_that_would_go_serves_before_a_new_one_is_made() -> None:
+    (empty,) = stored(plan(make_service()))
+    (update,) = plan(make_service(), [make_backend(0)], [empty]).steps
+    assert isinstance(update, Update)
+    assert update.obj["metadata"]["name"] == empty["metadata"]["name"]
+    assert [port["port"] for port in update.obj["ports"]] == [8080]
+    (emptied,) = plan(make_service(), [], [update.obj]).steps
+    assert isinstance(emptied, Update)
+    assert emptied.obj["endpoints"] == []
 
 
 @pytest.mark.parametrize(
