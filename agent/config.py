@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+#: the kubelet's, where operators and profiles of other projects put theirs
+SECCOMP_PROFILE_ROOT = Path("/var/lib/kubelet/seccomp")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
@@ -57,6 +60,10 @@ class AgentConfig:
     pods_max: int = 110
     container_restart_seconds_max: float = 300.0
     lifeline: bool = False
+    #: sysctls (`net.core.somaxconn`, `kernel.msg*`) that Pods may have beside the safe ones
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    #: where `localhostProfile` of a seccomp profile is looked for
+    seccomp_profile_root: Path = SECCOMP_PROFILE_ROOT
 
     @property
     def volume_root(self) -> Path:

@@ -28,8 +28,7 @@ async def check_engine(runtime: Runtime) -> EngineInfo:
         raise EngineProblemError(explain_unreachable(str(error))) from error
     except RuntimeFailure as error:
         raise EngineProblemError(f"the Docker Engine refuses requests: {error}") from error
-    parts = tuple(int(part) for part in info.api_version.split(".") if part.isdigit())
-    if parts < API_VERSION_MIN:
+    if not info.offers_api(*API_VERSION_MIN):
         needed = ".".join(map(str, API_VERSION_MIN))
         raise EngineProblemError(
             f"the Docker Engine is too old: its API is {info.api_version}, Podling needs {needed}; "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,12 +16,16 @@ from agent.network.pod_network import choose_network, observe_agent
 from agent.network.protocol import PodNetwork
 from agent.network.resolver import ClusterDns
 from agent.node.host_facts import HostFacts, HostUsage, read_host_facts, read_host_usage
+from agent.node.node_features import engine_recurses
 from agent.pod_network_files import PodNetworkFiles, read_log_tail
+from agent.pods.container_configuration import SecurityFiles
 from agent.pods.pod_files import NetworkFiles
 from agent.pods.probe_attempt import NetworkProbeAttempt, ProbeAttempt
 from agent.runtime.identity import parse_identity
 from agent.runtime.log_links import LogLinks
 from agent.runtime.protocol import ContainerRecord, EngineInfo, Runtime
+from agent.security_files import HostSecurityFiles
+from agent.volumes.mounting import can_mount, has_mount_attributes
 from agent.volumes.pod_volumes import PodVolumes
 from agent.volumes.protocol import ObjectSource, VolumeManager
 from control.api.clock import Clock
@@ -47,13 +52,21 @@ class Host(Protocol):
         ...
 
     def make_volumes(
-        self, objects: ObjectSource, clock: Clock, node_allocatable: Callable[[], Mapping[str, str]]
+        self,
+        objects: ObjectSource,
+        clock: Clock,
+        node_allocatable: Callable[[], Mapping[str, str]],
+        engine: EngineInfo,
     ) -> VolumeManager:
         """The Pods' volumes."""
         ...
 
     def make_network_files(self) -> NetworkFiles:
         """The Pods' /etc/hosts and the like."""
+        ...
+
+    def make_security_files(self) -> SecurityFiles:
+        """What security contexts refer to on this machine."""
         ...
 
     def make_probe_attempt(self, runtime: Runtime) -> ProbeAttempt:
@@ -81,8 +94,13 @@ class LinuxHost:
         self._log_links = LogLinks()
 
     def read_facts(self) -> HostFacts:
-        """Identifiers and names, from files."""
-        return read_host_facts()
+        """Identifiers and names, from files; and what the agent may do beside the engine."""
+        shares_mounts = can_mount()
+        return replace(
+            read_host_facts(),
+            can_recurse=shares_mounts and has_mount_attributes(),
+            sees_engine_files=shares_mounts,
+        )
 
     def read_usage(self, engine: EngineInfo) -> HostUsage:
         """Disk, memory and pids, from the kernel."""
@@ -110,7 +128,11 @@ class LinuxHost:
         )
 
     def make_volumes(
-        self, objects: ObjectSource, clock: Clock, node_allocatable: Callable[[], Mapping[str, str]]
+        self,
+        objects: ObjectSource,
+        clock: Clock,
+        node_allocatable: Callable[[], Mapping[str, str]],
+        engine: EngineInfo,
     ) -> VolumeManager:
         """Directories under the agent's state directory."""
         return PodVolumes(
@@ -119,11 +141,16 @@ class LinuxHost:
             clock=clock,
             local_root=self._config.volume_root,
             node_allocatable=node_allocatable,
+            engine_recurses=engine_recurses(engine),
         )
 
     def make_network_files(self) -> NetworkFiles:
         """Files that containers bind-mount."""
         return PodNetworkFiles(ClusterDns(domain=self._config.cluster_domain, addresses=self._config.cluster_dns))
+
+    def make_security_files(self) -> SecurityFiles:
+        """Seccomp profiles below the configured root, accounts in the engine's layers."""
+        return HostSecurityFiles(self._config.seccomp_profile_root)
 
     def make_probe_attempt(self, runtime: Runtime) -> ProbeAttempt:
         """Over sockets and the engine."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config import PROFILES, AgentConfig
+from agent.config import PROFILES, SECCOMP_PROFILE_ROOT, AgentConfig
 from agent.defaults import default_cluster, default_state_dir
 from agent.node_lock import NodeTakenError, only_agent
 
@@ -68,6 +68,19 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="longest back-off between restarts of a container, 1 to 300",
     )
+    run.add_argument(
+        "--allowed-unsafe-sysctls",
+        type=_sysctl_patterns,
+        default=(),
+        metavar="NAME,...",
+        help="sysctls that Pods may have beside the safe ones; NAME* is a prefix",
+    )
+    run.add_argument(
+        "--seccomp-profile-root",
+        type=Path,
+        default=SECCOMP_PROFILE_ROOT,
+        help="directory of the seccomp profiles that Pods name",
+    )
     run.add_argument("--lifeline", action="store_true", help="stop when standard input closes")
     commands.add_parser("check", help="say what the Docker Engine is, or why it cannot be used")
     cleanup = commands.add_parser("cleanup", help="stop and remove all that a cluster has on this host")
@@ -88,6 +101,18 @@ def _restart_seconds(text: str) -> float:
     if not 1 <= seconds <= 300:
         raise argparse.ArgumentTypeError("must be between 1 and 300 seconds")
     return seconds
+
+
+def _sysctl_patterns(text: str) -> tuple[str, ...]:
+    """Judged here, so that a pattern that can never hold stops the agent before it does anything."""
+    from agent.runtime.sysctls import SysctlAllowlist, SysctlPatternError
+
+    patterns = tuple(pattern for pattern in text.split(",") if pattern)
+    try:
+        SysctlAllowlist.of(patterns, "")
+    except SysctlPatternError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return patterns
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -131,6 +156,8 @@ def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
         pods_max=options.max_pods,
         container_restart_seconds_max=options.max_container_restart_period,
         lifeline=options.lifeline,
+        allowed_unsafe_sysctls=options.allowed_unsafe_sysctls,
+        seccomp_profile_root=options.seccomp_profile_root.absolute(),
     )
 
 

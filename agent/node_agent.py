@@ -16,6 +16,7 @@ from agent.config import AgentConfig
 from agent.host import Host
 from agent.network.protocol import PodNetwork
 from agent.node.heartbeat import Heartbeat
+from agent.node.node_features import NodeFeatures, compute_node_features
 from agent.node.node_status import NodeInputs, go_architecture
 from agent.node.registration import NodeRegistration
 from agent.pause_image import pause_archive, pause_reference
@@ -237,6 +238,11 @@ class NodeAgent:
         """What the engine is."""
         return self._engine
 
+    @property
+    def features(self) -> NodeFeatures:
+        """What the node can do beyond the plain."""
+        return compute_node_features(self._engine, self._facts)
+
     def address(self) -> str:
         """The node's InternalIP."""
         return self._config.address or self._node_ip
@@ -258,6 +264,7 @@ class NodeAgent:
             images=self._images,
             labels=dict(config.labels),
             volume_root=str(config.volume_root),
+            features=self.features,
         )
 
     def _on_node_change(self, old: Object | None, new: Object | None) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.api_objects import ApiObjects
 from agent.network.protocol import PodNetwork
 from agent.node.admission import NodeAdmission
+from agent.node.node_features import engine_recurses
+from agent.node.security_admission import SecurityPolicy
 from agent.pods.backoff import RestartBackoff
 from agent.pods.container_configuration import StarterSettings
 from agent.pods.container_start import ContainerStarter
@@ -25,6 +28,7 @@ from agent.pods.termination_message import TerminationMessages
 from agent.pods.volume_refresh import VolumeRefresh
 from agent.pods.worker import WorkerServices
 from agent.runtime.images import ImagePuller
+from agent.runtime.sysctls import SysctlAllowlist
 from agent.runtime.translate import HostLimits
 from agent.runtime.unsupported_fields import unsupported_fields
 from control.api.objects import ReadOnlyObject
@@ -40,9 +44,9 @@ class PodParts:
     def __init__(self, agent: NodeAgent, *, network: PodNetwork, services: Informer, pause_image: str) -> None:
         host, runtime, cache, clock = agent.host, agent.runtime, agent.cache, agent.clock
         record = agent.recorder.record
-        limits = HostLimits(memory_bytes=agent.engine.memory_bytes, can_lower_oom_score=host.can_lower_oom_score())
+        limits = _host_limits(agent)
         objects = ApiObjects(agent.client)
-        volumes = host.make_volumes(objects, clock, lambda: _allocatable(agent.registration.node))
+        volumes = host.make_volumes(objects, clock, lambda: _allocatable(agent.registration.node), agent.engine)
         files = PodFiles(agent.config.state_dir / "pods", host.make_network_files())
         images = ImagePulls(runtime, ImagePuller(runtime=runtime, clock=clock), clock)
         handlers = RuntimeHandlers(objects, agent.engine.runtimes)
@@ -77,7 +81,9 @@ class PodParts:
         probes = ProbeRunner(
             host.make_probe_attempt(runtime), clock=clock, random=agent.random, record=record, host_ip=agent.address
         )
-        admission = NodeAdmission(lambda: agent.registration.node, lambda: self.workers.admitted_pods())
+        admission = NodeAdmission(
+            lambda: agent.registration.node, lambda: self.workers.admitted_pods(), _security_policy(agent)
+        )
         self.workers = PodWorkers(
             cache,
             WorkerServices(
@@ -96,7 +102,7 @@ class PodParts:
                 host_ips=lambda: (agent.address(),),
                 admit=admission.admit,
                 judge_resize=admission.judge_resize,
-                unsupported=unsupported_fields,
+                unsupported=partial(unsupported_fields, has_selinux=agent.engine.selinux),
             ),
         )
         self.garbage = GarbageCollector(
@@ -105,12 +111,28 @@ class PodParts:
         self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
 
 
+def _host_limits(agent: NodeAgent) -> HostLimits:
+    return HostLimits(
+        memory_bytes=agent.engine.memory_bytes,
+        can_lower_oom_score=agent.host.can_lower_oom_score(),
+        engine_recurses=engine_recurses(agent.engine),
+    )
+
+
 def _starter_settings(agent: NodeAgent, limits: HostLimits) -> StarterSettings:
     return StarterSettings(
         owner=agent.owner,
         host=limits,
         node_facts=lambda: NodeFacts.of(agent.registration.node),
         host_ip=agent.address,
+        security_files=agent.host.make_security_files(),
+    )
+
+
+def _security_policy(agent: NodeAgent) -> SecurityPolicy:
+    config = agent.config
+    return SecurityPolicy(
+        sysctls=SysctlAllowlist.of(config.allowed_unsafe_sysctls, agent.engine.kernel_version), features=agent.features
     )
 
 

@@ -73,9 +73,9 @@ def _set_namespace(descriptor: int) -> None:
 
 
 def write_sysctl(name: str, value: str) -> None:
-    """Set a network sysctl of the namespace the calling thread is in."""
-    path = Path("/proc/sys") / name.replace(".", "/")
-    if ".." in name.split("/") or not name.startswith("net."):
+    """Set a network sysctl of the namespace the calling thread is in. A slash in its name is a dot in a link's name."""
+    path = Path("/proc/sys") / name.translate(str.maketrans("./", "/."))
+    if ".." in path.parts or not name.startswith("net."):
         raise NetworkError(f"cannot set sysctl {name}: it is not one of the network namespace")
     try:
         path.write_text(value)

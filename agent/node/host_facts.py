@@ -17,6 +17,10 @@ class HostFacts:
     boot_id: str
     os_image: str
     kernel_version: str
+    #: the agent can make mounts read-only with all that is mounted below them, where the engine finds them
+    can_recurse: bool = False
+    #: the engine's directories are the agent's too
+    sees_engine_files: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,12 @@ each reports the host's full capacity.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from agent.node.host_facts import HostFacts, HostUsage
+from agent.node.node_features import NodeFeatures
 from agent.runtime.protocol import EngineInfo, ImageRecord
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
@@ -44,6 +45,7 @@ class NodeInputs:
     images: Sequence[ImageRecord] = ()
     labels: Mapping[str, str] | None = None
     volume_root: str = ""
+    features: NodeFeatures = field(default_factory=NodeFeatures)
 
 
 def node_object(inputs: NodeInputs) -> Object:
@@ -93,9 +95,18 @@ def compute_node_status(inputs: NodeInputs, old: ReadOnlyObject) -> Object:
         "daemonEndpoints": {"kubeletEndpoint": {"Port": inputs.port}},
         "nodeInfo": _node_info(inputs),
         "images": _images(inputs.images),
-        "runtimeHandlers": [{"name": name} for name in ("", *inputs.engine.runtimes)],
+        "runtimeHandlers": [_handler(name, inputs.features) for name in ("", *inputs.engine.runtimes)],
+        "features": {"supplementalGroupsPolicy": inputs.features.supplemental_groups_policy},
     }
     return status
+
+
+def _handler(name: str, features: NodeFeatures) -> Object:
+    """What the kernel's mounts allow is the same with every runtime; no engine gives a Pod users of its own."""
+    return {
+        "name": name,
+        "features": {"recursiveReadOnlyMounts": features.recursive_read_only, "userNamespaces": False},
+    }
 
 
 def node_resources(inputs: NodeInputs) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from agent.pods.actions import StartContainer
 from agent.pods.container_cache import ContainerCache
@@ -28,13 +28,30 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import is_host_network
 from agent.pods.runtime_class import RuntimeHandlers
+from agent.runtime.accounts import Accounts
 from agent.runtime.identity import NodeIdentity, container_labels
 from agent.runtime.images import qualified_reference
 from agent.runtime.protocol import ImageRecord
-from agent.runtime.security_settings import run_as_root_error
+from agent.runtime.security_settings import is_strict, needs_accounts, run_as_root_error, security_field
 from agent.runtime.translate import ContainerRequest, HostLimits
 from agent.volumes.protocol import ObjectSource, VolumeManager
 from control.api.objects import ReadOnlyObject
+
+
+class ConfinementError(Exception):
+    """A profile that shall confine a container cannot be had; the container is not created."""
+
+
+class SecurityFiles(Protocol):
+    """What security contexts refer to on the node. Blocking: called in threads."""
+
+    def read_seccomp_profile(self, name: str) -> str:
+        """The profile of a `localhostProfile` as Docker takes it. Raises ConfinementError."""
+        ...
+
+    def read_accounts(self, layers: Sequence[str]) -> Accounts | None:
+        """The users and groups of the image with these layers; None where they cannot be read."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +70,7 @@ class StarterSettings:
     host: HostLimits
     node_facts: Callable[[], NodeFacts]
     host_ip: Callable[[], str]
+    security_files: SecurityFiles
 
 
 class ContainerConfigurer:
@@ -87,7 +105,10 @@ class ContainerConfigurer:
         sandbox: SandboxReference,
         image: ImageRecord,
     ) -> ContainerRequest:
-        """What the container is created from. Raises ConfigurationError, VolumeError, RuntimeFailure."""
+        """What the container is created from.
+
+        Raises ConfigurationError, VolumeError, ConfinementError, RuntimeFailure.
+        """
         pod, settings = pod_record.pod, self._settings
         image_user = str(image.config.get("User") or "")
         root_error = run_as_root_error(pod, container, image_user)
@@ -129,12 +150,36 @@ class ContainerConfigurer:
             runtime=await self._handlers.find(pod),
             host=settings.host,
             image_user=image_user,
+            accounts=await self._read_accounts(pod, container, image),
+            seccomp_profile=await self._read_seccomp_profile(pod, container),
             environment=list(environment.items()),
             command=expand_all(container.get("command") or (), environment),
             args=expand_all(container.get("args") or (), environment),
             mounts=[*mounts, *files],
             devices=self._volumes.container_devices(container, pod_record.volumes or {}),
         )
+
+    async def _read_accounts(
+        self, pod: ReadOnlyObject, container: ReadOnlyObject, image: ImageRecord
+    ) -> Accounts | None:
+        """The image's users and groups, where it takes more than Docker to know a container's groups."""
+        if not needs_accounts(pod, container, str(image.config.get("User") or "")):
+            return None
+        accounts = await asyncio.to_thread(self._settings.security_files.read_accounts, image.layers)
+        if accounts is None and is_strict(pod):
+            raise ConfigurationError(
+                f"cannot apply supplementalGroupsPolicy Strict to container {container['name']}: "
+                "the users of its image cannot be read"
+            )
+        return accounts
+
+    async def _read_seccomp_profile(self, pod: ReadOnlyObject, container: ReadOnlyObject) -> str:
+        """The profile that the container names on this node, or empty. Raises ConfinementError."""
+        profile = security_field(pod, container, "seccompProfile") or {}
+        if profile.get("type") != "Localhost":
+            return ""
+        name = str(profile.get("localhostProfile") or "")
+        return await asyncio.to_thread(self._settings.security_files.read_seccomp_profile, name)
 
     async def _read_references(
         self, pod: ReadOnlyObject, references: Sequence[Reference]

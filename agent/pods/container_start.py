@@ -13,7 +13,7 @@ from functools import partial
 
 from agent.pods.actions import StartContainer, StopContainer
 from agent.pods.container_cache import ContainerCache
-from agent.pods.container_configuration import ContainerConfigurer, SandboxReference, StarterSettings
+from agent.pods.container_configuration import ConfinementError, ContainerConfigurer, SandboxReference, StarterSettings
 from agent.pods.environment import ConfigurationError
 from agent.pods.hooks import HookError, HookRunner
 from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest
@@ -129,9 +129,11 @@ class ContainerStarter:
         image = await self._ensure_image(pod_record, container, action)
         try:
             request = await self._configurer.configure(pod_record, container, action, sandbox, image)
-        except (ConfigurationError, VolumeError) as error:
+        except (ConfigurationError, VolumeError, ConfinementError) as error:
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
-            reason = "CreateContainerConfigError"
+            # To the kubelet a profile that cannot be had is the runtime's failure to create the container.
+            is_runtimes = isinstance(error, ConfinementError)
+            reason = "CreateContainerError" if is_runtimes else "CreateContainerConfigError"
             raise StartFailure(reason, str(error), CONFIGURATION_RETRY_SECONDS) from error
         container_id = await self._create(pod, container, action, request)
         self._event(pod, container, "Normal", "Created", "Container created")

@@ -18,6 +18,7 @@ from agent.pods.pod_spec import ContainerType, is_sidecar
 from agent.pods.resize import PendingResize
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from agent.runtime.protocol import ProcessUser
+from agent.volumes.protocol import is_recursive
 from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
@@ -46,7 +47,8 @@ class StatusInputs:
     """What a status is computed from, besides the Pod and what is observed. Mappings are by the key they name.
 
     `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` and
-    `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good.
+    `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good,
+    `can_recurse` that the node makes mounts recursively read-only.
     """
 
     now: datetime
@@ -61,6 +63,7 @@ class StatusInputs:
     message: str = ""
     pending_resize: PendingResize | None = None
     resize_errors: Mapping[str, str] = field(default_factory=dict)
+    can_recurse: bool = False
 
 
 def compute_container_status(
@@ -139,7 +142,7 @@ def _seen_status(container: ReadOnlyObject, newest: ObservedContainer, inputs: S
         if resources.get("requests"):
             status["allocatedResources"] = resources["requests"]
         status["resources"] = {name: resources[name] for name in ("limits", "requests") if resources.get(name)}
-        mounts = [_mount_status(mount) for mount in container.get("volumeMounts") or ()]
+        mounts = [_mount_status(mount, inputs.can_recurse) for mount in container.get("volumeMounts") or ()]
         if mounts:
             status["volumeMounts"] = mounts
         status["stopSignal"] = _stop_signal(container, newest, inputs)
@@ -161,10 +164,11 @@ def _user_status(user: ProcessUser) -> Object:
     return {"linux": linux}
 
 
-def _mount_status(mount: Mapping[str, Any]) -> Object:
+def _mount_status(mount: Mapping[str, Any], can_recurse: bool) -> Object:
     status: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
     if mount.get("readOnly"):
-        status.update(readOnly=True, recursiveReadOnly="Disabled")
+        recursive = is_recursive(mount, possible=can_recurse)
+        status.update(readOnly=True, recursiveReadOnly="Enabled" if recursive else "Disabled")
     return status
 
 

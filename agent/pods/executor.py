@@ -49,7 +49,8 @@ from agent.runtime.protocol import (
     RuntimeFailure,
 )
 from agent.runtime.resource_settings import cpu_settings, memory_settings
-from agent.runtime.translate import HostLimits, HostnameError, SandboxRequest, network_sysctls, sandbox_create_body
+from agent.runtime.sysctls import network_sysctls
+from agent.runtime.translate import HostLimits, HostnameError, SandboxRequest, sandbox_create_body
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
 

@@ -97,6 +97,9 @@ def parse_info(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineInf
         rootless="name=rootless" in options,
         userns_remap="name=userns" in options,
         seccomp="name=seccomp" in options,
+        app_armor="name=apparmor" in options,
+        selinux="name=selinux" in options,
+        storage_driver=info.get("Driver") or "",
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
     )
 

@@ -122,8 +122,16 @@ class EngineInfo:
     rootless: bool = False
     userns_remap: bool = False
     seccomp: bool = True
+    app_armor: bool = False
+    selinux: bool = False
+    #: how images are kept (`overlay2`)
+    storage_driver: str = ""
     #: names of the runtimes that containers may have
     runtimes: tuple[str, ...] = ()
+
+    def offers_api(self, *version: int) -> bool:
+        """Whether the engine's API is of that version (major, minor) or a newer one."""
+        return tuple(int(part) for part in self.api_version.split(".") if part.isdigit()) >= version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

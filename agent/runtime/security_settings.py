@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.runtime.accounts import Accounts
 from control.api.objects import ReadOnlyObject
 
 
@@ -18,18 +19,46 @@ def security_field(pod: ReadOnlyObject, container: ReadOnlyObject, name: str) ->
     return None
 
 
-def user_settings(pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str) -> tuple[str, list[str]]:
-    """Docker's User (empty: the image's) and GroupAdd."""
-    user = security_field(pod, container, "runAsUser")
-    group = security_field(pod, container, "runAsGroup")
-    if user is None and group is not None:
-        user = image_user.partition(":")[0] or 0
+def is_strict(pod: ReadOnlyObject) -> bool:
+    """Whether the groups that the image gives a user are left out (KEP-3619)."""
+    return bool((pod["spec"].get("securityContext") or {}).get("supplementalGroupsPolicy") == "Strict")
+
+
+def needs_accounts(pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str) -> bool:
+    """Whether Docker, left alone, would give the container other groups than Kubernetes says.
+
+    Docker adds the image's groups of a user where no group is named, and leaves them out where one is.
+    """
+    _, group = _user_and_group(pod, container, image_user)
+    return (not group) if is_strict(pod) else bool(group)
+
+
+def user_settings(
+    pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str, accounts: Accounts | None
+) -> tuple[str, list[str]]:
+    """Docker's User (empty: the image's) and GroupAdd. `accounts` are the image's, None where they are unknown."""
+    user, group = _user_and_group(pod, container, image_user)
     pod_context = pod["spec"].get("securityContext") or {}
     groups = [*(pod_context.get("supplementalGroups") or ())]
     if pod_context.get("fsGroup") is not None:
         groups.append(pod_context["fsGroup"])
-    name = "" if user is None else f"{user}:{group}" if group is not None else str(user)
-    return name, [str(group_id) for group_id in groups]
+    if accounts is not None and not is_strict(pod):
+        groups += [group_id for group_id in accounts.further_groups(user or "0") if group_id not in groups]
+    if accounts is not None and is_strict(pod) and not group:
+        group = str(accounts.primary_group(user or "0"))
+    if group:
+        user = f"{user or 0}:{group}"
+    return "" if user == image_user else user, [str(group_id) for group_id in groups]
+
+
+def _user_and_group(pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str) -> tuple[str, str]:
+    """Names or numbers; the group is empty where none is named, the user where that is root. The image's count last."""
+    user, _, group = image_user.partition(":")
+    run_as_user = security_field(pod, container, "runAsUser")
+    run_as_group = security_field(pod, container, "runAsGroup")
+    if run_as_user is not None:
+        user, group = str(run_as_user), ""
+    return user, group if run_as_group is None else str(run_as_group)
 
 
 def privilege_settings(container: ReadOnlyObject) -> dict[str, Any]:
@@ -45,14 +74,11 @@ def privilege_settings(container: ReadOnlyObject) -> dict[str, Any]:
         settings["CapDrop"] = list(capabilities["drop"])
     if context.get("readOnlyRootFilesystem"):
         settings["ReadonlyRootfs"] = True
-    if context.get("procMount") == "Unmasked":
-        settings["MaskedPaths"] = []
-        settings["ReadonlyPaths"] = []
     return settings
 
 
-def confinement_options(pod: ReadOnlyObject, container: ReadOnlyObject) -> list[str]:
-    """HostConfig.SecurityOpt.
+def confinement_options(pod: ReadOnlyObject, container: ReadOnlyObject, seccomp_profile: str = "") -> list[str]:
+    """HostConfig.SecurityOpt; `seccomp_profile` is the JSON of the profile that the container names on the node.
 
     Docker's default seccomp and AppArmor profiles stay where the Pod says nothing (the kubelet's SeccompDefault).
     """
@@ -61,6 +87,8 @@ def confinement_options(pod: ReadOnlyObject, container: ReadOnlyObject) -> list[
         options.append("no-new-privileges")
     if (security_field(pod, container, "seccompProfile") or {}).get("type") == "Unconfined":
         options.append("seccomp=unconfined")
+    elif seccomp_profile:
+        options.append(f"seccomp={seccomp_profile}")
     app_armor = security_field(pod, container, "appArmorProfile") or {}
     if app_armor.get("type") == "Unconfined":
         options.append("apparmor=unconfined")

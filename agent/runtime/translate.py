@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from agent.runtime.accounts import Accounts
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.protocol import CreateBody
 from agent.runtime.resource_settings import OOM_SCORE_SANDBOX, SHARES_MIN, cpu_settings, memory_settings, oom_score
 from agent.runtime.security_settings import confinement_options, privilege_settings, user_settings
+from agent.runtime.sysctls import ipc_sysctls
 from agent.volumes.protocol import Device, Mount
 from control.api.objects import ReadOnlyObject
 
@@ -21,19 +24,18 @@ LOG_SIZE_MAX, LOG_FILES_MAX = "10m", "5"
 HOSTNAME_LENGTH_MAX = 63
 KERNEL_HOSTNAME_LENGTH_MAX = 64
 
-# Sysctls that live in the IPC namespace: Docker sets them on pause. Those of the network namespace are the agent's,
-# because Docker refuses them on a container that starts in the host's network.
-IPC_SYSCTL_PREFIXES = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
-NETWORK_SYSCTL_PREFIX = "net."
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLimits:
-    """What the host grants: `can_lower_oom_score` is false where CAP_SYS_RESOURCE is missing (runc then refuses)."""
+    """What the host grants: `can_lower_oom_score` is false where CAP_SYS_RESOURCE is missing (runc then refuses).
+
+    `engine_recurses`: the engine makes read-only mounts recursive, Docker 25 and newer.
+    """
 
     memory_bytes: int
     can_lower_oom_score: bool
     has_seccomp: bool = True
+    engine_recurses: bool = False
 
 
 class HostnameError(Exception):
@@ -57,7 +59,8 @@ class ContainerRequest:
     """Everything that determines a container. `command`, `args` and `environment` have their `$(VAR)`s expanded.
 
     `image_user` is the image's Config.User: it runs the container where the Pod names a group and no user. `target_id`
-    is the container whose process namespace an ephemeral container joins.
+    is the container whose process namespace an ephemeral container joins. `accounts` are the image's users and groups
+    where they are known, `seccomp_profile` is the JSON of a profile of the node.
     """
 
     pod: ReadOnlyObject
@@ -67,6 +70,8 @@ class ContainerRequest:
     labels: Mapping[str, str]
     host: HostLimits
     image_user: str = ""
+    accounts: Accounts | None = None
+    seccomp_profile: str = ""
     target_id: str = ""
     runtime: str = ""
     environment: Sequence[tuple[str, str]] = ()
@@ -146,7 +151,7 @@ def _set_sandbox_resources(request: SandboxRequest, body: CreateBody) -> None:
 
 
 def _set_sandbox_sysctls(request: SandboxRequest, body: CreateBody) -> None:
-    sysctls = {name: value for name, value in pod_sysctls(request.pod).items() if name.startswith(IPC_SYSCTL_PREFIXES)}
+    sysctls = ipc_sysctls(request.pod)
     if sysctls:
         body["HostConfig"]["Sysctls"] = sysctls
 
@@ -199,10 +204,18 @@ def _set_mounts(request: ContainerRequest, body: CreateBody) -> None:
             "Source": mount.host_path,
             "Target": mount.container_path,
             "ReadOnly": mount.read_only,
-            "BindOptions": {"Propagation": mount.propagation},
+            "BindOptions": _bind_options(mount, request.host),
         }
         for mount in request.mounts
     ]
+
+
+def _bind_options(mount: Mount, host: HostLimits) -> dict[str, Any]:
+    """An engine that makes read-only mounts recursive by itself is told when not to: Kubernetes' default."""
+    options: dict[str, Any] = {"Propagation": mount.propagation}
+    if mount.read_only and host.engine_recurses:
+        options["ReadOnlyForceRecursive" if mount.recursive_read_only else "ReadOnlyNonRecursive"] = True
+    return options
 
 
 def _set_devices(request: ContainerRequest, body: CreateBody) -> None:
@@ -230,7 +243,7 @@ def _set_oom(request: ContainerRequest, body: CreateBody) -> None:
 
 
 def _set_user(request: ContainerRequest, body: CreateBody) -> None:
-    user, groups = user_settings(request.pod, request.container, request.image_user)
+    user, groups = user_settings(request.pod, request.container, request.image_user, request.accounts)
     if user:
         body["User"] = user
     if groups:
@@ -242,7 +255,7 @@ def _set_privileges(request: ContainerRequest, body: CreateBody) -> None:
 
 
 def _set_confinement(request: ContainerRequest, body: CreateBody) -> None:
-    options = confinement_options(request.pod, request.container)
+    options = confinement_options(request.pod, request.container, request.seccomp_profile)
     if options:
         body["HostConfig"]["SecurityOpt"] = options
 
@@ -305,17 +318,6 @@ def kernel_hostname(pod: ReadOnlyObject, cluster_domain: str) -> str:
             f"({KERNEL_HOSTNAME_LENGTH_MAX} characters is the max, {len(full_name)} characters requested)"
         )
     return full_name
-
-
-def pod_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
-    """The sysctls of the Pod's security context."""
-    context = pod["spec"].get("securityContext") or {}
-    return {item["name"].replace("/", "."): str(item["value"]) for item in context.get("sysctls") or ()}
-
-
-def network_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
-    """Those of the Pod's sysctls that belong to its network namespace: the Pod network sets them."""
-    return {name: value for name, value in pod_sysctls(pod).items() if name.startswith(NETWORK_SYSCTL_PREFIX)}
 
 
 def _set_oom_score(body: CreateBody, score: int, host: HostLimits) -> None:

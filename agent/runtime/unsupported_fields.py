@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from agent.runtime.translate import IPC_SYSCTL_PREFIXES, NETWORK_SYSCTL_PREFIX, pod_sysctls
 from control.api.objects import ReadOnlyObject
 
 Tree = Mapping[str, "Tree | None"]  # None: the whole subtree is handled
@@ -19,7 +18,7 @@ def _leaves(names: str) -> dict[str, Tree | None]:
     return dict.fromkeys(names.split())
 
 
-_SECCOMP: Final[Tree] = _leaves("type")
+_SECCOMP: Final[Tree] = _leaves("type localhostProfile")
 _PROBE: Final[Tree] = _leaves(
     "exec failureThreshold grpc httpGet initialDelaySeconds periodSeconds successThreshold tcpSocket"
     " terminationGracePeriodSeconds timeoutSeconds"
@@ -34,11 +33,12 @@ _CONTAINER: Final[Tree] = {
     "startupProbe": _PROBE,
     "restartPolicyRules": _leaves("action exitCodes"),
     "volumeDevices": _leaves("name devicePath"),
-    "volumeMounts": _leaves("name mountPath readOnly subPath subPathExpr mountPropagation"),
+    "volumeMounts": _leaves("name mountPath readOnly recursiveReadOnly subPath subPathExpr mountPropagation"),
     "securityContext": {
         **_leaves(
-            "allowPrivilegeEscalation appArmorProfile capabilities privileged procMount readOnlyRootFilesystem"
-            " runAsGroup runAsNonRoot runAsUser seLinuxOptions"
+            # windowsOptions: means nothing on Linux, upstream too
+            "allowPrivilegeEscalation appArmorProfile capabilities privileged readOnlyRootFilesystem"
+            " runAsGroup runAsNonRoot runAsUser seLinuxOptions windowsOptions"
         ),
         "seccompProfile": _SECCOMP,
     },
@@ -64,7 +64,8 @@ HANDLED: Final[Tree] = {
         **_leaves(
             # fsGroupChangePolicy: the agent sets a volume's group once, when it makes it, so both policies mean that
             "appArmorProfile fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot runAsUser seLinuxOptions"
-            " supplementalGroups sysctls"
+            # seLinuxChangePolicy: how volumes are relabelled, of which nothing is to be done without SELinux
+            " supplementalGroups supplementalGroupsPolicy sysctls seLinuxChangePolicy windowsOptions"
         ),
         "seccompProfile": _SECCOMP,
     },
@@ -72,19 +73,20 @@ HANDLED: Final[Tree] = {
 # Values that ask for what happens anyway: such a field is no wish unheard.
 _MET_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "hostUsers": (True,),
-    "supplementalGroupsPolicy": ("Merge",),
-    "seLinuxChangePolicy": ("Recursive",),
-    "recursiveReadOnly": ("Disabled", "IfPossible"),
+    "procMount": ("Default",),
 }
 
 
-def unsupported_fields(pod: ReadOnlyObject) -> list[str]:
-    """Paths (`spec.volumes[0].nfs`) that are set in the Pod and not carried out, in the order of the spec."""
+def unsupported_fields(pod: ReadOnlyObject, *, has_selinux: bool = False) -> list[str]:
+    """Paths (`spec.volumes[0].nfs`) that are set in the Pod and not carried out, in the order of the spec.
+
+    `has_selinux`: the engine enforces SELinux, so that volumes would have to be relabelled.
+    """
     found: list[str] = []
     spec = pod.get("spec") or {}
     _collect(spec, HANDLED, "spec", found)
-    if spec.get("securityContext"):
-        found += _sysctls_of_the_host(pod)
+    if has_selinux and (spec.get("securityContext") or {}).get("seLinuxChangePolicy"):
+        found.append("spec.securityContext.seLinuxChangePolicy")
     for list_name in ("containers", "initContainers", "ephemeralContainers"):
         for index, container in enumerate(spec.get(list_name) or ()):
             found += _unmet_values(container, f"spec.{list_name}[{index}]", is_on_host=bool(spec.get("hostNetwork")))
@@ -103,23 +105,14 @@ def _collect(value: Any, tree: Tree | None, path: str, found: list[str]) -> None
     for name, item in value.items():
         if name in tree:
             _collect(item, tree[name], f"{path}.{name}", found)
-        elif _is_a_wish(name, item, value):
+        elif _is_a_wish(name, item):
             found.append(f"{path}.{name}")
 
 
-def _is_a_wish(name: str, item: Any, parent: Mapping[str, Any]) -> bool:
+def _is_a_wish(name: str, item: Any) -> bool:
     if item is None or item in ({}, [], ""):
         return False
-    if name == "localhostProfile" and parent.get("type") != "Localhost":
-        return False
     return item not in _MET_VALUES.get(name, ())
-
-
-def _sysctls_of_the_host(pod: ReadOnlyObject) -> Iterator[str]:
-    """Sysctls that belong to no namespace of the Pod: setting them would change the node."""
-    for index, name in enumerate(pod_sysctls(pod)):
-        if not name.startswith((*IPC_SYSCTL_PREFIXES, NETWORK_SYSCTL_PREFIX)):
-            yield f"spec.securityContext.sysctls[{index}]"
 
 
 def _unmet_values(container: Mapping[str, Any], path: str, *, is_on_host: bool) -> Iterator[str]:

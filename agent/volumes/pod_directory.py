@@ -3,6 +3,7 @@
 <root>/<pod uid>/volumes/kubernetes.io~<type>/<volume>     the volume
 <root>/<pod uid>/volume-subpaths/<volume>/<container>/<n>  bind mounts of subPaths
 <root>/<pod uid>/exclusive-volumes/<persistent volume>     an empty file for each that no other Pod may have
+<root>/<pod uid>/read-only/<volume>/<container>/<n>        copies of mounts, read-only with all below them
 """
 
 from __future__ import annotations
@@ -35,3 +36,7 @@ class PodDirectory:
     def exclusive_volume(self, volume_name: str) -> Path:
         """What says that the Pod has a PersistentVolume for itself."""
         return self.path / "exclusive-volumes" / volume_name
+
+    def read_only(self, volume_name: str, container_name: str, index: int) -> Path:
+        """Where the recursively read-only copy of a container's n-th mount is."""
+        return self.path / "read-only" / volume_name / container_name / str(index)

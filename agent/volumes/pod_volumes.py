@@ -19,12 +19,13 @@ from agent.volumes import config_map, downward_api, empty_dir, host_path, image,
 from agent.volumes.atomic_writer import write_files
 from agent.volumes.exclusive_volumes import ExclusiveVolumes
 from agent.volumes.file_reading import read_volume_file
-from agent.volumes.mounting import can_mount, mount_tmpfs, mounts_below, unmount
+from agent.volumes.mounting import can_mount, has_mount_attributes, mount_tmpfs, mounts_below, unmount
 from agent.volumes.mounts import compute_devices, compute_mounts
 from agent.volumes.ownership import apply_fs_group, has_group
 from agent.volumes.persistent_claim import VolumeSource, claimed_source
 from agent.volumes.pod_directory import PodDirectory
 from agent.volumes.protocol import ConfigurationSource, Device, Mount, MountedVolume, ObjectSource, VolumeError
+from agent.volumes.recursive_read_only import make_recursive
 from agent.volumes.sub_path import prepare_sub_path
 from agent.volumes.token_cache import TokenCache
 from agent.volumes.volume_type import Files, VolumeRequest
@@ -66,8 +67,12 @@ class PodVolumes:
         node_allocatable: Callable[[], Mapping[str, str]] = dict,
         may_mount: bool | None = None,
         local_root: Path | None = None,
+        engine_recurses: bool = False,
     ) -> None:
-        """`root` holds a directory per Pod and nothing else; `node_allocatable` is what a missing limit means."""
+        """`root` holds a directory per Pod and nothing else; `node_allocatable` is what a missing limit means.
+
+        `engine_recurses`: the engine makes read-only mounts recursive where the agent cannot.
+        """
         self._root = root
         self._local_root = local_root or root.parent / "persistent"
         self._objects = objects
@@ -76,6 +81,8 @@ class PodVolumes:
         self._tokens = TokenCache(objects=objects, clock=clock)
         self._node_allocatable = node_allocatable
         self._may_mount = can_mount() if may_mount is None else may_mount
+        self._can_copy = self._may_mount and has_mount_attributes()
+        self._engine_recurses = engine_recurses
 
     async def mount_all(
         self, pod: ReadOnlyObject, image_layers: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -128,7 +135,13 @@ class PodVolumes:
             bound = directory.sub_path(volume_name, container["name"], index)
             return prepare_sub_path(volume, sub_path, bound, may_bind=self._may_mount)
 
-        return compute_mounts(container, volumes, environment, resolve_sub_path)
+        return make_recursive(
+            container,
+            compute_mounts(container, volumes, environment, resolve_sub_path),
+            lambda volume_name, index: directory.read_only(volume_name, container["name"], index),
+            can_copy=self._can_copy,
+            engine_recurses=self._engine_recurses,
+        )
 
     def container_devices(self, container: ReadOnlyObject, volumes: Mapping[str, MountedVolume]) -> list[Device]:
         """The block devices of one container. Raises VolumeError."""

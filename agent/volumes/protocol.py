@@ -43,6 +43,14 @@ class Mount:
     container_path: str
     read_only: bool = False
     propagation: str = "rprivate"
+    #: read-only with all that is mounted below it
+    recursive_read_only: bool = False
+
+
+def is_recursive(volume_mount: ReadOnlyObject, *, possible: bool) -> bool:
+    """Whether a container's mount of a volume is read-only with all that is mounted below it (KEP-3857)."""
+    mode = volume_mount.get("recursiveReadOnly")
+    return mode == "Enabled" or (mode == "IfPossible" and possible)
 
 
 class ConfigurationSource(Protocol):

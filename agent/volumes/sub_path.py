@@ -13,7 +13,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.volumes.mounting import bind_descriptor, unmount
+from agent.volumes.mounting import bind_descriptor, renew_mount_point
 from agent.volumes.protocol import VolumeError
 
 _REFERENCE = re.compile(r"\$(?:\$|\((?P<name>[^()]*)\))")
@@ -84,26 +84,8 @@ def _open_part(parent: int, name: str, mode: int) -> int:
 
 def _bind(descriptor: int, bound: Path) -> None:
     """Each start of a container binds anew: what an earlier one saw may have been replaced since."""
-    if os.path.lexists(bound):
-        try:
-            unmount(bound)
-        except OSError:
-            pass  # left over from a crash before it was mounted
-        _remove_place(bound)
-    bound.parent.mkdir(parents=True, exist_ok=True)
-    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-        bound.mkdir()
-    else:
-        bound.touch()
-    bind_descriptor(descriptor, bound)
-
-
-def _remove_place(bound: Path) -> None:
-    """Only what is empty is removed: a mount that would not go must not lose its files."""
     try:
-        if bound.is_dir():
-            bound.rmdir()
-        elif bound.stat().st_size == 0:
-            bound.unlink()
+        renew_mount_point(bound, is_directory=stat.S_ISDIR(os.fstat(descriptor).st_mode))
     except OSError as error:
         raise VolumeError(f"cannot replace the mount {bound}: {error.strerror}") from error
+    bind_descriptor(descriptor, bound)

@@ -14,7 +14,7 @@ from typing import Any
 from agent.network.protocol import PodAddress, PortMapping
 from agent.pods.backoff import RestartBackoff
 from agent.pods.container_cache import ContainerCache
-from agent.pods.container_configuration import StarterSettings
+from agent.pods.container_configuration import ConfinementError, StarterSettings
 from agent.pods.container_start import ContainerStarter
 from agent.pods.executor import ExecutorSettings, PodExecutor
 from agent.pods.field_reference import NodeFacts
@@ -29,6 +29,7 @@ from agent.pods.runtime_class import RuntimeHandlers
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
 from agent.pods.worker import Rejection, WorkerServices
+from agent.runtime.accounts import Accounts
 from agent.runtime.events import EventFeed
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.identity import NodeIdentity
@@ -154,6 +155,22 @@ class FakeVolumes:
         return self.files.get((volume.name, path))
 
 
+class FakeSecurityFiles:
+    """Seccomp profiles by name; an image's accounts, if any can be read."""
+
+    def __init__(self) -> None:
+        self.profiles: dict[str, str] = {}
+        self.accounts: Accounts | None = None
+
+    def read_seccomp_profile(self, name: str) -> str:
+        if name not in self.profiles:
+            raise ConfinementError(f'cannot load seccomp profile "{name}"')
+        return self.profiles[name]
+
+    def read_accounts(self, layers: Sequence[str]) -> Accounts | None:
+        return self.accounts
+
+
 class FakeObjects:
     """ConfigMaps and Secrets by name."""
 
@@ -216,6 +233,7 @@ class HollowNode:
         self.client = Client(LocalTransport(self.api, User(name="system:node:node-1")))
         self.network = FakeNetwork()
         self.volumes = FakeVolumes()
+        self.security_files = FakeSecurityFiles()
         self.objects = FakeObjects()
         self.probes = FakeProbes()
         self.events: list[tuple[str, str, str]] = []
@@ -304,7 +322,13 @@ class HollowNode:
             record=self._record,
             link_log=lambda record: None,
             clock=self.clock,
-            settings=StarterSettings(owner=OWNER, host=host, node_facts=NodeFacts, host_ip=lambda: NODE_IP),
+            settings=StarterSettings(
+                owner=OWNER,
+                host=host,
+                node_facts=NodeFacts,
+                host_ip=lambda: NODE_IP,
+                security_files=self.security_files,
+            ),
         )
         executor = PodExecutor(
             runtime=self.runtime,

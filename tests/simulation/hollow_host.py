@@ -16,7 +16,7 @@ from agent.pods.probe_attempt import ProbeResult
 from agent.runtime.protocol import ContainerRecord, EngineInfo
 from agent.volumes.protocol import MountedVolume
 from control.api.objects import ReadOnlyObject
-from tests.fakes.agent_node import FakeNetwork, FakeNetworkFiles, FakeProbes, FakeVolumes
+from tests.fakes.agent_node import FakeNetwork, FakeNetworkFiles, FakeProbes, FakeSecurityFiles, FakeVolumes
 from tests.simulation.engine import SimulatedEngine
 
 
@@ -51,6 +51,10 @@ class HollowHost:
     def make_network_files(self) -> FakeNetworkFiles:
         """None."""
         return FakeNetworkFiles()
+
+    def make_security_files(self) -> FakeSecurityFiles:
+        """None."""
+        return FakeSecurityFiles()
 
     def make_probe_attempt(self, runtime: Any) -> SlowProbes:
         """They pass."""

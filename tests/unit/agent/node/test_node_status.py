@@ -11,9 +11,12 @@ import pytest
 from agent.node.admission import NodeAdmission
 from agent.node.heartbeat import Heartbeat
 from agent.node.host_facts import HostFacts, HostUsage
+from agent.node.node_features import NodeFeatures
 from agent.node.node_status import NodeInputs, compute_node_status, node_object, status_differs
 from agent.node.registration import NodeRegistration
+from agent.node.security_admission import SecurityPolicy
 from agent.runtime.protocol import EngineInfo, ImageRecord
+from agent.runtime.sysctls import SysctlAllowlist
 from control.api.builtin_kinds import LEASES, NODES
 from control.api.clock import FakeClock
 from control.api.errors import ApiError
@@ -113,6 +116,15 @@ def test_images_are_listed_with_the_largest_first() -> None:
     listed = compute_node_status(replace(INPUTS, images=images), {})["images"]
     assert len(listed) == 50
     assert listed[0] == {"names": ["i:59"], "sizeBytes": 59}
+
+
+def test_what_the_node_can_do_is_told() -> None:
+    features = NodeFeatures(recursive_read_only=True, supplemental_groups_policy=True)
+    engine = replace(INPUTS.engine, runtimes=("runc",))
+    status = compute_node_status(replace(INPUTS, engine=engine, features=features), {})
+    assert status["features"] == {"supplementalGroupsPolicy": True}
+    handler = {"recursiveReadOnlyMounts": True, "userNamespaces": False}
+    assert status["runtimeHandlers"] == [{"name": "", "features": handler}, {"name": "runc", "features": handler}]
 
 
 @pytest.fixture
@@ -232,6 +244,7 @@ def test_admission(spec: dict[str, Any], reason: str | None) -> None:
     other["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     done = make_pod("done", containers=[{"name": "c", "ports": [{"containerPort": 1, "hostPort": 81}]}])
     done["status"] = {"phase": "Succeeded"}
-    admission = NodeAdmission(lambda: node, lambda: [other, done])
+    security = SecurityPolicy(sysctls=SysctlAllowlist.of([], "6.1"))
+    admission = NodeAdmission(lambda: node, lambda: [other, done], security)
     rejection = admission.admit(make_pod("web", **spec))
     assert (rejection.reason if rejection else None) == reason

@@ -8,6 +8,7 @@ import pytest
 
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.security_settings import run_as_root_error
+from agent.runtime.sysctls import network_sysctls
 from agent.runtime.translate import (
     ContainerRequest,
     HostLimits,
@@ -15,7 +16,6 @@ from agent.runtime.translate import (
     SandboxRequest,
     container_create_body,
     kernel_hostname,
-    network_sysctls,
     oom_score,
     pod_hostname,
     sandbox_create_body,
@@ -229,7 +229,18 @@ def test_scores_below_zero_are_left_out_where_the_host_cannot_lower_them() -> No
             {}, {"seccompProfile": {"type": "Unconfined"}}, {"SecurityOpt": ["seccomp=unconfined"]}, id="seccomp"
         ),
         pytest.param({}, {"seccompProfile": {"type": "RuntimeDefault"}}, {}, id="seccomp as Docker's default"),
-        pytest.param({"procMount": "Unmasked"}, {}, {"MaskedPaths": [], "ReadonlyPaths": []}, id="unmasked /proc"),
+        pytest.param(
+            {"appArmorProfile": {"type": "Localhost", "localhostProfile": "own"}},
+            {"appArmorProfile": {"type": "Unconfined"}},
+            {"SecurityOpt": ["apparmor=own"]},
+            id="an AppArmor profile of the node",
+        ),
+        pytest.param(
+            {},
+            {"seLinuxOptions": {"level": "s0:c1,c2", "type": "t"}},
+            {"SecurityOpt": ["label=level:s0:c1,c2", "label=type:t"]},
+            id="SELinux",
+        ),
     ],
 )
 def test_security_context(container: dict[str, Any], pod: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -239,6 +250,53 @@ def test_security_context(container: dict[str, Any], pod: dict[str, Any], expect
     changed = {name: value for name, value in body.items() if name != "HostConfig" and plain.get(name) != value}
     changed |= {name: value for name, value in body["HostConfig"].items() if plain["HostConfig"].get(name) != value}
     assert changed == expected
+
+
+def test_a_seccomp_profile_of_the_node_is_given_to_docker_as_text() -> None:
+    pod = make_pod()
+    request = ContainerRequest(
+        pod=pod,
+        container=pod["spec"]["containers"][0],
+        image="i",
+        sandbox_id="p",
+        labels={},
+        host=HOST,
+        seccomp_profile='{"defaultAction":"SCMP_ACT_ALLOW"}',
+    )
+
+    options = container_create_body(request)["HostConfig"]["SecurityOpt"]
+
+    assert options == ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']
+
+
+@pytest.mark.parametrize(
+    ("mount", "recurses", "expected"),
+    [
+        pytest.param({"read_only": True}, False, {}, id="an engine that makes nothing recursive is told nothing"),
+        pytest.param({"read_only": True}, True, {"ReadOnlyNonRecursive": True}, id="not unless asked"),
+        pytest.param(
+            {"read_only": True, "recursive_read_only": True}, True, {"ReadOnlyForceRecursive": True}, id="when asked"
+        ),
+        pytest.param({}, True, {}, id="a writable mount"),
+    ],
+)
+def test_whether_the_engine_makes_a_mount_recursive(
+    mount: dict[str, bool], recurses: bool, expected: dict[str, bool]
+) -> None:
+    pod = make_pod()
+    request = ContainerRequest(
+        pod=pod,
+        container=pod["spec"]["containers"][0],
+        image="i",
+        sandbox_id="p",
+        labels={},
+        host=HostLimits(memory_bytes=1, can_lower_oom_score=True, engine_recurses=recurses),
+        mounts=[Mount(host_path="/a", container_path="/b", **mount)],  # type: ignore[arg-type]
+    )
+
+    [made] = container_create_body(request)["HostConfig"]["Mounts"]
+
+    assert made["BindOptions"] == {"Propagation": "rprivate", **expected}
 
 
 def test_sysctls_go_to_the_namespace_they_belong_to() -> None:

@@ -30,13 +30,19 @@ def make_pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, 
             id="a field of a container",
         ),
         pytest.param(
-            make_pod({"securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "p"}}}),
-            ["spec.containers[0].securityContext.seccompProfile.localhostProfile"],
+            make_pod({"securityContext": {"seccompProfile": {"type": "Localhost", "profileOfTomorrow": "p"}}}),
+            ["spec.containers[0].securityContext.seccompProfile.profileOfTomorrow"],
             id="deep in the security context",
         ),
         pytest.param(
-            make_pod({"volumeMounts": [{"name": "v", "mountPath": "/v", "recursiveReadOnly": "Enabled"}]}),
-            ["spec.containers[0].volumeMounts[0].recursiveReadOnly"],
+            make_pod({"securityContext": {"procMount": "Unmasked"}}, hostUsers=False),
+            ["spec.containers[0].securityContext.procMount", "spec.hostUsers"],
+            id="an open /proc, and the users that it needs",
+        ),
+        pytest.param(make_pod({"securityContext": {"procMount": "Default"}}), [], id="/proc as it is"),
+        pytest.param(
+            make_pod({"volumeMounts": [{"name": "v", "mountPath": "/v", "modeOfTomorrow": "x"}]}),
+            ["spec.containers[0].volumeMounts[0].modeOfTomorrow"],
             id="of a mount",
         ),
         pytest.param(
@@ -65,24 +71,6 @@ def make_pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, 
             id="a kind of probe",
         ),
         pytest.param(
-            make_pod(
-                securityContext={
-                    "sysctls": [
-                        {"name": "net.core.somaxconn", "value": "1"},
-                        {"name": "vm.swappiness", "value": "1"},
-                        {"name": "kernel.shm_rmid_forced", "value": "1"},
-                    ]
-                }
-            ),
-            ["spec.securityContext.sysctls[1]"],
-            id="a sysctl of the whole node",
-        ),
-        pytest.param(
-            make_pod({"volumeMounts": [{"name": "v", "mountPath": "/v", "recursiveReadOnly": "IfPossible"}]}),
-            [],
-            id="a mount that need not be read-only all the way",
-        ),
-        pytest.param(
             make_pod(securityContext={"fsGroup": 5, "fsGroupChangePolicy": "OnRootMismatch"}),
             [],
             id="when the group of a volume changes",
@@ -93,3 +81,11 @@ def make_pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, 
 )
 def test_unsupported_fields(pod: dict[str, Any], expected: list[str]) -> None:
     assert unsupported_fields(pod) == expected
+
+
+@pytest.mark.parametrize(
+    ("has_selinux", "expected"), [(False, []), (True, ["spec.securityContext.seLinuxChangePolicy"])]
+)
+def test_how_volumes_are_relabelled_matters_where_there_are_labels(has_selinux: bool, expected: list[str]) -> None:
+    pod = make_pod(securityContext={"seLinuxChangePolicy": "MountOption"})
+    assert unsupported_fields(pod, has_selinux=has_selinux) == expected

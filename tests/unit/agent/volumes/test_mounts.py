@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.volumes.mounting import can_mount, mounts_below, unmount
+from agent.volumes.mounting import can_mount, mount_tmpfs, mounts_below, unmount
 from agent.volumes.pod_volumes import PodVolumes
 from agent.volumes.protocol import Mount, MountedVolume, VolumeError
 from control.api.clock import FakeClock
@@ -195,3 +195,61 @@ class TestMounting:
             (mounted["m"].host_path / "big").write_bytes(b"x" * (2 << 20))
         await volumes.unmount_all("uid-1")
         assert mounts_below(tmp_path / "pods") == []
+
+    def test_a_recursively_read_only_mount_takes_along_what_is_below_it(self, tmp_path: Path, volume: Path) -> None:
+        (volume / "below").mkdir()
+        mount_tmpfs(volume / "below")
+        try:
+            [made] = container_mounts(tmp_path, {"readOnly": True, "recursiveReadOnly": "Enabled"}, may_mount=True)
+
+            copy = Path(made.host_path)
+            assert (made.read_only, made.recursive_read_only) == (True, True)
+            assert mounts_below(tmp_path / "pods") == [copy / "below", copy]
+            for place in (copy, copy / "below"):
+                with pytest.raises(OSError, match="Read-only"):
+                    (place / "new").touch()
+            (volume / "below/seen").touch()
+            assert (copy / "below/seen").exists()
+        finally:
+            unmount(volume / "below")
+
+    async def test_copies_are_renewed_at_every_start_and_go_with_the_pod(self, tmp_path: Path, volume: Path) -> None:
+        mount = {"readOnly": True, "recursiveReadOnly": "IfPossible", "subPath": "part"}
+        container_mounts(tmp_path, mount, may_mount=True)
+        (volume / "part/below").mkdir()
+        mount_tmpfs(volume / "part/below")
+        try:
+            [made] = container_mounts(tmp_path, mount, may_mount=True)
+            assert made.recursive_read_only
+            assert len(mounts_below(tmp_path / "pods")) == 2
+            volumes = PodVolumes(root=tmp_path / "pods", objects=FakeObjects(), clock=FakeClock(), may_mount=True)
+
+            await volumes.collect_garbage(frozenset())
+
+            assert mounts_below(tmp_path / "pods") == []
+            assert mounts_below(volume) == [volume / "part/below"]
+        finally:
+            unmount(volume / "part/below")
+
+
+def test_a_mount_that_cannot_be_recursively_read_only_is_refused_or_left(tmp_path: Path, volume: Path) -> None:
+    message = (
+        'failed to resolve recursive read-only mode: volume "v" requested recursive read-only mode, '
+        "but it is not supported by the runtime"
+    )
+    with pytest.raises(VolumeError, match=message):
+        container_mounts(tmp_path, {"readOnly": True, "recursiveReadOnly": "Enabled"})
+    [made] = container_mounts(tmp_path, {"readOnly": True, "recursiveReadOnly": "IfPossible"})
+    assert not made.recursive_read_only
+
+
+def test_an_engine_makes_mounts_recursive_where_the_agent_cannot(tmp_path: Path, volume: Path) -> None:
+    volumes = PodVolumes(
+        root=tmp_path / "pods", objects=FakeObjects(), clock=FakeClock(), may_mount=False, engine_recurses=True
+    )
+    spec = {"name": "v", "mountPath": "/data", "readOnly": True, "recursiveReadOnly": "Enabled"}
+    mounted = {"v": MountedVolume(name="v", host_path=volume)}
+
+    [made] = volumes.container_mounts(make_pod(), {"name": "main", "volumeMounts": [spec]}, mounted, {})
+
+    assert made == Mount(host_path=str(volume), container_path="/data", read_only=True, recursive_read_only=True)

@@ -1,0 +1,61 @@
+"""What security contexts refer to on the node, in the life of a Pod."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.runtime.accounts import Accounts
+from tests.fakes.agent_node import HollowNode
+
+CONTAINER = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}
+
+
+def localhost(profile: str) -> dict[str, Any]:
+    return {"seccompProfile": {"type": "Localhost", "localhostProfile": profile}}
+
+
+async def waiting_state(node: HollowNode) -> Any:
+    return (await node.status())["containerStatuses"][0]["state"]["waiting"]
+
+
+async def test_a_container_waits_for_its_seccomp_profile(node: HollowNode) -> None:
+    await node.create(containers=[CONTAINER], securityContext=localhost("late.json"))
+    message = 'cannot load seccomp profile "late.json"'
+    assert await waiting_state(node) == {"reason": "CreateContainerError", "message": message}
+    assert f"Error: {message}" in node.event_messages("Failed")
+    node.security_files.profiles["late.json"] = "{}"
+    await node.settle(6)
+    (web,) = await node.running("web")
+    assert node.runtime.create_body(web.id)["HostConfig"]["SecurityOpt"] == ["seccomp={}"]
+
+
+async def test_the_profile_of_the_container_wins_over_that_of_the_pod(node: HollowNode) -> None:
+    node.security_files.profiles = {"pod.json": '{"of":"pod"}', "own.json": '{"of":"container"}'}
+    containers = [
+        {**CONTAINER, "securityContext": localhost("own.json")},
+        {**CONTAINER, "name": "inherits"},
+        {**CONTAINER, "name": "free", "securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+    ]
+    await node.create(containers=containers, securityContext=localhost("pod.json"))
+    options = {}
+    for name in ("web", "inherits", "free"):
+        (record,) = await node.running(name)
+        options[name] = node.runtime.create_body(record.id)["HostConfig"]["SecurityOpt"]
+    assert options == {
+        "web": ['seccomp={"of":"container"}'],
+        "inherits": ['seccomp={"of":"pod"}'],
+        "free": ["seccomp=unconfined"],
+    }
+
+
+async def test_strict_groups_need_an_image_that_can_be_read(node: HollowNode) -> None:
+    context = {"runAsUser": 33, "supplementalGroupsPolicy": "Strict", "supplementalGroups": [60]}
+    await node.create(containers=[CONTAINER], securityContext=context)
+    waiting = await waiting_state(node)
+    assert waiting["reason"] == "CreateContainerConfigError"
+    assert "cannot apply supplementalGroupsPolicy Strict to container web" in waiting["message"]
+    node.security_files.accounts = Accounts(passwd="www:x:33:34::/:", group="extra:x:50:www")
+    await node.settle(6)
+    (web,) = await node.running("web")
+    body = node.runtime.create_body(web.id)
+    assert (body["User"], body["HostConfig"]["GroupAdd"]) == ("33:34", ["60"])
