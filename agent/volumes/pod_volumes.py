@@ -29,6 +29,7 @@ from agent.volumes.recursive_read_only import make_recursive
 from agent.volumes.sub_path import prepare_sub_path
 from agent.volumes.token_cache import TokenCache
 from agent.volumes.volume_type import Files, VolumeRequest
+from agent.volumes.written_files import WrittenFiles
 from control.api.clock import Clock
 from control.api.meta import uid_of
 from control.api.objects import ReadOnlyObject
@@ -78,6 +79,7 @@ class PodVolumes:
         self._objects = objects
         self._clock = clock
         self._exclusive = ExclusiveVolumes(root)
+        self._written = WrittenFiles()
         self._tokens = TokenCache(objects=objects, clock=clock)
         self._node_allocatable = node_allocatable
         self._may_mount = can_mount() if may_mount is None else may_mount
@@ -109,6 +111,7 @@ class PodVolumes:
     async def unmount_all(self, pod_uid: str) -> None:
         """Remove everything of the Pod from the node; idempotent."""
         self._tokens.forget_pod(pod_uid)
+        self._written.forget_pod(pod_uid)
         await asyncio.to_thread(_remove_tree, self._directory(pod_uid).path)
 
     async def collect_garbage(self, wanted_pod_uids: frozenset[str]) -> None:
@@ -195,6 +198,9 @@ class PodVolumes:
         await asyncio.to_thread(self._write_content, request, files, type_name in MEMORY_TYPES)
 
     def _write_content(self, request: VolumeRequest, files: Files, in_memory: bool) -> None:
+        pod_uid = uid_of(request.pod)
+        if self._written.has(pod_uid, request.path, files):
+            return
         if not request.path.exists():
             request.path.mkdir(parents=True)
             request.path.chmod(empty_dir.MODE)
@@ -207,6 +213,7 @@ class PodVolumes:
                 apply_fs_group(request.path, group, read_only=True)
 
         write_files(request.path, files, now=self._clock.now(), set_permissions=set_permissions)
+        self._written.note(pod_uid, request.path, files)
 
     def _directory(self, pod_uid: str) -> PodDirectory:
         return PodDirectory(self._root / pod_uid)
