@@ -153,8 +153,10 @@ def find_matching_volume(
 ) -> ReadOnlyObject | None:
     """Return the volume a claim should be bound to: one kept for it, else the smallest that is large enough.
 
-    `node` (name and labels) leaves out volumes it cannot reach. With `only_reserved` nothing but a volume that is kept
-    for the claim will do: the choice is still the scheduler's. `taken` are names of volumes promised to other claims.
+    `node` (name and labels) leaves out volumes it cannot reach; a claim that one of these is kept for gets no other.
+    Without a node, volumes that offer few access modes besides the wanted ones come first, whatever their size, as
+    upstream's volume controller has it. With `only_reserved` nothing but a volume that is kept for the claim will do:
+    the choice is still the scheduler's. `taken` are names of volumes promised to other claims.
     """
     selector = claim["spec"].get("selector")
     wanted = selector_from_object(selector) if selector else None
@@ -166,19 +168,25 @@ def find_matching_volume(
             continue
         if _attributes_class(volume) != _attributes_class(claim):
             continue
-        if node is not None and not allows_node(volume, *node):
-            continue
+        is_reachable = node is None or allows_node(volume, *node)
         if refers_to(volume, claim):
-            return volume
+            return volume if is_reachable else None
+        if not is_reachable:
+            continue
         if only_reserved or volume["spec"].get("claimRef") or not _is_available(volume):
             continue
         if wanted is not None and not wanted.matches(labels_of(volume)):
             continue
         if class_of_volume(volume) != class_of_claim(claim):
             continue
-        if best is None or _capacity(volume) < _capacity(best):
+        if best is None or _excess(volume, node) < _excess(best, node):
             best = volume
     return best
+
+
+def _excess(volume: ReadOnlyObject, node: object) -> tuple[int, int]:
+    """Sort key: how much more than need be a volume that will do may offer."""
+    return (len(volume["spec"].get("accessModes") or ()) if node is None else 0, _capacity(volume))
 
 
 def default_class(classes: Iterable[ReadOnlyObject]) -> ReadOnlyObject | None:

@@ -58,6 +58,13 @@ ON_A = {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "h", "o
             make_claim(), [make_volume(claimRef={**OURS, "uid": "of a former claim"})], None, id="kept for a namesake"
         ),
         pytest.param(
+            make_claim(),
+            [make_volume("more"), make_volume("exact", "9Gi", accessModes=["ReadWriteOnce"])],
+            "exact",
+            id="what offers no other access mode, however large",
+        ),
+        pytest.param(make_claim(accessModes=["ReadWriteOncePod"]), [make_volume()], None, id="one Pod is not one node"),
+        pytest.param(
             make_claim(selector={"matchLabels": {"name": "b"}}),
             [make_volume("a"), make_volume("b")],
             "b",
@@ -74,6 +81,18 @@ def test_a_claim_that_binds_late_takes_only_what_is_kept_for_it() -> None:
     assert find_matching_volume(make_claim(), [make_volume()], only_reserved=True) is None
     kept = make_volume(claimRef=OURS)
     assert find_matching_volume(make_claim(), [make_volume("w"), kept], only_reserved=True) is kept
+
+
+def test_on_a_node_the_smallest_volume_is_taken_whatever_else_it_offers() -> None:
+    exact = make_volume("exact", "9Gi", accessModes=["ReadWriteOnce"])
+    more = make_volume("more")
+    assert find_matching_volume(make_claim(), [exact, more], node=("n1", {})) is more
+
+
+def test_there_is_no_other_volume_for_a_claim_whose_own_the_node_cannot_reach() -> None:
+    volumes = [make_volume("kept", nodeAffinity=ON_A, claimRef=OURS), make_volume("free")]
+    assert find_matching_volume(make_claim(), volumes, node=("n1", {"h": "b"})) is None
+    assert find_matching_volume(make_claim(), volumes, node=("n1", {"h": "a"})) is volumes[0]
 
 
 def test_volumes_a_node_cannot_reach_or_that_are_promised_are_left_out() -> None:
