@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from agent.images.settings import ImageSettings
 
 #: the kubelet's, where operators and profiles of other projects put theirs
 SECCOMP_PROFILE_ROOT = Path("/var/lib/kubelet/seccomp")
@@ -59,6 +61,7 @@ class AgentConfig:
     labels: tuple[tuple[str, str], ...] = ()
     pods_max: int = 110
     container_restart_seconds_max: float = 300.0
+    images: ImageSettings = field(default_factory=ImageSettings)
     lifeline: bool = False
     #: sysctls (`net.core.somaxconn`, `kernel.msg*`) that Pods may have beside the safe ones
     allowed_unsafe_sysctls: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ Whoever builds a `NodeAgent` chooses the host; on another one the same agent run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from agent.runtime.identity import parse_identity
 from agent.runtime.log_links import LogLinks
 from agent.runtime.protocol import ContainerRecord, EngineInfo, Runtime
 from agent.security_files import HostSecurityFiles
+from agent.volumes.image import is_image_mounted
 from agent.volumes.mounting import can_mount, has_mount_attributes
 from agent.volumes.pod_volumes import PodVolumes
 from agent.volumes.protocol import ObjectSource, VolumeManager
@@ -71,6 +72,10 @@ class Host(Protocol):
 
     def make_probe_attempt(self, runtime: Runtime) -> ProbeAttempt:
         """How a probe is tried."""
+        ...
+
+    def is_image_mounted(self, layers: Sequence[str]) -> bool:
+        """Whether an image volume of any node of this machine shows an image of these layers, the topmost first."""
         ...
 
     def read_log_tail(self, log_path: str, lines: int) -> str:
@@ -155,6 +160,10 @@ class LinuxHost:
     def make_probe_attempt(self, runtime: Runtime) -> ProbeAttempt:
         """Over sockets and the engine."""
         return NetworkProbeAttempt(runtime)
+
+    def is_image_mounted(self, layers: Sequence[str]) -> bool:
+        """As the kernel's table of mounts says: the engine does not know of image volumes."""
+        return is_image_mounted(layers)
 
     def read_log_tail(self, log_path: str, lines: int) -> str:
         """From the file of Docker's log driver."""

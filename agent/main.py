@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from agent.config import PROFILES, SECCOMP_PROFILE_ROOT, AgentConfig
 from agent.defaults import default_cluster, default_state_dir
+from agent.images.settings import add_image_flags, read_image_settings
 from agent.node_lock import NodeTakenError, only_agent
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=SECCOMP_PROFILE_ROOT,
         help="directory of the seccomp profiles that Pods name",
     )
+    add_image_flags(run)
     run.add_argument("--lifeline", action="store_true", help="stop when standard input closes")
     commands.add_parser("check", help="say what the Docker Engine is, or why it cannot be used")
     cleanup = commands.add_parser("cleanup", help="stop and remove all that a cluster has on this host")
@@ -121,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         access = read_access(options.kubeconfig)
         config = _read_config(options, access)
-    except (KubeconfigError, OSError) as error:
+    except (KubeconfigError, OSError, ValueError) as error:
         return _fail(str(error))
     try:
         with only_agent(config.state_dir, config.cluster, config.node_name):
@@ -131,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
-    """What the flags say and, where they say nothing, the kubeconfig. Raises OSError for a file that is not there."""
+    """What the flags say and, where they say nothing, the kubeconfig. Raises OSError, ValueError."""
     cluster = options.cluster or default_cluster(access.cluster_name)
     profile = PROFILES[options.profile]
     return AgentConfig(
@@ -155,6 +157,7 @@ def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
         labels=tuple((name, value) for name, _, value in (label.partition("=") for label in options.node_label)),
         pods_max=options.max_pods,
         container_restart_seconds_max=options.max_container_restart_period,
+        images=read_image_settings(options),
         lifeline=options.lifeline,
         allowed_unsafe_sysctls=options.allowed_unsafe_sysctls,
         seccomp_profile_root=options.seccomp_profile_root.absolute(),

@@ -161,7 +161,7 @@ class NodeAgent:
         self._spawn_stoppable(pods.run, feed.run, self.workers.run)
         await pods.wait_synced()
         self.workers.adopt()
-        self._spawn(parts.garbage.run(), parts.volume_refresh.run())
+        self._spawn(parts.garbage.run(), parts.image_garbage.run(), parts.volume_refresh.run())
         self._spawn(self._serve())
 
     async def _serve(self) -> None:

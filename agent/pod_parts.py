@@ -7,9 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.api_objects import ApiObjects
+from agent.images.garbage_plan import DiskState
+from agent.images.image_garbage import ImageGarbage
+from agent.images.pulled_images import PulledImages
 from agent.network.protocol import PodNetwork
 from agent.node.admission import NodeAdmission
 from agent.node.node_features import engine_recurses
+from agent.node.node_reference import node_reference
 from agent.node.security_admission import SecurityPolicy
 from agent.pods.backoff import RestartBackoff
 from agent.pods.container_configuration import StarterSettings
@@ -48,7 +52,8 @@ class PodParts:
         objects = ApiObjects(agent.client)
         volumes = host.make_volumes(objects, clock, lambda: _allocatable(agent.registration.node), agent.engine)
         files = PodFiles(agent.config.state_dir / "pods", host.make_network_files())
-        images = ImagePulls(runtime, ImagePuller(runtime=runtime, clock=clock), clock)
+        pulled = PulledImages(agent.config.state_dir)
+        images = ImagePulls(runtime, ImagePuller(runtime=runtime, pulled=pulled, clock=clock), clock)
         handlers = RuntimeHandlers(objects, agent.engine.runtimes)
         hooks = HookRunner(runtime, cache, clock, record, agent.address)
         reporter = StatusReporter(agent.client, clock)
@@ -108,6 +113,7 @@ class PodParts:
         self.garbage = GarbageCollector(
             cache=cache, volumes=volumes, files=files, network=network, worker_uids=self.workers.uids, clock=clock
         )
+        self.image_garbage = _image_garbage(agent, pulled, pause_image)
         self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
 
 
@@ -143,6 +149,23 @@ def _executor_settings(agent: NodeAgent, pause_image: str, limits: HostLimits) -
         host=limits,
         node_ip=agent.address,
         cluster_domain=agent.config.cluster_domain,
+    )
+
+
+def _image_garbage(agent: NodeAgent, pulled: PulledImages, pause_image: str) -> ImageGarbage:
+    def disk() -> DiskState:
+        usage = agent.host.read_usage(agent.engine)
+        return DiskState(capacity_bytes=usage.disk_bytes, available_bytes=usage.disk_available_bytes)
+
+    return ImageGarbage(
+        runtime=agent.runtime,
+        pulled=pulled,
+        policy=agent.config.images.garbage,
+        disk=disk,
+        is_mounted=agent.host.is_image_mounted,
+        pause_image=pause_image,
+        record=partial(agent.recorder.record, node_reference(agent.config.node_name)),
+        clock=agent.clock,
     )
 
 

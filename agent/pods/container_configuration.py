@@ -30,7 +30,7 @@ from agent.pods.pod_spec import is_host_network
 from agent.pods.runtime_class import RuntimeHandlers
 from agent.runtime.accounts import Accounts
 from agent.runtime.identity import NodeIdentity, container_labels
-from agent.runtime.images import qualified_reference
+from agent.runtime.image_reference import qualified_reference
 from agent.runtime.protocol import ImageRecord
 from agent.runtime.security_settings import is_strict, needs_accounts, run_as_root_error, security_field
 from agent.runtime.translate import ContainerRequest, HostLimits

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from agent.runtime.images import ImagePuller, RecordEvent, default_pull_policy, qualified_reference
+from agent.runtime.image_reference import default_pull_policy, qualified_reference
+from agent.runtime.images import ImagePuller, RecordEvent
 from agent.runtime.protocol import ImageRecord, RegistryCredentials, Runtime, RuntimeFailure
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject

@@ -1,32 +1,23 @@
-"""The Docker Engine behind the runtime seam. The only file that imports the Docker SDK, and only when first used.
+"""The Docker Engine behind the runtime seam: containers, streams, events. Its images are in `docker_images.py`.
 
-The SDK knows what `docker login` left and how images are loaded: it does that, on a thread. All other calls, which are
-the everyday ones, run on the event loop through `engine_socket.py`: they cost a fraction of the SDK's, hold no thread
-and can be given up. Every failure leaves here as an error of the seam.
+All calls run on the event loop through `engine_socket.py`: they cost a fraction of the SDK's, hold no thread and can be
+given up. Every failure leaves here as an error of the seam.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import os
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-from agent.runtime.engine_errors import engine_failure, pull_failure
-from agent.runtime.engine_records import (
-    parse_container,
-    parse_event,
-    parse_image,
-    parse_info,
-    parse_state,
-)
-from agent.runtime.engine_socket import EngineSocket, read_json_lines
+from agent.runtime.docker_images import DockerImages
+from agent.runtime.docker_sdk import DockerSdk
+from agent.runtime.engine_records import parse_container, parse_event, parse_info, parse_state
+from agent.runtime.engine_socket import EngineSocket
 from agent.runtime.engine_stream import HijackedStream
 from agent.runtime.exec_end import ExecEnd
 from agent.runtime.exec_result import collect_output
@@ -39,35 +30,27 @@ from agent.runtime.protocol import (
     EngineInfo,
     EngineUnavailableError,
     ExecResult,
-    ImageNotFoundError,
-    ImageRecord,
     ProcessUser,
-    RegistryCredentials,
     RuntimeEvent,
     RuntimeFailure,
     VolumeNotFoundError,
 )
 from agent.runtime.volume_records import VolumeRecord, parse_volume
 
-T = TypeVar("T")
-
 DEFAULT_URL = "unix:///var/run/docker.sock"
-CALL_SECONDS_MAX = 120
 CHANGES_IN_FLIGHT_MAX = 8  # more containers at once only queue inside the engine
 KILL_SECONDS_MAX = 10.0
 
 
-class DockerRuntime:
+class DockerRuntime(DockerImages):
     """Implements `agent.runtime.protocol.Runtime` on one engine."""
 
     def __init__(self, base_url: str = "") -> None:
         """`base_url` defaults to DOCKER_HOST, then to the usual socket."""
-        self._base_url = base_url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
-        self._socket = EngineSocket(self._base_url)
+        url = base_url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
+        super().__init__(EngineSocket(url), DockerSdk(url))
         self._exec_end = ExecEnd(self._socket, self.inspect_container)
         self._changes = asyncio.Semaphore(CHANGES_IN_FLIGHT_MAX)
-        self._sdk_calls = ThreadPoolExecutor(1, thread_name_prefix="docker")
-        self._sdk: Any = None
         self._exited: dict[str, ContainerRecord] = {}
         self._users: dict[str, ProcessUser | None] = {}
 
@@ -81,7 +64,7 @@ class DockerRuntime:
     async def close(self) -> None:
         """Release sockets and threads."""
         self._socket.close()
-        self._sdk_calls.shutdown(wait=False, cancel_futures=True)
+        self._sdk.close()
 
     # --- containers ---------------------------------------------------------------------------------------------------
 
@@ -189,61 +172,6 @@ class DockerRuntime:
         self._exited.pop(container_id, None)
         self._users.pop(container_id, None)
 
-    # --- images -------------------------------------------------------------------------------------------------------
-
-    async def find_image(self, reference: str) -> ImageRecord | None:
-        """Return the local image of a reference or id, or None."""
-        try:
-            described = await self._socket.call("GET", f"/images/{reference}/json", image=True)
-        except ImageNotFoundError:
-            return None
-        return parse_image(described)
-
-    async def list_images(self) -> list[ImageRecord]:
-        """All local images."""
-        return [parse_image(row) for row in await self._socket.call("GET", "/images/json")]
-
-    async def pull_image(self, reference: str, credentials: Sequence[RegistryCredentials] = ()) -> ImageRecord:
-        """Pull, with each of the credentials in turn until one is accepted, without any if there are none."""
-        failure: RuntimeFailure | None = None
-        choices: Sequence[RegistryCredentials | None] = credentials or (None,)
-        for choice in choices:
-            try:
-                await self._pull(reference, choice)
-                break
-            except EngineUnavailableError:
-                raise
-            except RuntimeFailure as error:
-                failure = error
-        else:
-            assert failure is not None
-            raise pull_failure(str(failure)) from failure
-        image = await self.find_image(reference)
-        if image is None:
-            raise RuntimeFailure(f"cannot find image {reference} after it was pulled", reason="ErrImagePull")
-        return image
-
-    async def _pull(self, reference: str, credentials: RegistryCredentials | None) -> None:
-        query, headers = await self._call_sdk(functools.partial(_pull_request, reference, credentials), reference)
-        response = await self._socket.open("POST", "/images/create", query=query, headers=headers, header_timeout=None)
-        try:
-            async for line in read_json_lines(response):
-                if "error" in line:
-                    raise RuntimeFailure(str(line["error"]))
-        except (OSError, asyncio.IncompleteReadError) as error:
-            raise EngineUnavailableError(f"lost the pull of {reference}: {error}") from error
-        finally:
-            response.writer.close()
-
-    async def load_image(self, archive: bytes) -> None:
-        """Import a `docker save` archive."""
-        await self._call_sdk(lambda client: list(client.load_image(archive)), subject="image archive")
-
-    async def remove_image(self, reference: str) -> None:
-        """Remove a tag or image; succeeds if it is gone."""
-        with contextlib.suppress(ImageNotFoundError):
-            await self._socket.call("DELETE", f"/images/{reference}", image=True)
-
     # --- volumes ------------------------------------------------------------------------------------------------------
 
     async def find_volume(self, name: str) -> VolumeRecord | None:
@@ -334,72 +262,20 @@ class DockerRuntime:
         )
 
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
-        """Yield container events until the stream breaks (EngineUnavailableError).
-
-        The engine replays what happened since this call, so that nothing falls between opening and subscribing.
-        """
+        """Yield container events until the stream breaks (EngineUnavailableError)."""
         filters = {"type": ["container"], "label": [f"{name}={value}" for name, value in labels.items()]}
-        query = {"since": f"{time.time():.9f}", "filters": json.dumps(filters)}
-        response = await self._socket.open("GET", "/events", query=query)
-        try:
-            async for line in read_json_lines(response):
+        async with contextlib.aclosing(self._event_lines(filters)) as lines:
+            async for line in lines:
                 event = parse_event(line)
                 if event.action == "start":
                     self._exited.pop(event.container_id, None)
                 yield event
-        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-            raise EngineUnavailableError(f"lost the engine's events: {error}") from error
-        finally:
-            response.writer.close()
-        raise EngineUnavailableError("lost the engine's events: the engine closed the stream")
 
     async def stats(self, container_id: str) -> Mapping[str, Any]:
         """One sample of Docker's stats (no second sample to compare with, which would take it a second)."""
         query = {"stream": "0", "one-shot": "1"}
         sample: Mapping[str, Any] = await self._socket.call("GET", f"/containers/{container_id}/stats", query=query)
         return sample
-
-    # --- the SDK ------------------------------------------------------------------------------------------------------
-
-    async def _call_sdk(self, function: Callable[[Any], T], subject: str) -> T:
-        """Run a call of the SDK on its thread and translate its failure."""
-        return await asyncio.get_running_loop().run_in_executor(self._sdk_calls, self._call_here, function, subject)
-
-    def _call_here(self, function: Callable[[Any], T], subject: str) -> T:
-        import docker.errors
-        import requests
-
-        try:
-            if self._sdk is None:
-                self._sdk = docker.APIClient(self._base_url, version="auto", timeout=CALL_SECONDS_MAX)
-            return function(self._sdk)
-        except docker.errors.APIError as error:
-            raise engine_failure(error.status_code or 500, error.explanation or str(error)) from error
-        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            raise EngineUnavailableError(f"cannot reach the Docker Engine about {subject}: {error}") from error
-
-
-def _pull_request(
-    reference: str, credentials: RegistryCredentials | None, client: Any
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Query and headers of a pull; without credentials, what `docker login` has left on this machine is used."""
-    from docker import auth
-    from docker.utils import parse_repository_tag
-
-    repository, tag = parse_repository_tag(reference)
-    if credentials is None:
-        header = auth.get_config_header(client, auth.resolve_repository_name(repository)[0])
-    else:
-        header = auth.encode_header(
-            {
-                "username": credentials.username,
-                "password": credentials.password,
-                "identitytoken": credentials.identity_token,
-                "serveraddress": credentials.server,
-            }
-        )
-    headers = {"X-Registry-Auth": header.decode() if isinstance(header, bytes) else header} if header else {}
-    return {"fromImage": repository, "tag": tag or "latest"}, headers
 
 
 def _carries(record: ContainerRecord, labels: Mapping[str, str]) -> bool:

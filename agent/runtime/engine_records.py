@@ -68,7 +68,14 @@ def parse_image(described: Mapping[str, Any]) -> ImageRecord:
         size_bytes=int(described.get("Size") or 0),
         config=described.get("Config") or {},
         layers=_overlay_layers(described.get("GraphDriver") or {}),
+        platform=_platform(described),
     )
+
+
+def _platform(described: Mapping[str, Any]) -> str:
+    """As in references to platforms: `linux/arm64`; rows of the list have none."""
+    operating_system, architecture = described.get("Os") or "", described.get("Architecture") or ""
+    return f"{operating_system}/{architecture}" if operating_system and architecture else ""
 
 
 def _overlay_layers(driver: Mapping[str, Any]) -> tuple[str, ...]:

@@ -22,15 +22,14 @@ from agent.runtime.fake_container import (
     FakeContainer,
     InjectedError,
     Program,
-    digest,
     fake_info,
     joined_ids,
     matches,
     raise_late,
-    tagged,
     user_of,
 )
 from agent.runtime.fake_event_feed import FakeEventFeed
+from agent.runtime.fake_images import FakeImages
 from agent.runtime.fake_stream import FakeStream
 from agent.runtime.fake_volumes import FakeVolumes
 from agent.runtime.protocol import (
@@ -41,9 +40,7 @@ from agent.runtime.protocol import (
     EngineInfo,
     ExecResult,
     ImageNotFoundError,
-    ImageRecord,
     NameConflictError,
-    RegistryCredentials,
     RuntimeEvent,
     RuntimeFailure,
 )
@@ -53,19 +50,17 @@ from control.api.clock import Clock
 __all__ = ["Call", "ExecOutcome", "FakeRuntime", "Program"]
 
 
-class FakeRuntime:
+class FakeRuntime(FakeImages):
     """Implements `agent.runtime.protocol.Runtime` in memory."""
 
     def __init__(self, clock: Clock, *, memory_bytes: int = 16 << 30, cpus: int = 4) -> None:
         """An empty engine. `registry` holds what can be pulled, `programs` how images behave, by reference."""
+        super().__init__()
         self.clock = clock
         self.trace: list[Call] = []
-        self.registry: dict[str, ImageRecord] = {}
-        self.programs: dict[str, Program] = {}
         self.exec_outcome: Callable[[ContainerRecord, Sequence[str]], ExecOutcome] = lambda record, command: (
             ExecOutcome()
         )
-        self._images: dict[str, ImageRecord] = {}
         self._containers: dict[str, FakeContainer] = {}
         self.volumes = FakeVolumes()
         self._errors: dict[str, list[InjectedError]] = {}
@@ -80,23 +75,6 @@ class FakeRuntime:
         """Make the next calls of a verb fail; with `after` the call takes effect all the same."""
         self._errors.setdefault(verb, []).append(InjectedError(error, times, after))
 
-    def add_image(self, reference: str, *, program: Program | None = None, user: str = "") -> ImageRecord:
-        """Make an image that was built here (no digests)."""
-        tag = tagged(reference)
-        image = ImageRecord(id=digest(tag), tags=(tag,), size_bytes=1 << 20, config={"User": user})
-        self._images[tag] = image
-        if program is not None:
-            self.programs[reference] = program
-        return image
-
-    def add_registry_image(self, reference: str, *, program: Program | None = None) -> None:
-        """Make an image that can be pulled."""
-        tag = tagged(reference)
-        pulled = f"{tag.rpartition(':')[0]}@{digest(tag)}"
-        self.registry[tag] = ImageRecord(id=digest(tag), tags=(tag,), digests=(pulled,))
-        if program is not None:
-            self.programs[reference] = program
-
     def exit_container(self, container_id: str, *, exit_code: int = 0, oom_killed: bool = False) -> None:
         """Let a running container's first process end."""
         self._exit(self._get(container_id), exit_code, oom_killed)
@@ -108,6 +86,7 @@ class FakeRuntime:
     def break_events(self) -> None:
         """Break every open event stream, as a restart of the engine does."""
         self._feed.break_off()
+        self.break_image_events()
 
     def verbs(self) -> list[str]:
         """The verbs called so far, in order."""
@@ -225,40 +204,6 @@ class FakeRuntime:
             self._emit("destroy", container.record)
         raise_late(late)
 
-    async def find_image(self, reference: str) -> ImageRecord | None:
-        """By reference or id."""
-        self._begin("find_image", reference)
-        return self._find(reference)
-
-    async def list_images(self) -> list[ImageRecord]:
-        """All local images."""
-        self._begin("list_images")
-        return list(self._images.values())
-
-    async def pull_image(self, reference: str, credentials: Sequence[RegistryCredentials] = ()) -> ImageRecord:
-        """From `registry`."""
-        late = self._begin("pull_image", reference)
-        image = self.registry.get(tagged(reference))
-        if image is None:
-            raise ImageNotFoundError(
-                f"Error response from daemon: manifest for {reference} not found: manifest unknown",
-                reason="ErrImagePull",
-            )
-        self._images[tagged(reference)] = image
-        raise_late(late)
-        return image
-
-    async def load_image(self, archive: bytes) -> None:
-        """Adds an image named after the archive's hash: the fake does not read archives."""
-        self._begin("load_image")
-        self.add_image(f"loaded/{hashlib.sha256(archive).hexdigest()[:12]}:1")
-
-    async def remove_image(self, reference: str) -> None:
-        """Forget it."""
-        self._begin("remove_image", reference)
-        image = self._find(reference)
-        self._images = {tag: one for tag, one in self._images.items() if image is None or one.id != image.id}
-
     async def find_volume(self, name: str) -> VolumeRecord | None:
         """By name."""
         self._begin("find_volume", name)
@@ -360,14 +305,6 @@ class FakeRuntime:
             if container_id in (one.record.id, one.record.name):
                 return one
         raise ContainerNotFoundError(f"No such container: {container_id}")
-
-    def _find(self, reference: str) -> ImageRecord | None:
-        named = self._images.get(tagged(reference))
-        return named or next((image for image in self._images.values() if image.id == reference), None)
-
-    def _program(self, reference: str, image: ImageRecord) -> Program:
-        references = (reference, tagged(reference), *image.tags)
-        return next((self.programs[one] for one in references if one in self.programs), Program())
 
     def _signal(self, container: FakeContainer, signal: str) -> None:
         if container.record.state is not ContainerState.RUNNING:

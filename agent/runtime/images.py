@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from agent.runtime.image_reference import default_pull_policy, is_image_reference, qualified_reference
 from agent.runtime.protocol import ImageRecord, RegistryCredentials, Runtime, RuntimeFailure
 from control.api.clock import Clock
 
@@ -20,37 +21,8 @@ log = logging.getLogger(__name__)
 BACKOFF_SECONDS_FIRST = 10.0  # the kubelet's (imageBackOffPeriod, MaxContainerBackOff)
 BACKOFF_SECONDS_MAX = 300.0
 
-# The grammar of github.com/distribution/reference, as far as it decides validity.
-_DOMAIN = (
-    r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])"
-)
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?P<name>(?:{_DOMAIN}(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*)"
-    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}))?"
-)
-
 # (event type, reason, message): Normal/Warning, Pulling/Pulled/Failed/BackOff/...
 RecordEvent = Callable[[str, str, str], None]
-
-
-def is_image_reference(text: str) -> bool:
-    """Whether the text is a well-formed reference: name, tag, digest. An image id is none."""
-    return _REFERENCE.fullmatch(text) is not None
-
-
-def default_pull_policy(reference: str) -> str:
-    """Always for `:latest` and for no tag at all, else IfNotPresent: the API's default."""
-    match = _REFERENCE.fullmatch(reference)
-    if match is None or match["digest"]:
-        return "IfNotPresent"
-    return "Always" if match["tag"] in (None, "latest") else "IfNotPresent"
-
-
-def qualified_reference(reference: str) -> str:
-    """With `:latest` where there is neither tag nor digest."""
-    match = _REFERENCE.fullmatch(reference)
-    return f"{reference}:latest" if match is not None and not match["tag"] and not match["digest"] else reference
 
 
 @dataclass(slots=True)
@@ -60,12 +32,21 @@ class _Backoff:
     message: str
 
 
+class PullRecord(Protocol):
+    """Remembers which images Podling pulled."""
+
+    async def add(self, reference: str, image: ImageRecord, *, was_absent: bool) -> None:
+        """A pull has ended; `was_absent` says that the engine did not have the image before."""
+        ...
+
+
 class ImagePuller:
     """Makes images present. One per agent."""
 
-    def __init__(self, *, runtime: Runtime, clock: Clock) -> None:
+    def __init__(self, *, runtime: Runtime, pulled: PullRecord, clock: Clock) -> None:
         """The clock decides when a failed pull is tried again."""
         self._runtime = runtime
+        self._pulled = pulled
         self._clock = clock
         self._pulls: dict[tuple[str, tuple[RegistryCredentials, ...]], asyncio.Task[ImageRecord]] = {}
         self._backoffs: dict[tuple[str, str], _Backoff] = {}
@@ -161,10 +142,16 @@ class ImagePuller:
         key = (reference, credentials)
         task = self._pulls.get(key)
         if task is None:
-            task = asyncio.ensure_future(self._runtime.pull_image(qualified_reference(reference), credentials))
+            task = asyncio.ensure_future(self._pull(reference, credentials))
             self._pulls[key] = task
             task.add_done_callback(lambda done: self._pulls.pop(key, None) and None)
         return await asyncio.shield(task)
+
+    async def _pull(self, reference: str, credentials: tuple[RegistryCredentials, ...]) -> ImageRecord:
+        before = {image.id for image in await self._runtime.list_images()}
+        image = await self._runtime.pull_image(qualified_reference(reference), credentials)
+        await self._pulled.add(reference, image, was_absent=image.id not in before)
+        return image
 
     def _extend_backoff(self, key: tuple[str, str], error: RuntimeFailure) -> None:
         """Doubles from 10 s to 5 min; forgotten, as upstream's, when twice the maximum passed without a pull."""

@@ -1,14 +1,14 @@
 """The container runtime seam: about twenty verbs on plain records.
 
-`docker_runtime.py` is the only file that imports the Docker SDK; `fake_runtime.py` behaves the same in memory and is
-held to it by one contract suite. A container is described by the Docker Engine API's own create body (a JSON dict
+`docker_runtime.py` is the real engine; `fake_runtime.py` behaves the same in memory and is held to it by one contract
+suite. A container is described by the Docker Engine API's own create body (a JSON dict
 made by the pure `translate.py`), so that what is asked of Docker can be read in a test. Docker is the agent's only
 database: what an agent must remember about a container is in its labels (`identity.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -94,7 +94,8 @@ class ContainerRecord:
 class ImageRecord:
     """A local image. `digests` are repo@sha256 references; `config` is the image's Config (User, Env, ...).
 
-    `layers` are the directories of its layers on the engine's host, the topmost first, where the engine tells.
+    `layers` are the directories of its layers on the engine's host, the topmost first, where the engine tells;
+    `platform` is what it was built for (`linux/amd64`), empty where that is unknown.
     """
 
     id: str
@@ -103,6 +104,16 @@ class ImageRecord:
     size_bytes: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullProgress:
+    """How far a pull is. `size_bytes` is of the layers known so far; `is_queued` says that it waits for other pulls."""
+
+    downloaded_bytes: int
+    size_bytes: int
+    is_queued: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,8 +255,20 @@ class Runtime(Protocol):
         """All local images."""
         ...
 
-    async def pull_image(self, reference: str, credentials: Sequence[RegistryCredentials] = ()) -> ImageRecord:
-        """Pull. Raises RuntimeFailure with reason ErrImagePull or RegistryUnavailable and the registry's words."""
+    async def images_in_use(self) -> frozenset[str]:
+        """Ids of the images of all containers of the engine, whosever they are, stopped ones too."""
+        ...
+
+    async def pull_image(
+        self,
+        reference: str,
+        credentials: Sequence[RegistryCredentials] = (),
+        on_progress: Callable[[PullProgress], None] = lambda progress: None,
+    ) -> ImageRecord:
+        """Pull. Raises RuntimeFailure with reason ErrImagePull or RegistryUnavailable and the registry's words.
+
+        The engine gives a pull up when the caller is cancelled; `on_progress` hears of every sign of life.
+        """
         ...
 
     async def load_image(self, archive: bytes) -> None:
@@ -286,6 +309,10 @@ class Runtime(Protocol):
 
     def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
         """Yield container events until the stream breaks (EngineUnavailableError). The caller re-lists and reopens."""
+        ...
+
+    def image_events(self) -> AsyncIterator[str]:
+        """Yield what happens to images (pull, tag, untag, delete, ...) until the stream breaks, as `events`."""
         ...
 
     async def stats(self, container_id: str) -> Mapping[str, Any]:

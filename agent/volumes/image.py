@@ -6,9 +6,10 @@ of overlay2. The image must stay as long as the Pod: the engine does not know th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from agent.volumes.mounting import mount_overlay, mounts_below
+from agent.volumes.mounting import mount_overlay, mounts_below, read_only_layers
 from agent.volumes.protocol import VolumeError
 from agent.volumes.volume_type import VolumeRequest
 
@@ -26,6 +27,11 @@ def prepare(request: VolumeRequest) -> Path:
         empty.mkdir(exist_ok=True)
         mount_overlay(request.path, [*map(_short_name, request.layers), str(empty)])
     return request.path
+
+
+def is_image_mounted(layers: Sequence[str]) -> bool:
+    """Whether a volume shows the image of these layers, the topmost first, or one that is made upon it."""
+    return bool(layers) and bool({layers[0], _short_name(layers[0])} & read_only_layers())
 
 
 def _short_name(layer: str) -> str:

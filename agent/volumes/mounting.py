@@ -124,6 +124,21 @@ def mounts_below(directory: Path) -> list[Path]:
     return [Path(point) for point in sorted(found, key=len, reverse=True)]
 
 
+def read_only_layers() -> frozenset[str]:
+    """The directories that overlays show which nobody can write to. The layers of containers are not among them."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except FileNotFoundError:
+        return frozenset()
+    found: set[str] = set()
+    for line in lines:
+        kind, _, options = line.partition(" - ")[2].split(" ", 2)
+        if kind == "overlay" and "upperdir=" not in options:
+            lower = next((one for one in options.split(",") if one.startswith("lowerdir=")), "")
+            found.update(_unescape(lower.removeprefix("lowerdir=")).split(":"))
+    return frozenset(found)
+
+
 def _unescape(text: str) -> str:
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)

@@ -55,6 +55,7 @@ AGENT_PODS_ALLOWED = (
     "agent.runtime.accounts",
     "agent.runtime.sysctls",
     "agent.runtime.images",
+    "agent.runtime.image_reference",
     "agent.volumes.protocol",
     "agent.network.protocol",
 )
@@ -83,6 +84,9 @@ PURE_MODULES = (
     "agent.runtime.identity",
     "agent.node.node_features",
     "agent.node.security_admission",
+    "agent.runtime.image_reference",
+    "agent.runtime.pull_progress",
+    "agent.images.garbage_plan",
     "agent.network.addresses",
     "agent.network.host_port_rules",
     "agent.server.spdy.frames",
@@ -173,7 +177,7 @@ def test_only_one_file_imports_the_docker_sdk() -> None:
         for path in PRODUCT_FILES
         if any(name.split(".")[0] == "docker" for name in imports_of(path, with_type_checking=False))
     ]
-    assert importers == ["agent.runtime.docker_runtime"]
+    assert importers == ["agent.runtime.docker_sdk"]
 
 
 @pytest.mark.parametrize("path", ALL_FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from agent.images.pulled_images import PulledImages
 from agent.network.protocol import PodAddress, PortMapping
 from agent.pods.backoff import RestartBackoff
 from agent.pods.container_cache import ContainerCache
@@ -305,7 +306,9 @@ class HollowNode:
     def _services(self) -> WorkerServices:
         host = HostLimits(memory_bytes=16 << 30, can_lower_oom_score=True)
         self._reporter = StatusReporter(self.client, self.clock)
-        self._images = ImagePulls(self.runtime, ImagePuller(runtime=self.runtime, clock=self.clock), self.clock)
+        pulled = PulledImages(self.directory)
+        puller = ImagePuller(runtime=self.runtime, pulled=pulled, clock=self.clock)
+        self._images = ImagePulls(self.runtime, puller, self.clock)
         files = PodFiles(self.directory / "pods", FakeNetworkFiles())
         handlers = RuntimeHandlers(self.objects, ("runc", "kata"))
         hooks = HookRunner(self.runtime, self.cache, self.clock, self._record, lambda: NODE_IP)

@@ -13,7 +13,7 @@ VERBS = frozenset(
     (
         *("info", "list_containers", "inspect_container", "create_container", "start_container", "stop_container"),
         *("kill_container", "remove_container", "find_image", "list_images", "pull_image", "load_image"),
-        *("remove_image", "run_exec", "find_volume", "list_volumes", "remove_volume"),
+        *("remove_image", "images_in_use", "run_exec", "find_volume", "list_volumes", "remove_volume"),
     )
 )
 

@@ -32,7 +32,7 @@ VERBS = frozenset(
     (
         *("info", "list_containers", "inspect_container", "create_container", "start_container", "stop_container"),
         *("kill_container", "remove_container", "find_image", "list_images", "pull_image", "run_exec"),
-        *("find_volume", "list_volumes", "remove_volume"),
+        *("images_in_use", "remove_image", "find_volume", "list_volumes", "remove_volume"),
     )
 )
 
@@ -125,6 +125,14 @@ class EngineConnection:
         async for event in self._engine.events(labels):
             await self._travel()
             yield event
+
+    async def image_events(self) -> AsyncIterator[str]:
+        """What happens to images."""
+        await end_if_dead(self._process)
+        self._refuse_if_down("image_events")
+        async for action in self._engine.image_events():
+            await self._travel()
+            yield action
 
     async def close(self) -> None:
         """Nothing is held."""

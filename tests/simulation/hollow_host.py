@@ -60,6 +60,10 @@ class HollowHost:
         """They pass."""
         return SlowProbes()
 
+    def is_image_mounted(self, layers: Sequence[str]) -> bool:
+        """Hollow volumes show nothing."""
+        return False
+
     def read_log_tail(self, log_path: str, lines: int) -> str:
         """Programs here say nothing."""
         return ""

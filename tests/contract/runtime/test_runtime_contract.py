@@ -340,6 +340,17 @@ async def test_a_local_image_is_found_by_name_and_by_id(engine: Engine) -> None:
     assert image.id in [one.id for one in await engine.runtime.list_images()]
 
 
+async def test_images_of_all_containers_are_in_use_whether_they_run_or_not(engine: Engine) -> None:
+    image = await engine.runtime.find_image("podling-test/busybox:1")
+    assert image is not None
+    await engine.runtime.create_container(engine.name("idle"), engine.body("true"))
+
+    assert image.id in await engine.runtime.images_in_use()
+    with pytest.raises(RuntimeFailure, match="container"):
+        await engine.runtime.remove_image("podling-test/busybox:1")
+    assert await engine.runtime.find_image(image.id) is not None
+
+
 async def test_pulling_what_no_registry_has_is_err_image_pull(engine: Engine) -> None:
     with pytest.raises(RuntimeFailure) as caught:
         await engine.runtime.pull_image("127.0.0.1:1/podling-test/missing:1")

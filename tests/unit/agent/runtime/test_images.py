@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from agent.images.pulled_images import PulledImages
 from agent.runtime.fake_runtime import FakeRuntime
-from agent.runtime.images import (
-    ImagePuller,
-    default_pull_policy,
-    format_duration,
-    is_image_reference,
-    qualified_reference,
-)
+from agent.runtime.image_reference import default_pull_policy, is_image_reference, qualified_reference
+from agent.runtime.images import ImagePuller, format_duration
 from agent.runtime.protocol import ImageRecord, RegistryCredentials, RuntimeFailure
 from control.api.clock import FakeClock
 
@@ -21,10 +18,11 @@ from control.api.clock import FakeClock
 class Node:
     """A puller over the fake engine, and the Events it made."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self.clock = FakeClock()
         self.runtime = FakeRuntime(self.clock)
-        self.puller = ImagePuller(runtime=self.runtime, clock=self.clock)
+        self.pulled = PulledImages(directory)
+        self.puller = ImagePuller(runtime=self.runtime, pulled=self.pulled, clock=self.clock)
         self.events: list[tuple[str, str, str]] = []
 
     async def ensure(
@@ -49,8 +47,8 @@ class Node:
 
 
 @pytest.fixture
-def node() -> Node:
-    return Node()
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
 
 
 @pytest.mark.parametrize(
