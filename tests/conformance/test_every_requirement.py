@@ -20,7 +20,6 @@ COMPATIBILITY = ROOT / "docs" / "compatibility.md"
 GROUPS = ("[sig-node]", "[sig-storage]", "[sig-cli]")
 #: beginnings of names without a test as yet, and what they wait for
 PENDING = {
-    "[sig-node] ": "tests are being named",
     "[sig-cli] Kubectl client Guestbook application ": "Service addresses are not forwarded yet",
 }
 

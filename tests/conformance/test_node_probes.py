@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster import wait_for
 from tests.conformance.batch import Batch, Object, is_ready, make_object, make_pod, shell
 
 pytestmark = pytest.mark.docker
@@ -16,7 +17,7 @@ NGINX_CONFIGURATION = """
 worker_processes 1; error_log /dev/stderr; pid /tmp/nginx.pid; user root;
 events {}
 http {
-  access_log off; client_body_temp_path /tmp/body; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f;
+  access_log /dev/stdout; client_body_temp_path /tmp/body; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f;
   uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s; default_type application/grpc;
   server {
     listen 5000 http2;
@@ -34,58 +35,71 @@ GRPC_SERVER = {
     "volumeMounts": [{"name": "health", "mountPath": "/etc/health"}],
 }
 GRPC_VOLUMES = [{"name": "health", "configMap": {"name": "health"}}]
-HTTP_SERVER = "mkdir -p /tmp/www; echo ok > /tmp/www/healthz; httpd -p 8080 -h /tmp/www; "
+HTTP_SERVER = "mkdir -p /tmp/www; echo ok > /tmp/www/healthz; exec httpd -f -vv -p 8080 -h /tmp/www"
+# Whoever connects gets an error; that somebody did is logged.
+SICK_SERVER = """cat > /tmp/answer <<'END'
+#!/bin/sh
+printf 'HTTP/1.0 500 Internal Server Error\\r\\n\\r\\n'
+echo probed >&2
+END
+chmod +x /tmp/answer; exec nc -ll -p 8080 -e /tmp/answer"""
+# A pipe that is filled whenever somebody reads it, which is logged.
+READ_FILE = "mkfifo /tmp/health; while true; do echo ok > /tmp/health; echo probed; done"
+#: how many probes are seen before a container counts as not restarted
+PROBES = 5
 
 
 def probe(**fields: Any) -> Object:
-    return {"initialDelaySeconds": 1, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 5, **fields}
+    return {"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 5, **fields}
 
 
-def running(name: str, container: Object, **spec: Any) -> Object:
-    return make_pod(name, container, restartPolicy="Always", **spec)
+def running(name: str, container: Object) -> Object:
+    return make_pod(name, container, restartPolicy="Always", volumes=GRPC_VOLUMES)
 
 
-HTTP = probe(httpGet={"path": "/healthz", "port": 8080}, failureThreshold=1)
-STEADY: dict[str, Object] = {
-    "http": running("http", shell(HTTP_SERVER + "sleep 1000", livenessProbe=HTTP)),
-    "exec": running(
-        "exec", shell("touch /tmp/health; sleep 1000", livenessProbe=probe(exec={"command": ["cat", "/tmp/health"]}))
+#: requirement → name of the Pod, its container, and what its log has for each probe
+STEADY: dict[str, tuple[str, Object, str]] = {
+    "[sig-node] Probing container should *not* be restarted with a /healthz http liveness probe": (
+        "http",
+        shell(HTTP_SERVER, livenessProbe=probe(httpGet={"path": "/healthz", "port": 8080})),
+        "response:200",
     ),
-    "tcp": running("tcp", shell(HTTP_SERVER + "sleep 1000", livenessProbe=probe(tcpSocket={"port": 8080}))),
-    "grpc": running(
-        "grpc", {**GRPC_SERVER, "livenessProbe": probe(grpc={"port": 5000}, failureThreshold=3)}, volumes=GRPC_VOLUMES
+    '[sig-node] Probing container should *not* be restarted with a exec "cat /tmp/health" liveness probe': (
+        "exec",
+        shell(READ_FILE, livenessProbe=probe(exec={"command": ["cat", "/tmp/health"]}, initialDelaySeconds=1)),
+        "probed",
     ),
-    "never-ready": running("never-ready", shell("sleep 1000", readinessProbe=probe(exec={"command": ["/bin/false"]}))),
-    # The server goes on listening and answers errors.
-    "tcp-of-a-sick-server": running(
-        "tcp-of-a-sick-server",
-        shell(HTTP_SERVER + "sleep 2; rm -r /tmp/www; sleep 1000", livenessProbe=probe(tcpSocket={"port": 8080})),
+    "[sig-node] Probing container should *not* be restarted with a tcp:8080 liveness probe": (
+        "tcp",
+        shell(SICK_SERVER, livenessProbe=probe(tcpSocket={"port": 8080}, initialDelaySeconds=1)),
+        "probed",
+    ),
+    "[sig-node] Probing container should *not* be restarted with a GRPC liveness probe": (
+        "grpc",
+        {**GRPC_SERVER, "livenessProbe": probe(grpc={"port": 5000}, failureThreshold=3)},
+        'POST /grpc.health.v1.Health/Check HTTP/2.0" 200',
     ),
 }
-FAILING: dict[str, tuple[Object, int]] = {
-    "grpc-wrong-port": (
-        running("grpc-wrong-port", {**GRPC_SERVER, "livenessProbe": probe(grpc={"port": 5333})}, volumes=GRPC_VOLUMES),
-        1,
+FAILING: dict[str, tuple[str, Object]] = {
+    "[sig-node] Probing container should be restarted with a GRPC liveness probe": (
+        "grpc-wrong-port",
+        {**GRPC_SERVER, "livenessProbe": probe(grpc={"port": 5333})},
     ),
-    "http-fails": (
-        running("http-fails", shell(HTTP_SERVER + "sleep 2; rm /tmp/www/healthz; sleep 1000", livenessProbe=HTTP)),
-        2,
-    ),
-    "no-shell": (
-        running(
-            "no-shell",
-            {"command": ["/bin/busybox", "sleep", "1000"], "livenessProbe": probe(httpGet={"port": 8081})},
-        ),
-        1,
+    "an image whose program does not listen": (
+        "no-shell",
+        {"command": ["/bin/busybox", "sleep", "1000"], "livenessProbe": probe(httpGet={"port": 8081})},
     ),
 }
+NEVER_READY = running("never-ready", shell("sleep 1000", readinessProbe=probe(exec={"command": ["/bin/false"]})))
 
 
 @pytest.fixture(scope="module")
 def probed(batch: Batch) -> Batch:
+    """The Pods of this module, created before anything is waited for."""
     files = {"serving": b64encode(SERVING).decode()}
     batch.create(make_object("ConfigMap", "health", data={"nginx.conf": NGINX_CONFIGURATION}, binaryData=files))
-    batch.create(*STEADY.values(), *(pod for pod, _ in FAILING.values()))
+    pods = [(name, container) for name, container, _ in STEADY.values()] + list(FAILING.values())
+    batch.create(NEVER_READY, *(running(name, container) for name, container in pods))
     return batch
 
 
@@ -94,42 +108,49 @@ def restarts(pod: Object) -> int:
     return int(statuses[0].get("restartCount", 0))
 
 
-@pytest.mark.parametrize("name", FAILING)
-def test_probing_container_should_be_restarted(probed: Batch, name: str) -> None:
-    """Requirements "should be restarted with a GRPC liveness probe", "… monotonically increasing restart count"."""
-    seen = [0]
-
-    def count(pod: Object) -> bool:
-        seen.append(restarts(pod))
-        return seen[-1] >= FAILING[name][1]
-
-    probed.wait(count, name, what="the liveness probe restarts the container")
-    assert seen == sorted(seen)
+@pytest.mark.parametrize("requirement", FAILING)
+def test_probing_container_should_be_restarted(probed: Batch, requirement: str) -> None:
+    name, _ = FAILING[requirement]
+    probed.wait(lambda pod: restarts(pod) >= 1, name, what="the liveness probe restarts the container")
     reasons = {event["reason"]: event["message"] for event in probed.events(name)}
     assert reasons["Unhealthy"].startswith("Liveness probe failed: ")
     assert reasons["Killing"] == "Container main failed liveness probe, will be restarted"
 
 
-@pytest.mark.parametrize("name", STEADY)
-def test_probing_container_should_not_be_restarted(probed: Batch, name: str) -> None:
-    """Requirements "should *not* be restarted with a …" and "readiness probe that fails should never be ready"."""
-    ready = name != "never-ready"
-    probed.wait(lambda pod: is_ready(pod) == ready, name, what="the Pod is as ready as it gets")
-
-    def has_lived(pod: Object) -> bool:
-        """The kubelet's failing probes above have been through several periods meanwhile."""
-        return pod["status"]["phase"] == "Running"
-
-    probed.wait(has_lived, name, what="the Pod runs")
-    pod = probed.pods()[name]
+@pytest.mark.parametrize("requirement", STEADY)
+def test_probing_container_should_not_be_restarted(probed: Batch, requirement: str) -> None:
+    name, _, line = STEADY[requirement]
+    probed.wait(is_ready, name, what="the Pod runs")
+    log = probed.path(f"pods/{name}/log")
+    wait_for(lambda: probed.api.text(log).count(line) >= PROBES, "several probes were answered")
+    pod = probed.pod(name)
     assert restarts(pod) == 0
-    assert is_ready(pod) == ready
-    unhealthy = [event["message"] for event in probed.events(name) if event["reason"] == "Unhealthy"]
-    assert bool(unhealthy) == (not ready), unhealthy
+    assert is_ready(pod)
+    assert [event["message"] for event in probed.events(name) if event["reason"] == "Unhealthy"] == []
+
+
+@pytest.mark.requirement(
+    "[sig-node] Probing container with readiness probe that fails should never be ready and never restart"
+)
+def test_probing_container_with_readiness_probe_that_fails_should_never_be_ready_and_never_restart(
+    probed: Batch,
+) -> None:
+    def failures() -> int:
+        return sum(event["count"] for event in probed.events("never-ready") if event["reason"] == "Unhealthy")
+
+    with probed.api.watch(probed.path("pods"), "name=never-ready") as changes:
+        wait_for(lambda: failures() >= PROBES, "several probes have failed")
+        probed.api.patch(probed.path("pods/never-ready"), {"metadata": {"labels": {"seen": "enough"}}})
+        for _, pod in changes:
+            assert not is_ready(pod)
+            assert restarts(pod) == 0
+            if "seen" in pod["metadata"]["labels"]:
+                break
+    assert pod["status"]["phase"] == "Running"
 
 
 def test_the_grpc_server_of_these_tests_is_asked(probed: Batch) -> None:
     """A probe by the service's name reaches the same server: the answer is the server's own."""
     named = {**GRPC_SERVER, "readinessProbe": probe(grpc={"port": 5000, "service": "any"})}
-    probed.create(running("grpc-named", named, volumes=GRPC_VOLUMES))
+    probed.create(running("grpc-named", named))
     probed.wait(is_ready, "grpc-named", what="the named service is healthy")

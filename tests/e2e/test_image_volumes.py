@@ -13,6 +13,7 @@ pytestmark = pytest.mark.docker
 MOUNT = {"name": "v", "mountPath": "/image"}
 
 
+@pytest.mark.requirement("[sig-node] ImageVolume should succeed with pod and pull policy of Always")
 def test_the_files_of_an_image_are_there_and_cannot_be_changed(cluster: Cluster, namespace: str) -> None:
     mounts = [MOUNT, {"name": "v", "mountPath": "/part", "subPath": "bin"}]
     pod = make_pod(

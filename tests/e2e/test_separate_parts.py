@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from control.auth.pki import CertificateAuthority, KeyPair
-from control.client.kubeconfig import Access, merge_context
-from tests.cluster import Cluster, run, wait_for
+from tests.cluster import Cluster, run
+from tests.joined_node import joined_node
 from tests.part_process import PartProcess, holder_of, wait_for_leader
 
 pytestmark = pytest.mark.docker
@@ -73,64 +70,36 @@ def test_a_deployment_is_ready_and_scaled_by_the_standbys_when_both_leaders_are_
     assert cluster.get("pods", "-l", "app=web")["items"] == []
 
 
-def write_node_kubeconfig(cluster: Cluster, name: str) -> Path:
-    """A kubeconfig with a certificate for a node, as an administrator of any cluster makes it."""
-    pki = cluster.state / "pki"
-    authority = CertificateAuthority(KeyPair((pki / "ca.crt").read_bytes(), (pki / "ca.key").read_bytes()))
-    pair = authority.issue_client(f"system:node:{name}", ("system:nodes",), now=datetime.now(UTC))
-    config = json.loads((cluster.state / "cluster.json").read_text())
-    access = Access(
-        server=f"https://127.0.0.1:{config['port']}",
-        ca_pem=authority.certificate_pem.decode(),
-        client_certificate_pem=pair.certificate_pem.decode(),
-        client_key_pem=pair.key_pem.decode(),
-    )
-    path = cluster.directory / f"{name}.kubeconfig"
-    merge_context(path, f"podling-{cluster.name}", access)
-    return path
-
-
 @pytest.fixture
-def joined(parts: tuple[Cluster, list[PartProcess]]) -> Iterator[Cluster]:
-    """A second node, whose agent was told its kubeconfig and its name alone."""
-    cluster, _ = parts
-    command = [sys.executable, "-m", "agent", "run", "--node-name", JOINED]
-    command += ["--kubeconfig", str(write_node_kubeconfig(cluster, JOINED))]
-    with (cluster.directory / "joined.log").open("wb") as log:
-        agent = subprocess.Popen(command, env=cluster.env, stdin=subprocess.DEVNULL, stderr=log)
-    try:
-        wait_for(lambda: cluster.kubectl("get", "node", JOINED, check=False).returncode == 0, "the node has registered")
-        cluster.wait("--for=condition=Ready", f"node/{JOINED}")
-        yield cluster
-    finally:
-        agent.terminate()
-        agent.wait()
-        agents = cluster.directory / "data" / "agents" / cluster.name
-        cleanup = ["cleanup", "--cluster", cluster.name, "--node-name", JOINED, "--state-dir", str(agents)]
-        run([sys.executable, "-m", "agent", *cleanup], env=cluster.env)
+def joined(parts: tuple[Cluster, list[PartProcess]]) -> Iterator[tuple[Cluster, Path]]:
+    """A second node, whose agent was told its kubeconfig and its name alone; with that kubeconfig."""
+    with joined_node(parts[0], JOINED) as kubeconfig:
+        yield parts[0], kubeconfig
 
 
-def test_a_node_that_joined_by_hand_runs_pods_and_serves_their_streams(joined: Cluster) -> None:
+def test_a_node_that_joined_by_hand_runs_pods_and_serves_their_streams(joined: tuple[Cluster, Path]) -> None:
+    cluster, _ = joined
     overrides = {"spec": {"nodeSelector": {"kubernetes.io/hostname": JOINED}}}
-    joined.kubectl(
+    cluster.kubectl(
         "run", "there", "--image=nginx", "--image-pull-policy=IfNotPresent", "--overrides", json.dumps(overrides)
     )
-    joined.wait("--for=condition=Ready", "pod/there")
-    assert joined.get("pod", "there")["spec"]["nodeName"] == JOINED
-    assert len(joined.containers("there", "there")) == 1
-    assert "start worker process" in joined.kubectl("logs", "there").stdout
-    assert joined.kubectl("exec", "there", "--", "cat", "/etc/hostname").stdout == "there\n"
-    token = joined.kubectl("exec", "there", "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token").stdout
+    cluster.wait("--for=condition=Ready", "pod/there")
+    assert cluster.get("pod", "there")["spec"]["nodeName"] == JOINED
+    assert len(cluster.containers("there", "there")) == 1
+    assert "start worker process" in cluster.kubectl("logs", "there").stdout
+    assert cluster.kubectl("exec", "there", "--", "cat", "/etc/hostname").stdout == "there\n"
+    token = cluster.kubectl("exec", "there", "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token").stdout
     assert token.count(".") == 2
-    joined.kubectl("delete", "pod/there", "--wait=true")
+    cluster.kubectl("delete", "pod/there", "--wait=true")
 
 
-def test_a_second_agent_of_a_node_is_refused_with_another_directory_too(joined: Cluster) -> None:
-    command = [sys.executable, "-m", "agent", "run", "--node-name", JOINED, "--state-dir", str(joined.directory / "x")]
-    command += ["--kubeconfig", str(joined.directory / f"{JOINED}.kubeconfig")]
-    second = run(command, env=joined.env, check=False)
+def test_a_second_agent_of_a_node_is_refused_with_another_directory_too(joined: tuple[Cluster, Path]) -> None:
+    cluster, kubeconfig = joined
+    command = [sys.executable, "-m", "agent", "run", "--node-name", JOINED, "--state-dir", str(cluster.directory / "x")]
+    command += ["--kubeconfig", str(kubeconfig)]
+    second = run(command, env=cluster.env, check=False)
     assert second.returncode == 1
     assert second.stderr.splitlines() == [
-        f"another agent runs node {JOINED} of cluster {joined.name!r} on this host, with another --state-dir"
+        f"another agent runs node {JOINED} of cluster {cluster.name!r} on this host, with another --state-dir"
     ]
-    joined.wait("--for=condition=Ready", f"node/{JOINED}")
+    cluster.wait("--for=condition=Ready", f"node/{JOINED}")
