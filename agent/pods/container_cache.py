@@ -141,6 +141,7 @@ class ContainerCache:
                     resources=self._resources.get(record.id) or identity.resources,
                     backoff_seconds=identity.backoff_seconds,
                     round=identity.round,
+                    is_recursive=identity.is_recursive,
                 )
             )
         sandboxes.sort(key=lambda item: item.attempt, reverse=True)

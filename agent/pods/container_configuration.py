@@ -145,6 +145,7 @@ class ContainerConfigurer:
                 sandbox_id=sandbox.id,
                 backoff_seconds=action.backoff_seconds,
                 round=action.round,
+                is_recursive=any(mount.recursive_read_only for mount in mounts),
             ),
             target_id=self._target_id(pod_record, container),
             runtime=await self._handlers.find(pod),

@@ -47,8 +47,7 @@ class StatusInputs:
     """What a status is computed from, besides the Pod and what is observed. Mappings are by the key they name.
 
     `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` and
-    `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good,
-    `can_recurse` that the node makes mounts recursively read-only.
+    `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good.
     """
 
     now: datetime
@@ -63,7 +62,6 @@ class StatusInputs:
     message: str = ""
     pending_resize: PendingResize | None = None
     resize_errors: Mapping[str, str] = field(default_factory=dict)
-    can_recurse: bool = False
 
 
 def compute_container_status(
@@ -142,7 +140,7 @@ def _seen_status(container: ReadOnlyObject, newest: ObservedContainer, inputs: S
         if resources.get("requests"):
             status["allocatedResources"] = resources["requests"]
         status["resources"] = {name: resources[name] for name in ("limits", "requests") if resources.get(name)}
-        mounts = [_mount_status(mount, inputs.can_recurse) for mount in container.get("volumeMounts") or ()]
+        mounts = [_mount_status(mount, newest.is_recursive) for mount in container.get("volumeMounts") or ()]
         if mounts:
             status["volumeMounts"] = mounts
         status["stopSignal"] = _stop_signal(container, newest, inputs)
@@ -164,10 +162,10 @@ def _user_status(user: ProcessUser) -> Object:
     return {"linux": linux}
 
 
-def _mount_status(mount: Mapping[str, Any], can_recurse: bool) -> Object:
+def _mount_status(mount: Mapping[str, Any], possible: bool) -> Object:
     status: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
     if mount.get("readOnly"):
-        recursive = is_recursive(mount, possible=can_recurse)
+        recursive = is_recursive(mount, possible=possible)
         status.update(readOnly=True, recursiveReadOnly="Enabled" if recursive else "Disabled")
     return status
 

@@ -43,7 +43,8 @@ class ObservedContainer:
     """One attempt of one container of the Pod.
 
     `resources` is the JSON of what it was created with, if known; `backoff_seconds` the delay that follows its end;
-    `round` counts how often the whole Pod had been started over when it was made.
+    `round` counts how often the whole Pod had been started over when it was made; `is_recursive` says that its mounts
+    are recursively read-only that are so if possible.
     """
 
     record: ContainerRecord
@@ -54,6 +55,7 @@ class ObservedContainer:
     resources: str = ""
     backoff_seconds: float = 0.0
     round: int = 0
+    is_recursive: bool = False
 
     @property
     def id(self) -> str:

@@ -33,6 +33,7 @@ SANDBOX_ID_LABEL = "io.podling.sandbox-id"
 RESOURCES_LABEL = "io.podling.resources"
 BACKOFF_LABEL = "io.podling.backoff-seconds"
 ROUND_LABEL = "io.podling.restart-round"
+RECURSIVE_LABEL = "io.podling.recursive-read-only"
 
 SANDBOX_CONTAINER_NAME = "POD"
 
@@ -60,7 +61,8 @@ class NodeIdentity:
 class ContainerIdentity:
     """Whose a container is, read back from its labels. `resources` is the JSON of what it was created with.
 
-    `backoff_seconds` is the delay that follows the container's end, `round` how often its Pod had started over.
+    `backoff_seconds` is the delay that follows the container's end, `round` how often its Pod had started over,
+    `is_recursive` that those of its mounts are recursively read-only that are so if possible.
     """
 
     role: ContainerRole
@@ -80,6 +82,7 @@ class ContainerIdentity:
     resources: str = ""
     backoff_seconds: float = 0.0
     round: int = 0
+    is_recursive: bool = False
 
 
 def sandbox_name(pod: ReadOnlyObject, attempt: int) -> str:
@@ -112,6 +115,7 @@ def container_labels(
     sandbox_id: str,
     backoff_seconds: float = 0.0,
     round: int = 0,
+    is_recursive: bool = False,
 ) -> dict[str, str]:
     """Labels of a container of the Pod, with what its end needs even when the Pod object is gone by then."""
     labels = _pod_labels(owner, pod, attempt)
@@ -124,6 +128,8 @@ def container_labels(
         labels[BACKOFF_LABEL] = f"{backoff_seconds:g}"
     if round:
         labels[ROUND_LABEL] = str(round)
+    if is_recursive:
+        labels[RECURSIVE_LABEL] = "true"
     labels[TERMINATION_MESSAGE_PATH_LABEL] = container.get("terminationMessagePath") or "/dev/termination-log"
     labels[TERMINATION_MESSAGE_POLICY_LABEL] = container.get("terminationMessagePolicy") or "File"
     return labels
@@ -180,6 +186,7 @@ def parse_identity(labels: Mapping[str, str]) -> ContainerIdentity | None:
             resources=labels.get(RESOURCES_LABEL, ""),
             backoff_seconds=float(labels.get(BACKOFF_LABEL, "0")),
             round=int(labels.get(ROUND_LABEL, "0")),
+            is_recursive=RECURSIVE_LABEL in labels,
         )
     except (KeyError, ValueError):
         return None

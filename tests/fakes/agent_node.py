@@ -126,6 +126,7 @@ class FakeVolumes:
         self.image_volumes: set[str] = set()
         self.failure = ""
         self.files: dict[tuple[str, str], str] = {}
+        self.mounts: list[Mount] = []
 
     async def mount_all(
         self, pod: ReadOnlyObject, image_layers: Mapping[str, Sequence[str]]
@@ -147,7 +148,7 @@ class FakeVolumes:
         self.mounted &= wanted_pod_uids
 
     def container_mounts(self, *args: Any) -> list[Mount]:
-        return []
+        return self.mounts
 
     def container_devices(self, *args: Any) -> list[Device]:
         return []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 BUSYBOX_IMAGE = "podling-test/busybox:1"
 ARGUMENTS_IMAGE = "podling-test/arguments:1"
+ACCOUNTS_IMAGE = "podling-test/accounts:1"
 PAUSE_IMAGE = "podling-test/pause:1"
 PAUSE_SOURCE = Path(__file__).parents[2] / "pause-image" / "pause.c"
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
@@ -33,7 +34,16 @@ def ensure_arguments_image() -> str:
     return ARGUMENTS_IMAGE
 
 
-def _busybox_archive() -> bytes:
+@functools.cache
+def ensure_accounts_image() -> str:
+    """Reference of a busybox image that runs as its user `www`, who is of a group of its own and of two others."""
+    passwd = PASSWD + b"www:x:33:34:www:/:/bin/false\n"
+    group = GROUP + b"www:x:34:\nstaff:x:50:www\nvideo:x:44:nobody,www\n"
+    import_image(_busybox_archive(passwd, group), ACCOUNTS_IMAGE, ["CMD sh", "ENV PATH=/bin", "USER www"])
+    return ACCOUNTS_IMAGE
+
+
+def _busybox_archive(passwd: bytes = PASSWD, group: bytes = GROUP) -> bytes:
     """Debian's static busybox with a link for each of its applets."""
     binary = _busybox_binary()
     applets = subprocess.run([binary, "--list"], check=True, capture_output=True, text=True).stdout.split()
@@ -43,8 +53,8 @@ def _busybox_archive() -> bytes:
             _add_directory(tar, directory)
         _add_directory(tar, "tmp", mode=0o1777)
         _add_file(tar, "bin/busybox", binary.read_bytes(), mode=0o755)
-        _add_file(tar, "etc/passwd", PASSWD)
-        _add_file(tar, "etc/group", GROUP)
+        _add_file(tar, "etc/passwd", passwd)
+        _add_file(tar, "etc/group", group)
         for applet in applets:
             if applet != "busybox":
                 link = tarfile.TarInfo(f"bin/{applet}")

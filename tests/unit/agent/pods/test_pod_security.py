@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.runtime.accounts import Accounts
+from agent.volumes.protocol import Mount
 from tests.fakes.agent_node import HollowNode
 
 CONTAINER = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}
@@ -59,3 +60,20 @@ async def test_strict_groups_need_an_image_that_can_be_read(node: HollowNode) ->
     (web,) = await node.running("web")
     body = node.runtime.create_body(web.id)
     assert (body["User"], body["HostConfig"]["GroupAdd"]) == ("33:34", ["60"])
+
+
+async def test_the_status_says_which_mounts_are_read_only_with_all_below_them(node: HollowNode) -> None:
+    mounts = [
+        {"name": "v", "mountPath": "/if-possible", "readOnly": True, "recursiveReadOnly": "IfPossible"},
+        {"name": "v", "mountPath": "/top", "readOnly": True},
+        {"name": "v", "mountPath": "/writable"},
+    ]
+    volumes = [{"name": "v", "emptyDir": {}}]
+    statuses = {}
+    for name, possible in (("able", True), ("unable", False)):
+        node.volumes.mounts = [Mount(host_path="/", container_path="/if-possible", recursive_read_only=possible)]
+        await node.create(name, containers=[{**CONTAINER, "volumeMounts": mounts}], volumes=volumes)
+        [status] = (await node.status(name))["containerStatuses"]
+        statuses[name] = [mount.get("recursiveReadOnly") for mount in status["volumeMounts"]]
+
+    assert statuses == {"able": ["Enabled", "Disabled", None], "unable": ["Disabled", "Disabled", None]}
