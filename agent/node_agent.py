@@ -168,7 +168,10 @@ class NodeAgent:
         """The node API, imported only now: the node is Ready without it."""
         config = self._config
         from agent.network.pod_dial import NamespaceDialer
+        from agent.node.host_counters import read_host_counters, read_interfaces
+        from agent.server.configuration import kubelet_configuration
         from agent.server.node_server import NodeServer, NodeServerSettings
+        from agent.usage.samples import UsageSource
 
         tls_cert, tls_key = config.tls_cert, config.tls_key
         if tls_cert is None or tls_key is None:
@@ -193,6 +196,14 @@ class NodeAgent:
             clock=self._clock,
             dialer=NamespaceDialer(),
             volume_root=config.volume_root,
+            usage=UsageSource(
+                node_name=config.node_name,
+                engine=self._engine,
+                read_counters=read_host_counters,
+                read_free=lambda: self._host.read_usage(self._engine),
+                read_interfaces=read_interfaces,
+            ),
+            configuration=kubelet_configuration(config),
         )
         await server.run(self._stop)
 

@@ -51,6 +51,8 @@ class ClusterConfig:
     scheduler: bool = True
     #: whether nodes must show a serving certificate of the cluster's authority
     node_verification: bool = True
+    #: whether the API server stands for a metrics-server
+    metrics: bool = True
     token_auth_file: str | None = None
     nodes: list[NodeConfig] = field(default_factory=list)
 
@@ -61,6 +63,11 @@ class ClusterConfig:
             raise ConfigError(f"profile {self.profile!r} must be one of {', '.join(PROFILES)}")
         self.pod_cidr = _parse_range("pod_cidr", self.pod_cidr)
         self.service_cidr = _parse_range("service_cidr", self.service_cidr)
+
+    @property
+    def serves_metrics(self) -> bool:
+        """Whether metrics.k8s.io is served: not by a bare API server, which has what a kube-apiserver has."""
+        return self.metrics and (self.controllers or bool(self.nodes))
 
     @property
     def server_url(self) -> str:

@@ -190,6 +190,7 @@ def make_api_server(config: ClusterConfig, keys: ClusterKeys, storage: SqliteSto
             static_tokens=tokens,
             server_address=f"{config.host}:{config.port}",
             client_ca_pem=keys.authority.certificate_pem.decode(),
+            serves_metrics=config.serves_metrics,
             node_ssl_context=make_node_context(keys, verifies=config.node_verification),
             unverified_node_ssl_context=make_node_context(keys, verifies=False),
         ),

@@ -23,10 +23,12 @@ from agent.server.container_logs import ContainerLogs
 from agent.server.pod_lookup import LookupFailure, PodLookup
 from agent.server.port_forward import PortForward
 from agent.server.remote_command import RemoteCommand
-from agent.server.usage import UsageReports
+from agent.server.running_pods import running_pods
+from agent.server.usage import UsagePages
 from agent.server.volume_removal import VolumeRemoval
+from agent.usage.samples import UsageSampler, UsageSource
 from control.api.clock import Clock
-from control.api.objects import ReadOnlyObject
+from control.api.objects import Object, ReadOnlyObject
 
 logger = logging.getLogger(__name__)
 
@@ -61,19 +63,27 @@ class NodeServer:
         clock: Clock,
         dialer: PodDialer,
         volume_root: Path,
+        usage: UsageSource,
+        configuration: Object,
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._cache = cache
+        self._configuration = configuration
         self._lookup = PodLookup(pods, cache)
         logs = ContainerLogs(self._lookup, clock)
         remote = RemoteCommand(self._lookup, runtime)
         ports = PortForward(self._lookup, dialer)
-        usage = UsageReports(self._lookup, cache, runtime, settings.node_name, clock)
+        pages = UsagePages(UsageSampler(usage, pods=pods, cache=cache, runtime=runtime, clock=clock))
         self.app = web.Application(middlewares=[self._guard])
         self.app.add_routes(
             [
                 web.get("/healthz", self._healthz),
+                web.get("/healthz/{check:log|ping|syncloop}", self._healthz),
+                web.get("/configz", self._configz),
                 web.get("/pods", self._pods),
+                web.get("/pods/", self._pods),
+                web.get("/runningpods/", self._running_pods),
                 web.get("/containerLogs/{namespace}/{pod}/{container}", logs.handle),
                 *_upgrades("/exec/{namespace}/{pod}/{container}", remote.exec),
                 *_upgrades("/exec/{namespace}/{pod}/{uid}/{container}", remote.exec),
@@ -82,9 +92,10 @@ class NodeServer:
                 *_upgrades("/portForward/{namespace}/{pod}", ports.handle),
                 *_upgrades("/portForward/{namespace}/{pod}/{uid}", ports.handle),
                 web.post("/podling/volumes/{name}/removal", VolumeRemoval(volume_root).handle),
-                web.get("/stats/summary", usage.summary),
-                web.get("/metrics", usage.metrics),
-                web.get("/metrics/resource", usage.metrics),
+                web.get("/stats/summary", pages.summary),
+                web.get("/metrics", pages.metrics),
+                web.get("/metrics/cadvisor", pages.cadvisor_metrics),
+                web.get("/metrics/resource", pages.resource_metrics),
             ]
         )
 
@@ -139,10 +150,23 @@ class NodeServer:
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok")
 
+    async def _configz(self, request: web.Request) -> web.Response:
+        return _json({"kubeletconfig": self._configuration})
+
     async def _pods(self, request: web.Request) -> web.Response:
         items = [{key: pod[key] for key in ("metadata", "spec", "status") if key in pod} for pod in self._lookup.pods()]
-        body = orjson.dumps({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
-        return web.Response(body=body, content_type="application/json")
+        return _json(_pod_list(items))
+
+    async def _running_pods(self, request: web.Request) -> web.Response:
+        return _json(_pod_list(running_pods(self._cache)))
+
+
+def _pod_list(items: list[Object]) -> Object:
+    return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
+
+
+def _json(value: Object) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
 def _upgrades(path: str, handler: Handler) -> list[web.RouteDef]:

@@ -9,7 +9,8 @@ from agent.volumes.protocol import Device, Mount, MountedVolume, VolumeError
 from agent.volumes.sub_path import expand_expression
 from control.api.objects import ReadOnlyObject
 
-_PROPAGATION = {"": "rprivate", "None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
+# A private mount is not asked for by name: of a directory that holds its own root the engine then refuses it.
+_PROPAGATION = {"": "", "None": "", "HostToContainer": "rslave", "Bidirectional": "rshared"}
 
 # (volume, sub path, volume name, index of the mount) -> what to mount
 ResolveSubPath = Callable[[Path, str, str, int], Path]

@@ -37,12 +37,15 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One bind mount of a container: what `translate.py` turns into HostConfig.Mounts."""
+    """One bind mount of a container: what `translate.py` turns into HostConfig.Mounts.
+
+    An empty `propagation` is private, but that the engine lets its own mounts go on where `host_path` holds them (`/`).
+    """
 
     host_path: str
     container_path: str
     read_only: bool = False
-    propagation: str = "rprivate"
+    propagation: str = ""
     #: read-only with all that is mounted below it
     recursive_read_only: bool = False
 

@@ -26,6 +26,7 @@ from control.apiserver.admission.plugins import make_plugins
 from control.apiserver.admission.rbac_escalation import RbacEscalation
 from control.apiserver.bootstrap import API_SERVER_USER, EnduringObjects, ensure_bootstrap_objects
 from control.apiserver.cache.watch_cache import WatchCache
+from control.apiserver.extensions.resource_metrics.resource_metrics import ResourceMetrics, withdraw
 from control.apiserver.filters.authentication import AuthenticationFilter
 from control.apiserver.filters.authorization import AuthorizationFilter
 from control.apiserver.filters.impersonation import ImpersonationFilter
@@ -83,7 +84,8 @@ class ApiServerConfig:
     `static_tokens` is what `control.auth.authenticator.parse_token_file` read. `node_ssl_context` makes the client
     side of connections to agents, `unverified_node_ssl_context` that of requests which need not verify the agent.
     `service_cidr` is the range of cluster IPs. With `allows_anonymous` (upstream's
-    default) a request without credentials is `system:anonymous`, who may do what RBAC lets it.
+    default) a request without credentials is `system:anonymous`, who may do what RBAC lets it. With `serves_metrics`
+    it stands for a metrics-server too, unless a user's APIService says otherwise.
     """
 
     profile: str = "default"
@@ -95,6 +97,7 @@ class ApiServerConfig:
     node_ssl_context: ssl.SSLContext | None = None
     unverified_node_ssl_context: ssl.SSLContext | None = None
     client_ca_pem: str = ""
+    serves_metrics: bool = False
 
 
 class ApiServer:
@@ -133,12 +136,15 @@ class ApiServer:
         self.metrics = ServerMetrics()
         self.health = HealthChecks()
         self._lag_meter: asyncio.Task[None] | None = None
-        own_work = (
-            OwnConditions(self, API_SERVER_USER),
-            ServiceAddresses(self, API_SERVER_USER),
-            EnduringObjects(self),
-        )
-        self._own_loops = [work.loop for work in own_work]
+        node_proxy = NodeProxy(config.node_ssl_context, unverified_context=config.unverified_node_ssl_context)
+        self._resource_metrics = ResourceMetrics(self, API_SERVER_USER, node_proxy)
+        self._own_loops = [
+            OwnConditions(self, API_SERVER_USER).loop,
+            ServiceAddresses(self, API_SERVER_USER).loop,
+            EnduringObjects(self).loop,
+        ]
+        if config.serves_metrics:
+            self._own_loops.append(self._resource_metrics.loop)
         self._non_resource = NonResourcePaths(
             self.registry,
             server_address=config.server_address,
@@ -153,7 +159,7 @@ class ApiServer:
             authenticator=self.authenticator,
             authorizer=self.authorizer,
             token_issuer=token_issuer,
-            node_proxy=NodeProxy(config.node_ssl_context, unverified_context=config.unverified_node_ssl_context),
+            node_proxy=node_proxy,
         )
         self._in_flight = PriorityFilter()
         self._filters: Sequence[Filter] = (
@@ -221,6 +227,10 @@ class ApiServer:
         await asyncio.gather(*(cache.start() for cache in self._caches.values()))
         self._services.rebuild(self.registry.list(SERVICES))
         await ensure_bootstrap_objects(self)
+        if self.config.serves_metrics:
+            await self._resource_metrics.announce()
+        else:
+            await withdraw(self, API_SERVER_USER)
         for loop in self._own_loops:
             loop.start()
         self._lag_meter = asyncio.create_task(self.metrics.measure_loop_lag())
@@ -268,11 +278,17 @@ class ApiServer:
             raise request_too_large()
         if not context.info.is_resource:
             return await self._non_resource.answer(context)
-        served = self.registry.get(context.info.group, context.info.version, context.info.resource)
-        if served is None:
+        info = context.info
+        served = self.registry.get(info.group, info.version, info.resource)
+        if served is not None:
+            self._negotiate(context)
+            return await self._dispatch(context, served)
+        computed = self.registry.get_computed(info.group, info.version, info.resource)
+        if computed is None:
             raise path_not_found()
         self._negotiate(context)
-        return await self._dispatch(context, served)
+        find_handler(computed.kind, info)  # refuses what has no route
+        return await computed.answer(context)
 
     def _negotiate(self, context: RequestContext) -> None:
         media = choose_object_media(context.request.headers.get("accept", ""))

@@ -159,7 +159,7 @@ class NonResourcePaths:
         return self._value(context, value, media)
 
     def _kinds(self) -> Sequence[Kind]:
-        return [served.kind for served in self._registry]
+        return self._registry.kinds
 
     def _value(self, context: RequestContext, value: Object, media: MediaChoice) -> ApiResponse:
         context.media = media

@@ -127,8 +127,18 @@ def list_response(
         headers.append(_JSON_HEADER)
         return ApiResponse(headers=headers, body=_join_list(served, items, metadata))
     objects = [served.object_of(item) for item in items]
+    if not media.transformation and not context.request.in_process and not served.is_custom:
+        objects = [{name: obj[name] for name in obj if name not in ("kind", "apiVersion")} for obj in objects]
+    return objects_response(context, served.kind, objects, metadata)
+
+
+def objects_response(
+    context: RequestContext, kind: Kind, objects: Sequence[ReadOnlyObject], metadata: Object
+) -> ApiResponse:
+    """Answer with a list of objects as they are, or with what the client wants of them."""
+    media = context.media
     if media.transformation == "Table":
-        return value_response(context, table_of(context, served.kind, objects, list_metadata=metadata))
+        return value_response(context, table_of(context, kind, objects, list_metadata=metadata))
     if media.transformation:
         partial = [metadata_only(obj, media.version) for obj in objects]
         return value_response(
@@ -140,23 +150,21 @@ def list_response(
                 "items": partial,
             },
         )
-    if not context.request.in_process and not served.is_custom:
-        objects = [{name: obj[name] for name in obj if name not in ("kind", "apiVersion")} for obj in objects]
-    return value_response(context, list_object(served, objects, metadata))
+    return value_response(context, list_object(kind, objects, metadata))
 
 
-def list_object(served: ServedKind, objects: Iterable[ReadOnlyObject], metadata: Object) -> Object:
+def list_object(kind: Kind, objects: Iterable[ReadOnlyObject], metadata: Object) -> Object:
     """Make the list object of a kind."""
     return {
-        "kind": served.kind.list_kind,
-        "apiVersion": served.kind.api_version,
+        "kind": kind.list_kind,
+        "apiVersion": kind.api_version,
         "metadata": metadata,
         "items": list(objects),
     }
 
 
 def _join_list(served: ServedKind, items: Sequence[CachedObject], metadata: Object) -> bytes:
-    head = encode_object(list_object(served, [], metadata), _LOOSE)[:-3]  # without `]}` and the newline
+    head = encode_object(list_object(served.kind, [], metadata), _LOOSE)[:-3]  # without `]}` and the newline
     return join_list(head, items, b"]}\n", with_type=served.is_custom)
 
 

@@ -113,7 +113,13 @@ class RbacAuthorizer:
             role = self._reader.find(ROLES, namespace, role_ref["name"])
         else:
             role = self._reader.find(CLUSTER_ROLES, None, role_ref["name"])
-        return None if role is None else list(role.get("rules") or ())
+        if role is None:
+            return None
+        rules = list(role.get("rules") or ())
+        if role.get("aggregationRule"):
+            collected = aggregate_rules(role, self._reader.list(CLUSTER_ROLES))
+            rules += [rule for rule in collected if rule not in rules]
+        return rules
 
 
 def _allowed_reason(binding: ReadOnlyObject, subject: Mapping[str, Any]) -> str:

@@ -53,6 +53,7 @@ class UpOptions:
     controllers: bool
     scheduler: bool
     node_verification: bool
+    metrics: bool
     token_auth_file: Path | None
     service_cidr: str | None
     pod_cidr: str | None
@@ -74,6 +75,7 @@ def up(
     node_verification: Annotated[
         bool, typer.Option(help="Accept only serving certificates of the cluster's authority from nodes.")
     ] = True,
+    metrics: Annotated[bool, typer.Option(help="Serve metrics.k8s.io (kubectl top) as a metrics-server does.")] = True,
     token_auth_file: Annotated[
         Path | None, typer.Option(help="Static bearer tokens, in kube-apiserver's CSV format.")
     ] = None,
@@ -89,6 +91,7 @@ def up(
         controllers=controllers,
         scheduler=scheduler,
         node_verification=node_verification,
+        metrics=metrics,
         token_auth_file=token_auth_file,
         service_cidr=service_cidr,
         pod_cidr=pod_cidr,
@@ -195,7 +198,7 @@ def plan_config(
                 raise CommandError(f"port {port} of cluster {options.name!r} is in use", "end what listens there")
     config = existing.copy()
     config.controllers, config.scheduler = options.controllers, options.scheduler
-    config.node_verification = options.node_verification
+    config.node_verification, config.metrics = options.node_verification, options.metrics
     if options.token_auth_file is not None:
         config.token_auth_file = _token_file(options.token_auth_file)
     wanted = len(config.nodes) if options.nodes is None else options.nodes
@@ -232,6 +235,7 @@ def _new_config(options: UpOptions, others: list[ClusterConfig], ports: set[int]
             controllers=options.controllers,
             scheduler=options.scheduler,
             node_verification=options.node_verification,
+            metrics=options.metrics,
             token_auth_file=_token_file(options.token_auth_file) if options.token_auth_file else None,
         )
     except ConfigError as error:
@@ -273,7 +277,7 @@ def has_other_settings(config: ClusterConfig, options: UpOptions) -> bool:
     tokens = options.token_auth_file
     return (
         (config.controllers, config.scheduler) != (options.controllers, options.scheduler)
-        or config.node_verification != options.node_verification
+        or (config.node_verification, config.metrics) != (options.node_verification, options.metrics)
         or (tokens is not None and config.token_auth_file != str(tokens.resolve()))
     )
 

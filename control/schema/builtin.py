@@ -9,6 +9,7 @@ lacks or distorts is corrected in this file: see `_CORRECTIONS`, `FIELD_DEFAULTS
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ import orjson
 
 from control.api.kinds import Kind
 from control.schema.go_fields import FieldFacts, field_facts
+from control.schema.metrics_definitions import METRICS_DEFINITIONS
 from control.schema.structural import Presence, Schema
 
 DEFINITIONS_FOLDER = "v1.36.0-local"
@@ -93,9 +95,12 @@ def definitions_path() -> Path:
 
 
 def load_definitions() -> dict[str, dict[str, Any]]:
-    """Read the definitions as packaged, descriptions included. Not kept: documents that need them are rare."""
+    """Read the definitions as packaged, and those the package lacks, descriptions included.
+
+    Not kept: documents that need them are rare.
+    """
     definitions: dict[str, dict[str, Any]] = orjson.loads(definitions_path().read_bytes())["$defs"]
-    return definitions
+    return {**definitions, **deepcopy(METRICS_DEFINITIONS)}
 
 
 @cache

@@ -90,6 +90,14 @@ PURE_MODULES = (
     "agent.network.addresses",
     "agent.network.host_port_rules",
     "agent.server.spdy.frames",
+    "agent.usage.cadvisor_metrics",
+    "agent.usage.container_usage",
+    "agent.usage.own_metrics",
+    "agent.usage.prometheus",
+    "agent.usage.resource_metrics",
+    "agent.usage.summary",
+    "control.apiserver.extensions.resource_metrics.samples",
+    "control.apiserver.extensions.resource_metrics.usage",
     "agent.server.spdy.header_dictionary",
 )
 IMPURE_EXCEPTIONS = ("control.api.clock",)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 from control.api.builtin_kinds import (
     COMPONENT_STATUSES,
@@ -31,6 +32,10 @@ from control.schema.decoder import zero_object
 from control.schema.stored_form import GROUPS_STORED_AS_JSON, forget_empty_lists
 from control.schema.structural import Schema
 from control.schema.validate import Decoded, decode_object, enforce_field_validation
+
+if TYPE_CHECKING:
+    from control.api.exchange import ApiResponse
+    from control.apiserver.request_context import RequestContext
 
 #: Events are forgotten after upstream's default --event-ttl.
 EVENT_TTL_SECONDS = 3600
@@ -165,11 +170,25 @@ class ServedKind:
         return not_found(self.kind.group, self.kind.plural, name)
 
 
+class ComputedKind(Protocol):
+    """A kind whose objects are made when they are read; it answers by itself."""
+
+    @property
+    def kind(self) -> Kind:
+        """Its names."""
+        ...
+
+    async def answer(self, context: RequestContext) -> ApiResponse:
+        """Answer a request whose verb the kind has."""
+        ...
+
+
 class KindRegistry:
     """Served kinds by group, version and plural. Also the reader of admission plugins."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str, str], ServedKind] = {}
+        self._computed: dict[tuple[str, str, str], ComputedKind] = {}
         #: counts changes of the table, so that documents made of it know when they are old
         self.generation = 0
 
@@ -183,6 +202,29 @@ class KindRegistry:
         """Stop serving a kind."""
         self._kinds.pop((kind.group, kind.version, kind.plural), None)
         self.generation += 1
+
+    def add_computed(self, kind: Kind, computed: ComputedKind) -> None:
+        """Serve a kind whose objects are made when they are read."""
+        self._computed[kind.group, kind.version, kind.plural] = computed
+        self.generation += 1
+
+    def remove_computed(self, kind: Kind) -> None:
+        """Stop serving such a kind."""
+        self._computed.pop((kind.group, kind.version, kind.plural), None)
+        self.generation += 1
+
+    def find_computed(self, kind: Kind) -> ComputedKind | None:
+        """Return what makes the objects of a kind, or None."""
+        return self.get_computed(kind.group, kind.version, kind.plural)
+
+    def get_computed(self, group: str, version: str, plural: str) -> ComputedKind | None:
+        """Return what makes the objects of a path, or None."""
+        return self._computed.get((group, version, plural))
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Every kind that clients can discover."""
+        return [*(one.kind for one in self._kinds.values()), *(one.kind for one in self._computed.values())]
 
     def get(self, group: str, version: str, plural: str) -> ServedKind | None:
         """Return what is served under a path, or None."""

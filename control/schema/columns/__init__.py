@@ -7,7 +7,7 @@ from typing import Any
 
 from control.api.kinds import Kind
 from control.api.objects import ReadOnlyObject
-from control.schema.columns import cluster, extension, networking, pods, storage, workloads
+from control.schema.columns import cluster, extension, metrics, networking, pods, storage, workloads
 from control.schema.columns.column import CREATED_AT, NAME, TableLayout, name_of
 
 
@@ -24,6 +24,7 @@ LAYOUTS: dict[tuple[str, str], TableLayout] = {
     **storage.LAYOUTS,
     **cluster.LAYOUTS,
     **extension.LAYOUTS,
+    **metrics.LAYOUTS,
 }
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from control.api.durations import parse_duration
+from control.api.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,15 @@ def test_durations_are_read_as_go_writes_them(text: str, seconds: float) -> None
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"), (15, "15s"), (15.25, "15.25s"), (90, "1m30s"), (60, "1m0s"), (3600.5, "1h0m0.5s"),
+        (0.25, "250ms"), (0.0015, "1.5ms"), (1e-6, "1µs"), (2e-9, "2ns"),
+    ],
+)  # fmt: skip
+def test_durations_are_written_as_go_writes_them_and_read_again(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+    assert parse_duration(text) == pytest.approx(seconds)

@@ -122,6 +122,16 @@ def test_bootstrap_roles_that_collect_hold_what_the_aggregation_gives() -> None:
     assert uncovered_rules(roles["view"]["rules"], roles["edit"]["rules"]) != []
 
 
+def test_a_role_labelled_for_another_counts_in_it_at_once() -> None:
+    objects = [(kind, obj) for kind, obj in bootstrap_objects() if obj["metadata"].get("namespace") is None]
+    rule = {"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["get"]}
+    labels = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+    added = {"metadata": {"name": "things-viewer", "labels": labels}, "rules": [rule]}
+    authorizer = RbacAuthorizer(ListReader([*objects, (CLUSTER_ROLES, added)]))
+    view = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    assert rule in (authorizer.role_rules(view, "") or [])
+
+
 def test_bootstrap_bindings_refer_to_roles_that_exist() -> None:
     objects = bootstrap_objects()
     names = {(kind.kind, obj["metadata"].get("namespace"), obj["metadata"]["name"]) for kind, obj in objects}

@@ -17,7 +17,6 @@ from agent.runtime.protocol import (
     NameConflictError,
     RuntimeFailure,
 )
-from agent.runtime.stats import parse_usage
 
 
 @pytest.mark.parametrize(
@@ -112,20 +111,6 @@ def test_pull_failure(message: str, kind: type[RuntimeFailure], reason: str) -> 
     failure = pull_failure(message)
 
     assert (type(failure), failure.reason, str(failure)) == (kind, reason, f"Error response from daemon: {message}")
-
-
-@pytest.mark.parametrize(
-    "memory",
-    [
-        pytest.param({"usage": 100, "stats": {"total_inactive_file": 30, "total_rss": 20}}, id="cgroup v1"),
-        pytest.param({"usage": 100, "stats": {"inactive_file": 30, "anon": 20}}, id="cgroup v2"),
-    ],
-)
-def test_parse_usage(memory: dict[str, object]) -> None:
-    usage = parse_usage({"memory_stats": memory, "cpu_stats": {"cpu_usage": {"total_usage": 7}}})
-
-    assert (usage.cpu_nanoseconds, usage.memory_usage_bytes) == (7, 100)
-    assert (usage.memory_working_set_bytes, usage.memory_rss_bytes) == (70, 20)
 
 
 @pytest.mark.parametrize(

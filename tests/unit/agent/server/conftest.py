@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest_asyncio
 
+from agent.node.host_counters import HostCounters
+from agent.node.host_facts import HostUsage
 from agent.pods.container_cache import ContainerCache
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.identity import container_labels, container_name, sandbox_labels, sandbox_name
 from agent.server.node_server import NodeServer, NodeServerSettings
+from agent.usage.samples import UsageSource
 from control.api.clock import FakeClock, SystemClock
 from control.auth.pki import CertificateAuthority, make_ca
 from tests.fakes.agent_node import OWNER, make_pod
@@ -63,6 +66,14 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
         clock=SystemClock(),
         dialer=dialer,
         volume_root=tmp_path / "persistent",
+        usage=UsageSource(
+            node_name="node-1",
+            engine=await runtime.info(),
+            read_counters=lambda: HostCounters(cpu_nanoseconds=5 * 10**9, started_at=1.7e9),
+            read_free=lambda: HostUsage(disk_bytes=1 << 40, disk_available_bytes=1 << 39),
+            read_interfaces=lambda pid: [],
+        ),
+        configuration={"kind": "KubeletConfiguration", "maxPods": 110},
     )
     stop = asyncio.Event()
     running = asyncio.ensure_future(server.run(stop))

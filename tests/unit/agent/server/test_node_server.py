@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from agent.runtime.fake_runtime import ExecOutcome
+from agent.runtime.protocol import RuntimeFailure
 from agent.server.client_identity import is_allowed
 from tests.unit.agent.server.served_node import V4, V5, ServedNode, until
 
@@ -167,7 +168,42 @@ async def test_usage_is_reported_per_container(node: ServedNode) -> None:
     async with node.session() as session:
         async with session.get("/stats/summary") as answer:
             summary = await answer.json()
-        async with session.get("/metrics") as answer:
-            metrics = await answer.text()
+        async with session.get("/stats/summary?only_cpu_and_memory=true") as answer:
+            short = await answer.json()
+        async with session.get("/metrics/resource") as answer:
+            resources = await answer.text()
+        async with session.get("/metrics/cadvisor") as answer:
+            cadvisor = await answer.text()
     assert [item["name"] for item in summary["pods"][0]["containers"]] == ["web"]
-    assert 'container_cpu_usage_seconds_total{container="web",namespace="default",pod="web"} 0' in metrics
+    assert summary["node"]["cpu"]["usageCoreNanoSeconds"] == 5 * 10**9
+    assert set(summary["node"]) - set(short["node"]) == {"fs", "network", "rlimit", "runtime"}
+    labels = '{container="web",namespace="default",pod="web"}'
+    assert f"container_cpu_usage_seconds_total{labels} 0 " in resources
+    assert "node_cpu_usage_seconds_total 5 " in resources
+    assert resources.endswith("resource_scrape_error 0\n")
+    assert 'container_memory_rss{container="web",' in cadvisor
+
+
+async def test_a_container_the_engine_cannot_tell_of_is_left_out_and_counted(node: ServedNode) -> None:
+    node.runtime.inject_error("stats", RuntimeFailure("gone"))
+    async with node.session() as session, session.get("/metrics/resource") as answer:
+        resources = await answer.text()
+    assert "container_cpu" not in resources
+    assert resources.endswith("resource_scrape_error 1\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/healthz/ping", "ok"),
+        ("/healthz/syncloop", "ok"),
+        ("/configz", '{"kubeletconfig":{"kind":"KubeletConfiguration","maxPods":110}}'),
+        ("/metrics", 'kubelet_running_containers{container_state="running"} 1'),
+        ("/runningpods/", '"metadata":{"name":"web","namespace":"default","uid":"uid-of-web"}'),
+        ("/pods/", '"kind":"PodList"'),
+    ],
+)
+async def test_pages_about_the_node(node: ServedNode, path: str, expected: str) -> None:
+    async with node.session() as session, session.get(path) as answer:
+        assert answer.status == 200
+        assert expected in await answer.text()

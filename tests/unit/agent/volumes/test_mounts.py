@@ -34,9 +34,9 @@ def container_mounts(
 @pytest.mark.parametrize(
     ("mount", "read_only", "expected"),
     [
-        pytest.param({}, False, (False, "rprivate"), id="plain"),
-        pytest.param({"readOnly": True}, False, (True, "rprivate"), id="the mount is read-only"),
-        pytest.param({}, True, (True, "rprivate"), id="the volume is read-only"),
+        pytest.param({}, False, (False, ""), id="plain"),
+        pytest.param({"readOnly": True}, False, (True, ""), id="the mount is read-only"),
+        pytest.param({}, True, (True, ""), id="the volume is read-only"),
         pytest.param({"mountPropagation": "HostToContainer"}, False, (False, "rslave"), id="from the host"),
         pytest.param({"mountPropagation": "Bidirectional"}, False, (False, "rshared"), id="both ways"),
     ],

@@ -1,0 +1,128 @@
+"""One look at what the node and its Pods use, taken when somebody asks; the documents are made of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.node.host_counters import HostCounters, InterfaceCounters
+from agent.node.host_facts import HostUsage
+from agent.pods.container_cache import ContainerCache
+from agent.pods.observed import ObservedContainer, ObservedSandbox
+from agent.pods.pod_spec import is_host_network
+from agent.runtime.protocol import EngineInfo, Runtime, RuntimeFailure
+from agent.usage.container_usage import ContainerUsage, parse_usage
+from control.api.clock import Clock
+from control.api.objects import ReadOnlyObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSource:
+    """What the node can tell of itself: the host's counters, what is free, and the interfaces a process sees."""
+
+    node_name: str
+    engine: EngineInfo
+    read_counters: Callable[[], HostCounters]
+    read_free: Callable[[], HostUsage]
+    read_interfaces: Callable[[int], Sequence[InterfaceCounters]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSample:
+    """One running container."""
+
+    name: str
+    id: str
+    image: str
+    started_at: datetime | None
+    log_path: str
+    usage: ContainerUsage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSample:
+    """The running containers of one Pod. `interfaces` are those of its own network, none on the host's."""
+
+    pod: ReadOnlyObject
+    containers: tuple[ContainerSample, ...]
+    interfaces: tuple[InterfaceCounters, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSample:
+    """The node and its Pods at `time`. `failures` counts containers that the engine could not tell of."""
+
+    node_name: str
+    time: datetime
+    host: HostCounters
+    free: HostUsage
+    cpus: int
+    pods: tuple[PodSample, ...]
+    failures: int = 0
+
+
+class UsageSampler:
+    """Takes the samples."""
+
+    def __init__(
+        self,
+        source: UsageSource,
+        *,
+        pods: Callable[[], Iterable[ReadOnlyObject]],
+        cache: ContainerCache,
+        runtime: Runtime,
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._pods = pods
+        self._cache = cache
+        self._runtime = runtime
+        self._clock = clock
+
+    async def sample(self) -> NodeSample:
+        """Look once, at all containers side by side."""
+        pods = list(self._pods())
+        looked = await asyncio.gather(*(self._look(pod) for pod in pods))
+        return NodeSample(
+            node_name=self._source.node_name,
+            time=self._clock.now(),
+            host=self._source.read_counters(),
+            free=self._source.read_free(),
+            cpus=self._source.engine.cpus,
+            pods=tuple(sample for sample, _ in looked),
+            failures=sum(failures for _, failures in looked),
+        )
+
+    async def _look(self, pod: ReadOnlyObject) -> tuple[PodSample, int]:
+        observed = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=())
+        running = observed.running_containers()
+        found = await asyncio.gather(*(self._usage(container) for container in running))
+        samples = [_sample(one, usage) for one, usage in zip(running, found, strict=True) if usage is not None]
+        sample = PodSample(pod=pod, containers=tuple(samples), interfaces=self._interfaces(pod, observed.sandbox))
+        return sample, len(running) - len(samples)
+
+    def _interfaces(self, pod: ReadOnlyObject, sandbox: ObservedSandbox | None) -> tuple[InterfaceCounters, ...]:
+        if sandbox is None or not sandbox.record.pid or is_host_network(pod):
+            return ()
+        return tuple(self._source.read_interfaces(sandbox.record.pid))
+
+    async def _usage(self, container: ObservedContainer) -> ContainerUsage | None:
+        try:
+            sample = await self._runtime.stats(container.id)
+        except RuntimeFailure:
+            return None
+        return parse_usage(sample, self._clock.now(), self._source.engine.memory_bytes)
+
+
+def _sample(container: ObservedContainer, usage: ContainerUsage) -> ContainerSample:
+    record = container.record
+    return ContainerSample(
+        name=container.name,
+        id=record.id,
+        image=record.image,
+        started_at=record.started_at,
+        log_path=record.log_path,
+        usage=usage,
+    )

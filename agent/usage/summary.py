@@ -1,0 +1,131 @@
+"""`/stats/summary`: the kubelet's Summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1) of a sample. Pure.
+
+What is not cheap to know is left out, as a kubelet leaves out what its runtime does not tell: sizes of writable layers
+and of volumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.node.host_counters import InterfaceCounters
+from agent.usage.container_usage import ContainerUsage
+from agent.usage.samples import ContainerSample, NodeSample, PodSample
+from control.api.objects import Object
+from control.api.timestamps import format_time
+
+#: the interface whose counters stand for the whole of a Pod's or a node's network
+MAIN_INTERFACE = "eth0"
+
+
+def summary_of(sample: NodeSample, *, only_cpu_and_memory: bool, log_bytes: Callable[[str], int]) -> Object:
+    """The Summary; with `only_cpu_and_memory` nothing but what the parameter of that name asks for."""
+    pods = [_pod_stats(pod, sample, only_cpu_and_memory, log_bytes) for pod in sample.pods]
+    return {"node": _node_stats(sample, only_cpu_and_memory), "pods": pods}
+
+
+def _node_stats(sample: NodeSample, only_cpu_and_memory: bool) -> Object:
+    time, memory = format_time(sample.time), sample.host.memory
+    stats: Object = {
+        "nodeName": sample.node_name,
+        "startTime": format_time(datetime.fromtimestamp(sample.host.started_at, UTC)),
+        "cpu": {"time": time, "usageCoreNanoSeconds": sample.host.cpu_nanoseconds},
+        "memory": {
+            "time": time,
+            "availableBytes": memory.available_bytes,
+            "usageBytes": memory.usage_bytes,
+            "workingSetBytes": memory.working_set_bytes,
+        },
+    }
+    if only_cpu_and_memory:
+        return stats
+    filesystem = _filesystem(sample)
+    stats["network"] = _network(sample.host.interfaces, time)
+    stats["fs"] = filesystem
+    stats["runtime"] = {"imageFs": filesystem, "containerFs": filesystem}
+    stats["rlimit"] = {"time": time, "maxpid": sample.free.pid_max, "curproc": sample.free.pids}
+    return stats
+
+
+def _filesystem(sample: NodeSample) -> Object:
+    """The file system of the engine's images and layers, which is that of the node."""
+    free = sample.free
+    return {
+        "time": format_time(sample.time),
+        "availableBytes": free.disk_available_bytes,
+        "capacityBytes": free.disk_bytes,
+        "usedBytes": max(0, free.disk_bytes - free.disk_available_bytes),
+    }
+
+
+def _pod_stats(
+    pod: PodSample, sample: NodeSample, only_cpu_and_memory: bool, log_bytes: Callable[[str], int]
+) -> Object:
+    metadata, usages = pod.pod["metadata"], [container.usage for container in pod.containers]
+    time = format_time(sample.time)
+    stats: Object = {
+        "podRef": {name: metadata[name] for name in ("name", "namespace", "uid")},
+        "startTime": (pod.pod.get("status") or {}).get("startTime"),
+        "containers": [_container_stats(item, sample, only_cpu_and_memory, log_bytes) for item in pod.containers],
+        "cpu": {"time": time, "usageCoreNanoSeconds": sum(usage.cpu_nanoseconds for usage in usages)},
+        "memory": {
+            "time": time,
+            "usageBytes": sum(usage.memory_usage_bytes for usage in usages),
+            "workingSetBytes": sum(usage.memory_working_set_bytes for usage in usages),
+            "rssBytes": sum(usage.memory_rss_bytes for usage in usages),
+            "pageFaults": sum(usage.page_faults for usage in usages),
+            "majorPageFaults": sum(usage.major_page_faults for usage in usages),
+        },
+    }
+    if not only_cpu_and_memory:
+        if pod.interfaces:
+            stats["network"] = _network(pod.interfaces, time)
+        stats["process_stats"] = {"process_count": sum(usage.processes for usage in usages)}
+    return stats
+
+
+def _container_stats(
+    container: ContainerSample, sample: NodeSample, only_cpu_and_memory: bool, log_bytes: Callable[[str], int]
+) -> Object:
+    usage = container.usage
+    time = format_time(usage.sampled_at)
+    stats: Object = {
+        "name": container.name,
+        "startTime": format_time(container.started_at) if container.started_at else None,
+        "cpu": {"time": time, "usageCoreNanoSeconds": usage.cpu_nanoseconds},
+        "memory": {"time": time, **_memory(usage)},
+    }
+    if not only_cpu_and_memory:
+        stats["logs"] = {**_filesystem(sample), "usedBytes": log_bytes(container.log_path)}
+    return stats
+
+
+def _memory(usage: ContainerUsage) -> dict[str, Any]:
+    limit, working_set = usage.memory_limit_bytes, usage.memory_working_set_bytes
+    available = {"availableBytes": max(0, limit - working_set)} if limit else {}
+    return {
+        **available,
+        "usageBytes": usage.memory_usage_bytes,
+        "workingSetBytes": working_set,
+        "rssBytes": usage.memory_rss_bytes,
+        "pageFaults": usage.page_faults,
+        "majorPageFaults": usage.major_page_faults,
+    }
+
+
+def _network(interfaces: Sequence[InterfaceCounters], time: str) -> Object:
+    shown = [_interface(item) for item in interfaces]
+    main = next((item for item in shown if item["name"] == MAIN_INTERFACE), {"name": ""})
+    return {"time": time, **main, "interfaces": shown}
+
+
+def _interface(counters: InterfaceCounters) -> Object:
+    return {
+        "name": counters.name,
+        "rxBytes": counters.received_bytes,
+        "rxErrors": counters.received_errors,
+        "txBytes": counters.sent_bytes,
+        "txErrors": counters.sent_errors,
+    }

@@ -1,0 +1,1 @@
+"""APIs that the server serves beyond the built-in kinds, each while an APIService announces it."""

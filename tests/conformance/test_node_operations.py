@@ -1,0 +1,103 @@
+"""Streams and operations of the node, as people use them: top, debug, raw pages, logs."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.cluster import Kubectl, find_kubectls, oldest_and_newest, run, wait_for
+from tests.conformance.batch import BUSYBOX, Batch, is_ready, make_pod, shell
+
+pytestmark = pytest.mark.docker
+
+MODERN = (1, 27)
+BUSY = "while :; do :; done"
+
+
+@pytest.fixture(scope="module")
+def pods(batch: Batch) -> Batch:
+    """One Pod that works and one that does nothing."""
+    idle = make_pod("idle", shell("sleep 1000"))
+    batch.create(idle, make_pod("busy", {**shell(BUSY), "resources": {"limits": {"cpu": "200m"}}}))
+    batch.wait(is_ready, "idle", "busy", what="the Pods run")
+    return batch
+
+
+def rows(output: str) -> dict[str, list[str]]:
+    """The lines of a table without headers, by their first cell."""
+    return {line.split()[0]: line.split()[1:] for line in output.splitlines()}
+
+
+def millis(text: str) -> int:
+    """Processors in `kubectl top`: `200m`, `2`."""
+    return int(text[:-1]) if text.endswith("m") else int(text) * 1000
+
+
+def test_top_shows_what_pods_and_nodes_use_to_every_kubectl(pods: Batch) -> None:
+    kubectls = oldest_and_newest(MODERN)
+
+    def top(binary: Kubectl, *arguments: str) -> dict[str, list[str]]:
+        command = [binary.path, "-n", pods.namespace, "top", *arguments, "--no-headers"]
+        return rows(run(command, env=pods.cluster.env).stdout)
+
+    with ThreadPoolExecutor(2) as pool:
+        for shown in pool.map(lambda binary: top(binary, "pod"), kubectls):
+            assert set(shown) == {"idle", "busy"}
+            assert 20 <= millis(shown["busy"][0]) <= 400
+            assert millis(shown["idle"][0]) < millis(shown["busy"][0])
+        for shown in pool.map(lambda binary: top(binary, "node"), kubectls):
+            (node,) = shown.values()
+            assert millis(node[0]) > 0
+            assert int(node[2].removesuffix("Mi")) > 50
+    newest = kubectls[-1]
+    assert set(top(newest, "pod", "-l", "name=idle")) == {"idle"}
+    assert set(top(newest, "pod", "--field-selector", "metadata.name=busy")) == {"busy"}
+    assert list(top(newest, "pod", "--sort-by", "cpu")) == ["busy", "idle"]
+    assert top(newest, "pod", "idle", "--containers")["idle"][0] == "main"
+
+
+def test_the_nodes_pages_are_reached_through_the_api_server(pods: Batch) -> None:
+    node = pods.get("pod", "busy")["spec"]["nodeName"]
+
+    def page(path: str) -> str:
+        return pods.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/{path}")
+
+    summary: dict[str, Any] = json.loads(page("stats/summary"))
+    assert summary["node"]["nodeName"] == node
+    assert summary["node"]["fs"]["capacityBytes"] > 0
+    found = {item["podRef"]["name"]: item for item in summary["pods"] if item["podRef"]["namespace"] == pods.namespace}
+    assert set(found) == {"idle", "busy"}
+    assert found["busy"]["containers"][0]["cpu"]["usageCoreNanoSeconds"] > 0
+    assert found["busy"]["process_stats"]["process_count"] == 1
+    assert [item["name"] for item in found["busy"]["network"]["interfaces"]] == ["eth0"]
+    labels = f'container="main",namespace="{pods.namespace}",pod="busy"'
+    assert f"container_cpu_usage_seconds_total{{{labels}}}" in page("metrics/resource")
+    assert json.loads(page("configz"))["kubeletconfig"]["kind"] == "KubeletConfiguration"
+
+
+def test_a_node_is_debugged_in_its_own_namespaces_with_its_files(pods: Batch) -> None:
+    node = pods.get("pod", "busy")["spec"]["nodeName"]
+    newest = find_kubectls()[-1]
+    script = "ls -d /host/etc /host/proc/1\nps | grep -v grep | grep -c control.cli.supervisor\nexit\n"
+
+    def debug(profile: str) -> str:
+        command = [newest.path, "-n", pods.namespace, "debug", f"node/{node}", "-i", f"--image={BUSYBOX}"]
+        return run([*command, f"--profile={profile}", "--", "sh"], env=pods.cluster.env, stdin=script).stdout
+
+    with ThreadPoolExecutor(2) as pool:
+        for output in pool.map(debug, ("legacy", "general")):
+            assert output.splitlines()[-3:-1] == ["/host/etc", "/host/proc/1"]
+            assert int(output.splitlines()[-1]) >= 1
+
+
+def test_a_copy_of_a_pod_is_debugged_beside_it(pods: Batch) -> None:
+    pods.kubectl(
+        "debug", "idle", "--copy-to=copy", f"--image={BUSYBOX}", "--container=debugger", "--share-processes",
+        "--", "sh", "-c", "until grep -qx sleep /proc/[0-9]*/comm; do usleep 50000; done; echo seen; sleep 1000",
+    )  # fmt: skip
+    pods.wait(is_ready, "copy", what="the copy runs")
+    wait_for(lambda: pods.logs("copy", "-c", "debugger") == "seen\n", "the debugger sees the process of the copy")
+    assert pods.pods()["idle"]["status"]["containerStatuses"][0]["restartCount"] == 0
