@@ -261,8 +261,15 @@ class ContainerStarter:
     async def _credentials(self, pod: ReadOnlyObject, image: str) -> Sequence[RegistryCredentials]:
         namespace = pod["metadata"]["namespace"]
         names = [item.get("name", "") for item in pod["spec"].get("imagePullSecrets") or ()]
-        secrets = [await self._objects.get_secret(namespace, name) for name in names if name]
-        return credentials_from_secrets([secret for secret in secrets if secret is not None], image)
+        secrets = {name: await self._objects.get_secret(namespace, name) for name in names if name}
+        missing = [name for name, secret in secrets.items() if secret is None]
+        if missing:
+            message = (
+                f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+                "attempting to pull the image may not succeed."
+            )
+            self._record(pod, "Warning", "FailedToRetrieveImagePullSecret", message)
+        return credentials_from_secrets([secret for secret in secrets.values() if secret is not None], image)
 
     # --- the engine ---------------------------------------------------------------------------------------------------
 

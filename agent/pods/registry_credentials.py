@@ -15,14 +15,18 @@ DEFAULT_REGISTRY = "docker.io"
 
 
 def credentials_from_secrets(secrets: Iterable[ReadOnlyObject], image: str) -> list[RegistryCredentials]:
-    """The logins of dockerconfigjson and dockercfg Secrets that are meant for the image, most specific first."""
+    """The logins of dockerconfigjson and dockercfg Secrets that are meant for the image, most specific first.
+
+    What cannot be read is no login.
+    """
     found: list[tuple[int, RegistryCredentials]] = []
     target = _target(image)
     for secret in secrets:
         for server, entry in _entries(secret).items():
             pattern = _normalize(server)
-            if _matches(pattern, target):
-                found.append((len(pattern), _credentials(server, entry)))
+            credentials = _credentials(server, entry) if _matches(pattern, target) else None
+            if credentials is not None:
+                found.append((len(pattern), credentials))
     return [credentials for _, credentials in sorted(found, key=lambda item: -item[0])]
 
 
@@ -33,15 +37,20 @@ def _entries(secret: ReadOnlyObject) -> Mapping[str, Any]:
             return dict(json.loads(b64decode(data[".dockerconfigjson"])).get("auths") or {})
         if ".dockercfg" in data:
             return dict(json.loads(b64decode(data[".dockercfg"])))
-    except ValueError:
-        return {}
+    except (ValueError, TypeError, AttributeError):
+        return {}  # anybody may write a Secret: what is none of these forms holds no login
     return {}
 
 
-def _credentials(server: str, entry: Mapping[str, Any]) -> RegistryCredentials:
+def _credentials(server: str, entry: Any) -> RegistryCredentials | None:
+    if not isinstance(entry, Mapping):
+        return None
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
-        username, _, password = b64decode(entry["auth"]).decode("utf-8", "replace").partition(":")
+        try:
+            username, _, password = b64decode(str(entry["auth"])).decode("utf-8", "replace").partition(":")
+        except ValueError:
+            return None
     token = str(entry.get("identitytoken") or "")
     return RegistryCredentials(username=username, password=password, identity_token=token, server=server)
 
@@ -64,4 +73,16 @@ def _normalize(server: str) -> str:
 def _matches(pattern: str, target: str) -> bool:
     host, _, path = pattern.partition("/")
     target_host, _, target_path = target.partition("/")
-    return fnmatch.fnmatchcase(target_host, host) and (not path or target_path.startswith(path))
+    return _host_matches(host, target_host) and target_path.startswith(path)
+
+
+def _host_matches(pattern: str, host: str) -> bool:
+    """A wildcard stands for part of one label: a login for `*.example.com` is none for `a.b.example.com`."""
+    pattern_name, _, pattern_port = pattern.partition(":")
+    name, _, port = host.partition(":")
+    labels, wanted = name.split("."), pattern_name.split(".")
+    return (
+        port == pattern_port
+        and len(labels) == len(wanted)
+        and all(fnmatch.fnmatchcase(label, one) for label, one in zip(labels, wanted, strict=True))
+    )

@@ -16,7 +16,6 @@ from agent.pods.environment import (
     make_environment,
 )
 from agent.pods.field_reference import NodeFacts
-from agent.pods.registry_credentials import credentials_from_secrets
 from tests.fakes.agent_node import make_pod
 
 SETTINGS = {"data": {"color": "red", "size": "xl"}}
@@ -132,13 +131,3 @@ def test_references_name_each_object_once() -> None:
     reference = {"configMapKeyRef": {"name": "settings", "key": "a"}}
     container = {"env": [{"name": "A", "valueFrom": reference}, {"name": "B", "valueFrom": reference}]}
     assert environment_references(container) == [Reference(kind="configmap", name="settings")]
-
-
-def test_pull_secrets_are_chosen_by_registry() -> None:
-    config = {"auths": {"https://reg.example:5000": {"auth": b64encode(b"me:word").decode()}, "other.example": {}}}
-    import json
-
-    secret = {"data": {".dockerconfigjson": b64encode(json.dumps(config).encode()).decode()}}
-    (found,) = credentials_from_secrets([secret], "reg.example:5000/team/app:1")
-    assert (found.username, found.password) == ("me", "word")
-    assert credentials_from_secrets([secret], "nginx") == []
