@@ -45,10 +45,24 @@ def patch_label(resource: Resource, name: str, value: str) -> None:
     assert patched["metadata"]["labels"][name] == value
 
 
+def update(resource: Resource, name: str, change: Callable[[Object], None], part: str = "") -> Object:
+    """Read, change and write an object, again if somebody else has written it meanwhile."""
+    for _ in range(10):
+        current = resource.get(name)
+        change(current)
+        try:
+            return resource.update(current, part)
+        except RefusedRequestError as error:
+            if error.code != 409:
+                raise
+    raise AssertionError(f"{name} is written by others all the time")
+
+
 def update_label(resource: Resource, name: str, value: str) -> None:
-    current = resource.get(name)
-    current["metadata"].setdefault("labels", {})[name] = value
-    assert resource.update(current)["metadata"]["labels"][name] == value
+    def change(current: Object) -> None:
+        current["metadata"].setdefault("labels", {})[name] = value
+
+    assert update(resource, name, change)["metadata"]["labels"][name] == value
 
 
 def run_through_lifecycle(resource: Resource, first: Object, second: Object) -> None:
@@ -165,52 +179,87 @@ def test_csi_storage_capacities_support_every_verb(batch: Batch, rest: Rest) -> 
     assert capacities.list(selector) == []
 
 
-@pytest.mark.requirement("[sig-storage] VolumeAttachment Conformance should apply changes to a volumeattachment status")
-def test_the_status_of_a_volume_attachment_is_read_and_changed(batch: Batch, rest: Rest) -> None:
-    attachments = Resource(rest, f"{STORAGE}/volumeattachments")
+def make_attachment(node_name: str) -> Object:
     name = unique("va-e2e")
-    node_name = batch.get("nodes")["items"][0]["metadata"]["name"]
     source = {"persistentVolumeName": f"pv-{name}"}
     spec = {"attacher": "e2e-test.storage.k8s.io", "source": source, "nodeName": node_name}
-    body = {"metadata": {**named(name), "uid": name}, "spec": spec, "status": {"attached": False}}
+    return {"metadata": {**named(name), "uid": name}, "spec": spec, "status": {"attached": False}}
+
+
+@pytest.fixture(scope="module")
+def node_name(batch: Batch) -> str:
+    name: str = batch.get("nodes")["items"][0]["metadata"]["name"]
+    return name
+
+
+@pytest.mark.requirement(
+    "[sig-storage] VolumeAttachment Conformance should run through the lifecycle of a VolumeAttachment"
+)
+def test_a_volume_attachment_is_created_changed_and_deleted(rest: Rest, node_name: str) -> None:
+    attachments = Resource(rest, f"{STORAGE}/volumeattachments")
+    run_through_lifecycle(attachments, make_attachment(node_name), make_attachment(node_name))
+
+
+@pytest.mark.requirement("[sig-storage] VolumeAttachment Conformance should apply changes to a volumeattachment status")
+def test_the_status_of_a_volume_attachment_is_read_and_changed(rest: Rest, node_name: str) -> None:
+    attachments = Resource(rest, f"{STORAGE}/volumeattachments")
+    body = make_attachment(node_name)
+    name = body["metadata"]["name"]
     assert attachments.create(body)["metadata"]["name"] == name
     patched = attachments.patch(name, {"metadata": {"labels": {name: "patched"}}}, content_type=MERGE)
     assert patched["metadata"]["labels"] == {name: "patched"}
     assert attachments.get(name, "status")["status"] == {"attached": False}
     attached = attachments.patch(name, {"status": {"attached": True}}, "status", content_type=MERGE)
     assert attached["status"] == {"attached": True}
-    current = attachments.get(name)
-    current["status"]["attached"] = False
-    assert attachments.update(current, "status")["status"] == {"attached": False}
+    detached = update(attachments, name, lambda current: current["status"].update(attached=False), "status")
+    assert detached["status"] == {"attached": False}
     attachments.delete(name)
     assert attachments.list(f"{name}=patched") == []
+
+
+def make_volume_and_claim(class_name: str) -> tuple[Object, Object]:
+    """A volume of a driver that nobody runs, and a claim that it fits."""
+    modes = {"accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"], "storageClassName": class_name}
+    volume_spec = {
+        "capacity": {"storage": "2Gi"},
+        "csi": {"driver": unique("e2e-driver"), "volumeHandle": "e2e-conformance"},
+        "persistentVolumeReclaimPolicy": "Retain",
+        **modes,
+    }
+    metadata = named(prefix=f"{class_name}-", **{"e2e-pv-pool": class_name})
+    volume = {"metadata": metadata, "spec": volume_spec, "status": {}}
+    claim_spec = {"resources": {"requests": {"storage": "1Gi"}}, **modes}
+    return volume, {"metadata": named(prefix="pvc-"), "spec": claim_spec, "status": {}}
+
+
+@pytest.mark.requirement(
+    "[sig-storage] PersistentVolumes CSI Conformance should run through the lifecycle of a PV and a PVC"
+)
+def test_a_volume_and_its_claim_are_created_changed_and_deleted(batch: Batch, rest: Rest) -> None:
+    volumes = Resource(rest, "/api/v1/persistentvolumes")
+    claims = Resource(rest, f"/api/v1/namespaces/{batch.namespace}/persistentvolumeclaims")
+    class_name = unique(batch.namespace)
+    for change, deletes in ((patch_label, Resource.delete), (update_label, Resource.delete_collection)):
+        volume, claim = make_volume_and_claim(class_name)
+        names = {volumes: volumes.create(volume)["metadata"]["name"], claims: claims.create(claim)["metadata"]["name"]}
+        assert [item["metadata"]["name"] for item in volumes.list(f"e2e-pv-pool={class_name}")] == [names[volumes]]
+        for resource, name in names.items():
+            before = resource.get(name)
+            change(resource, name, "changed")
+            after = resource.get(name)
+            assert after["metadata"]["uid"] == before["metadata"]["uid"]
+            assert int(after["metadata"]["resourceVersion"]) > int(before["metadata"]["resourceVersion"])
+        for resource in (claims, volumes):
+            selector = f"{names[resource]}=changed"
+            deletes(resource, names[resource] if deletes is Resource.delete else selector)
+            wait_for(lambda one=resource, selector=selector: not one.list(selector), "it is gone")
 
 
 @pytest.mark.requirement("[sig-storage] PersistentVolumes CSI Conformance should apply changes to a pv/pvc status")
 def test_the_status_of_a_volume_and_of_its_claim_is_read_and_changed(batch: Batch, rest: Rest) -> None:
     volumes = Resource(rest, "/api/v1/persistentvolumes")
     claims = Resource(rest, f"/api/v1/namespaces/{batch.namespace}/persistentvolumeclaims")
-    label = {"e2e-pv-pool": batch.namespace}
-    volume = {
-        "metadata": named(prefix=f"{batch.namespace}-", **label),
-        "spec": {
-            "capacity": {"storage": "2Gi"},
-            "csi": {"driver": unique("e2e-driver"), "volumeHandle": "e2e-status-conformance"},
-            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": batch.namespace,
-        },
-        "status": {},
-    }
-    claim = {
-        "metadata": named(prefix="pvc-"),
-        "spec": {
-            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
-            "resources": {"requests": {"storage": "1Gi"}},
-            "storageClassName": batch.namespace,
-        },
-        "status": {},
-    }
+    volume, claim = make_volume_and_claim(batch.namespace)
     volume_name = volumes.create(volume)["metadata"]["name"]
     claim_name = claims.create(claim)["metadata"]["name"]
     selector = f"e2e-pv-pool={batch.namespace}"
@@ -232,14 +281,14 @@ def test_the_status_of_a_volume_and_of_its_claim_is_read_and_changed(batch: Batc
     patched_volume = volumes.patch(volume_name, {"status": words}, "status", content_type=MERGE)
     assert words.items() <= patched_volume["status"].items()
 
-    current = claims.get(claim_name)
-    current["status"]["conditions"].append({**condition("StatusUpdated"), "lastProbeTime": None})
-    updated = claims.update(current, "status")
+    def add_condition(current: Object) -> None:
+        current["status"]["conditions"].append({**condition("StatusUpdated"), "lastProbeTime": None})
+
+    updated = update(claims, claim_name, add_condition, "status")
     assert words_of(updated) == [condition("StatusPatched"), condition("StatusUpdated")]
-    current = volumes.get(volume_name)
-    current["status"].update(message="StatusUpdated", reason="E2E updateStatus")
-    status = volumes.update(current, "status")["status"]
-    assert (status["message"], status["reason"]) == ("StatusUpdated", "E2E updateStatus")
+    words = {"message": "StatusUpdated", "reason": "E2E updateStatus"}
+    status = update(volumes, volume_name, lambda current: current["status"].update(words), "status")["status"]
+    assert words.items() <= status.items()
 
     claims.delete(claim_name)
     volumes.delete(volume_name)
@@ -271,4 +320,4 @@ def test_a_pod_with_inline_volumes_of_a_driver_is_created_changed_and_deleted(ba
     assert pods.get("csi")["status"]["phase"] == "Pending"
     pods.delete("csi")
     wait_for(lambda: not pods.list("test=csi"), "the Pod is gone")
-    assert batch.cluster.containers("csi", everything=True) == []
+    wait_for(lambda: not batch.cluster.containers("csi", everything=True), "nothing is left of it")

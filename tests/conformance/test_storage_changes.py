@@ -13,6 +13,7 @@ from tests.conformance.batch import Batch, Object, is_finished, is_ready, make_o
 pytestmark = pytest.mark.docker
 
 KINDS = ("configMap", "secret")
+FOLLOWED = (*KINDS, *(f"projected {kind}" for kind in KINDS))
 # prints a file's content, or that it is missing, and again whenever that has changed
 FOLLOW = (
     "seen=; while sleep 0.2; do now=$(cat /v/{key} 2>/dev/null || echo missing);"
@@ -33,14 +34,24 @@ def make_source(kind: str, name: str, **values: str) -> Object:
     return make_object("ConfigMap", name, data=values)
 
 
+def make_volume(kind: str, name: str) -> Object:
+    """A volume of an optional ConfigMap or Secret, as a type of its own or projected."""
+    if kind.startswith("projected "):
+        return {"name": name, "projected": {"sources": [{kind.split()[1]: {"name": name, "optional": True}}]}}
+    return {"name": name, kind: {("secretName" if kind == "secret" else "name"): name, "optional": True}}
+
+
 def make_follower(kind: str) -> Object:
-    """A Pod with a container for each source, which follows one file of it."""
-    volumes = [{"name": name, "projected": {"sources": [{kind: {"name": name, "optional": True}}]}} for name in KEYS]
+    """A Pod with a container for each volume, which follows one file of it."""
     containers = [
         {"name": name, **shell(FOLLOW.format(key=key), volumeMounts=[{"name": name, "mountPath": "/v"}])}
         for name, key in KEYS.items()
     ]
-    return make_pod(f"follows-{kind.lower()}", *containers, volumes=volumes)
+    return make_pod(follower_of(kind), *containers, volumes=[make_volume(kind, name) for name in KEYS])
+
+
+def follower_of(kind: str) -> str:
+    return f"follows-{kind.lower().replace(' ', '-')}"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +64,7 @@ def followed(batch: Batch) -> Batch:
     sources = [
         make_source(kind, name, **{"data-1": "value-1"}) for kind in KINDS for name in ("deleted", "updated", "changed")
     ]
-    followers = [make_follower(kind) for kind in KINDS]
+    followers = [make_follower(kind) for kind in FOLLOWED]
     batch.create(*sources, *followers, pod)
     batch.wait(is_ready, "watcher", *(item["metadata"]["name"] for item in followers), what="the Pods run")
     return batch
@@ -63,7 +74,7 @@ def followed(batch: Batch) -> Batch:
 def changed(followed: Batch) -> Batch:
     """What the containers saw at first is now deleted, created, given other keys, and given another value."""
     before = {"deleted": "value-1", "created": "missing", "updated": "missing", "changed": "value-1"}
-    for kind in KINDS:
+    for kind in FOLLOWED:
         for name, text in before.items():
             wait_for(lambda kind=kind, name=name, text=text: seen(followed, kind, name) == [text], f"{kind} {name}")
     followed.kubectl("delete", "configmap/deleted", "secret/deleted")
@@ -80,7 +91,7 @@ def changed(followed: Batch) -> Batch:
 
 def seen(batch: Batch, kind: str, container: str) -> list[str]:
     """What a container has seen, in this order."""
-    return batch.logs(f"follows-{kind.lower()}", "-c", container).splitlines()
+    return batch.logs(follower_of(kind), "-c", container).splitlines()
 
 
 def assert_follows(batch: Batch, kind: str, after: dict[str, str]) -> None:
@@ -88,25 +99,36 @@ def assert_follows(batch: Batch, kind: str, after: dict[str, str]) -> None:
         wait_for(lambda name=name, text=text: seen(batch, kind, name)[-1] == text, f"{kind} {name} is {text}")
 
 
-@pytest.mark.requirement("[sig-storage] Projected configMap updates should be reflected in volume")
-def test_a_new_value_reaches_the_volume(changed: Batch) -> None:
-    assert_follows(changed, "configMap", {"changed": "value-2"})
+UPDATES = {
+    "[sig-storage] ConfigMap updates should be reflected in volume": "configMap",
+    "[sig-storage] Projected configMap updates should be reflected in volume": "projected configMap",
+}
 
 
-@pytest.mark.requirement("[sig-storage] Projected configMap optional updates should be reflected in volume")
-def test_optional_config_maps_come_go_and_change_in_the_volume(changed: Batch) -> None:
-    assert_follows(changed, "configMap", {"deleted": "missing", "created": "value-1", "updated": "value-3"})
+@pytest.mark.parametrize("requirement", UPDATES)
+def test_a_new_value_reaches_the_volume(changed: Batch, requirement: str) -> None:
+    assert_follows(changed, UPDATES[requirement], {"changed": "value-2"})
 
 
-@pytest.mark.requirement("[sig-storage] Projected secret optional updates should be reflected in volume")
-def test_optional_secrets_come_go_and_change_in_the_volume(changed: Batch) -> None:
-    assert_follows(changed, "secret", {"deleted": "missing", "created": "value-1", "updated": "value-3"})
+OPTIONAL_UPDATES = {
+    "[sig-storage] ConfigMap optional updates should be reflected in volume": "configMap",
+    "[sig-storage] Secrets optional updates should be reflected in volume": "secret",
+    "[sig-storage] Projected configMap optional updates should be reflected in volume": "projected configMap",
+    "[sig-storage] Projected secret optional updates should be reflected in volume": "projected secret",
+}
+
+
+@pytest.mark.parametrize("requirement", OPTIONAL_UPDATES)
+def test_optional_sources_come_go_and_change_in_the_volume(changed: Batch, requirement: str) -> None:
+    after = {"deleted": "missing", "created": "value-1", "updated": "value-3"}
+    assert_follows(changed, OPTIONAL_UPDATES[requirement], after)
 
 
 def read(batch: Batch, path: str) -> str:
     return batch.kubectl("exec", "watcher", "--", "cat", path)
 
 
+@pytest.mark.requirement("[sig-storage] Downward API volume should update labels on modification")
 @pytest.mark.requirement("[sig-storage] Downward API volume should update annotations on modification")
 @pytest.mark.requirement("[sig-storage] Projected downwardAPI should update annotations on modification")
 @pytest.mark.requirement("[sig-storage] Projected downwardAPI should update labels on modification")
@@ -176,17 +198,7 @@ def test_the_secret_of_the_pods_own_namespace_is_mounted(batch: Batch) -> None:
         batch.cluster.kubectl("delete", "namespace", other, "--wait=false")
 
 
-@pytest.mark.requirement("[sig-storage] Subpath Atomic writer volumes should support subpaths with configmap pod")
-def test_a_file_of_a_config_map_is_mounted_by_its_sub_path(batch: Batch) -> None:
-    batch.create(make_object("ConfigMap", "atomic", data={"configmap-file": "configmap-contents"}))
-    mount = {"name": "v", "mountPath": "/etc/one", "subPath": "configmap-file"}
-    volumes = [{"name": "v", "configMap": {"name": "atomic"}}]
-    batch.create(make_pod("atomic", shell("cat /etc/one; test -f /etc/one", volumeMounts=[mount]), volumes=volumes))
-    batch.wait(is_finished, "atomic", what="the Pod has ended")
-    assert batch.logs("atomic") == "configmap-contents"
-    assert batch.pods()["atomic"]["status"]["phase"] == "Succeeded"
-
-
+@pytest.mark.requirement("[sig-storage] ConfigMap should be immutable if `immutable` field is set")
 @pytest.mark.requirement("[sig-storage] Secrets should be immutable if `immutable` field is set")
 @pytest.mark.parametrize("kind", ["secret", "configmap"])
 def test_what_is_immutable_stays(batch: Batch, kind: str) -> None:

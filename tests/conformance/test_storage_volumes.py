@@ -39,6 +39,13 @@ def two_mounts(name: str, source: Object) -> Object:
     return make_pod(name, shell(script, volumeMounts=mounts), volumes=volumes)
 
 
+def sub_path_pod(name: str, source: Object, path: str, *, place: str = "/v/file") -> Object:
+    """A Pod that mounts one file of a volume."""
+    mount = {"name": "v", "mountPath": place, "subPath": path}
+    script = f"test -f {place} && test ! -L {place} && echo regular $(cat {place})"
+    return make_pod(name, shell(script, volumeMounts=[mount]), volumes=[{"name": "v", **source}])
+
+
 def projected(*sources: Object, **fields: Any) -> Object:
     return {"projected": {"sources": list(sources), **fields}}
 
@@ -79,6 +86,18 @@ CONTENT: dict[str, tuple[Object, list[str]]] = {
         volume_pod("cm-items-user", {"configMap": {**CONFIG, "items": MAPPED}}, context=USER),
         ["/v/path/to/data-2 644 value-2"],
     ),
+    "[sig-storage] ConfigMap should be consumable from pods in volume with defaultMode set": (
+        volume_pod("cm-mode", {"configMap": {**CONFIG, "defaultMode": 0o400}}),
+        [line.replace("644", "400") for line in ALL_KEYS],
+    ),
+    "[sig-storage] ConfigMap should be consumable from pods in volume with mappings and Item mode set": (
+        volume_pod("cm-items-mode", {"configMap": {**CONFIG, "items": MAPPED_MODE}}),
+        ["/v/path/to/data-2 400 value-2"],
+    ),
+    "[sig-storage] ConfigMap should be consumable in multiple volumes in the same pod": (
+        two_mounts("cm-twice", {"configMap": CONFIG}),
+        ["/a/data-1 644 value-1", "/b/data-1 644 value-1"],
+    ),
     "[sig-storage] Projected configMap should be consumable from pods in volume": (
         volume_pod("p-cm", projected({"configMap": CONFIG})),
         ALL_KEYS,
@@ -93,6 +112,14 @@ CONTENT: dict[str, tuple[Object, list[str]]] = {
     ),
     "[sig-storage] Projected configMap should be consumable from pods in volume with mappings as non-root": (
         volume_pod("p-cm-items-user", projected({"configMap": {**CONFIG, "items": MAPPED}}), context=USER),
+        ["/v/path/to/data-2 644 value-2"],
+    ),
+    "[sig-storage] Projected configMap should be consumable from pods in volume with defaultMode set": (
+        volume_pod("p-cm-default-mode", projected({"configMap": CONFIG}, defaultMode=0o400)),
+        [line.replace("644", "400") for line in ALL_KEYS],
+    ),
+    "[sig-storage] Projected configMap should be consumable from pods in volume with mappings": (
+        volume_pod("p-cm-items", projected({"configMap": {**CONFIG, "items": MAPPED}})),
         ["/v/path/to/data-2 644 value-2"],
     ),
     "[sig-storage] Projected configMap should be consumable in multiple volumes in the same pod": (
@@ -111,6 +138,14 @@ CONTENT: dict[str, tuple[Object, list[str]]] = {
     "[sig-storage] Projected secret should be consumable from pods in volume with mappings": (
         volume_pod("p-s-items", projected({"secret": {"name": "secret", "items": MAPPED}})),
         ["/v/path/to/data-2 644 value-2"],
+    ),
+    "[sig-storage] Projected secret should be consumable from pods in volume with defaultMode set": (
+        volume_pod("p-s-mode", projected({"secret": {"name": "secret"}}, defaultMode=0o400)),
+        ["/v/data-1 400 value-1", "/v/data-2 400 value-2"],
+    ),
+    "[sig-storage] Projected secret should be consumable from pods in volume with mappings and Item Mode set": (
+        volume_pod("p-s-items-mode", projected({"secret": {"name": "secret", "items": MAPPED_MODE}})),
+        ["/v/path/to/data-2 400 value-2"],
     ),
     "[sig-storage] Projected secret should be consumable in multiple volumes in a pod": (
         two_mounts("p-s-twice", projected({"secret": {"name": "secret"}})),
@@ -148,6 +183,10 @@ CONTENT: dict[str, tuple[Object, list[str]]] = {
         volume_pod("s-mode", {"secret": {**SECRET, "defaultMode": 0o400}}),
         ["/v/data-1 400 value-1", "/v/data-2 400 value-2"],
     ),
+    "[sig-storage] Secrets should be consumable from pods in volume with mappings": (
+        volume_pod("s-items-default", {"secret": {**SECRET, "items": MAPPED}}),
+        ["/v/path/to/data-2 644 value-2"],
+    ),
     "[sig-storage] Secrets should be consumable from pods in volume with mappings and Item Mode set": (
         volume_pod("s-items", {"secret": {**SECRET, "items": MAPPED_MODE}}),
         ["/v/path/to/data-2 400 value-2"],
@@ -159,6 +198,50 @@ CONTENT: dict[str, tuple[Object, list[str]]] = {
     "[sig-storage] Downward API volume should set mode on item file": (
         volume_pod("d-mode", {"downwardAPI": {"items": [{"path": "file", "mode": 0o400, **NAME}]}}),
         ["/v/file 400 d-mode"],
+    ),
+    "[sig-storage] Downward API volume should set DefaultMode on files": (
+        volume_pod("d-default", {"downwardAPI": {"items": [{"path": "file", **NAME}], "defaultMode": 0o400}}),
+        ["/v/file 400 d-default"],
+    ),
+    "[sig-storage] Projected downwardAPI should set mode on item file": (
+        volume_pod("p-d-mode", projected({"downwardAPI": {"items": [{"path": "file", "mode": 0o400, **NAME}]}})),
+        ["/v/file 400 p-d-mode"],
+    ),
+    "[sig-storage] Projected downwardAPI should set DefaultMode on files": (
+        volume_pod("p-d-default", projected({"downwardAPI": {"items": [{"path": "file", **NAME}]}}, defaultMode=0o400)),
+        ["/v/file 400 p-d-default"],
+    ),
+    "[sig-storage] Subpath Atomic writer volumes should support subpaths with configmap pod": (
+        sub_path_pod("sub-cm", {"configMap": CONFIG}, "data-1"),
+        ["regular value-1"],
+    ),
+    "[sig-storage] Subpath Atomic writer volumes should support subpaths with configmap pod"
+    " with mountPath of existing file": (
+        sub_path_pod("sub-cm-file", {"configMap": CONFIG}, "data-1", place="/etc/resolv.conf"),
+        ["regular value-1"],
+    ),
+    "[sig-storage] Subpath Atomic writer volumes should support subpaths with secret pod": (
+        sub_path_pod("sub-s", {"secret": SECRET}, "data-1"),
+        ["regular value-1"],
+    ),
+    "[sig-storage] Subpath Atomic writer volumes should support subpaths with downward pod": (
+        sub_path_pod("sub-d", {"downwardAPI": {"items": [{"path": "downward/name", **NAME}]}}, "downward/name"),
+        ["regular sub-d"],
+    ),
+    "[sig-storage] Subpath Atomic writer volumes should support subpaths with projected pod": (
+        sub_path_pod("sub-p", projected({"configMap": {**CONFIG, "items": MAPPED}}), "path/to/data-2"),
+        ["regular value-2"],
+    ),
+    "[sig-storage] EmptyDir wrapper volumes should not conflict": (
+        make_pod(
+            "e-wrapper",
+            shell(
+                "cat /etc/secret/data-1 /etc/config/data-2; echo",
+                volumeMounts=[{"name": name, "mountPath": f"/etc/{name}"} for name in ("secret", "config")],
+            ),
+            volumes=[{"name": "secret", "secret": SECRET}, {"name": "config", "configMap": CONFIG}],
+        ),
+        ["value-1value-2"],
     ),
     "[sig-storage] EmptyDir volumes volume on default medium should have the correct mode": (
         volume_pod("e-mode", {"emptyDir": {}}, f"stat -c %A /v; {IS_TMPFS}"),
@@ -216,11 +299,14 @@ EMPTY_DIRECTORY_NAMES = (
     "[sig-storage] EmptyDir volumes should support (non-root,0644,default)",
     "[sig-storage] EmptyDir volumes should support (non-root,0644,tmpfs)",
     "[sig-storage] EmptyDir volumes should support (non-root,0666,default)",
+    "[sig-storage] EmptyDir volumes should support (non-root,0666,tmpfs)",
     "[sig-storage] EmptyDir volumes should support (non-root,0777,default)",
     "[sig-storage] EmptyDir volumes should support (non-root,0777,tmpfs)",
     "[sig-storage] EmptyDir volumes should support (root,0644,default)",
     "[sig-storage] EmptyDir volumes should support (root,0644,tmpfs)",
+    "[sig-storage] EmptyDir volumes should support (root,0666,default)",
     "[sig-storage] EmptyDir volumes should support (root,0666,tmpfs)",
+    "[sig-storage] EmptyDir volumes should support (root,0777,default)",
     "[sig-storage] EmptyDir volumes should support (root,0777,tmpfs)",
 )
 MEDIA = {"default": {}, "tmpfs": {"medium": "Memory"}}
