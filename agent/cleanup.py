@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.cgroups.pod_cgroups import remove_cgroups
+from agent.cgroups.tree import LinuxCgroupTree
 from agent.engine_check import EngineProblemError, explain_unreachable
 from agent.network.native import NativeNetwork
 from agent.network.protocol import NetworkError
@@ -63,6 +65,8 @@ async def clean_up(leftovers: Leftovers) -> None:
     finally:
         await runtime.close()
     _remove_log_links(records)
+    with suppress(OSError):  # where the agent keeps no cgroups there may be no such file system
+        remove_cgroups(LinuxCgroupTree(), cluster=leftovers.cluster, node=leftovers.node_name)
     await _remove_network(leftovers)
     if not leftovers.keep_volumes:
         await _remove_files(leftovers)

@@ -38,7 +38,8 @@ class AgentConfig:
     means the node's address in its Pod range. Without TLS files the node API (logs, exec) has a certificate signed by
     itself; clients are those whose certificate is of `client_ca_pem`. `ports_on_loopback`: host ports without a hostIP
     are bound on 127.0.0.1 as well as at the node's address. `cluster_cidr` is the range of all Pods, empty if it is not
-    known; `pod_cidr` is for API servers without a controller that assigns ranges.
+    known; `pod_cidr` is for API servers without a controller that assigns ranges. `pod_pids_max` bounds the processes
+    of each Pod; 0 is no bound.
     """
 
     cluster: str
@@ -60,6 +61,7 @@ class AgentConfig:
     network: str = "auto"
     labels: tuple[tuple[str, str], ...] = ()
     pods_max: int = 110
+    pod_pids_max: int = 0
     container_restart_seconds_max: float = 300.0
     images: ImageSettings = field(default_factory=ImageSettings)
     lifeline: bool = False

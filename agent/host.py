@@ -11,11 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from agent.cgroups.choice import choose_cgroups, foreign_namespace_obstacle
+from agent.cgroups.layout import CgroupLayout
+from agent.cgroups.protocol import PodCgroups
+from agent.cgroups.tree import LinuxCgroupTree
 from agent.config import AgentConfig
-from agent.network.pod_network import choose_network, observe_agent
+from agent.network.pod_network import choose_network, native_obstacle, observe_agent
 from agent.network.protocol import PodNetwork
 from agent.network.resolver import ClusterDns
-from agent.node.host_facts import HostFacts, HostUsage, read_host_facts, read_host_usage
+from agent.node.host_facts import HostFacts, HostUsage, read_host_facts, read_host_usage, read_huge_pages
 from agent.node.node_features import engine_recurses
 from agent.pod_network_files import PodNetworkFiles, read_log_tail
 from agent.pods.container_configuration import SecurityFiles
@@ -50,6 +54,10 @@ class Host(Protocol):
 
     def choose_network(self, engine: EngineInfo) -> PodNetwork:
         """The way Pods are wired here. Raises NetworkError where there is none."""
+        ...
+
+    def choose_cgroups(self, engine: EngineInfo) -> PodCgroups:
+        """The Pods' cgroups, or what stands in for them."""
         ...
 
     def make_volumes(
@@ -130,6 +138,18 @@ class LinuxHost:
             cluster=config.cluster,
             cluster_cidr=config.cluster_cidr,
             ports_on_loopback=config.ports_on_loopback,
+        )
+
+    def choose_cgroups(self, engine: EngineInfo) -> PodCgroups:
+        """The kernel's, where this process is root beside the engine."""
+        config = self._config
+        return choose_cgroups(
+            LinuxCgroupTree(),
+            CgroupLayout(cluster=config.cluster, node=config.node_name),
+            engine=engine,
+            obstacle=native_obstacle(observe_agent(), engine) or foreign_namespace_obstacle(),
+            pids_max=config.pod_pids_max,
+            page_sizes=read_huge_pages(),
         )
 
     def make_volumes(

@@ -63,6 +63,9 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--node-label", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--max-pods", type=int, default=110)
     run.add_argument(
+        "--pod-max-pids", type=_pids, default=0, metavar="COUNT", help="most processes a Pod may have (default: any)"
+    )
+    run.add_argument(
         "--max-container-restart-period",
         type=_restart_seconds,
         default=300.0,
@@ -95,6 +98,14 @@ def make_parser() -> argparse.ArgumentParser:
     halt.add_argument("--cluster", required=True)
     halt.add_argument("--node-name", required=True)
     return parser
+
+
+def _pids(text: str) -> int:
+    """The kubelet's podPidsLimit, in which -1 means any number too."""
+    count = int(text)
+    if count < -1:
+        raise argparse.ArgumentTypeError("must be -1, 0 or a number of processes")
+    return max(0, count)
 
 
 def _restart_seconds(text: str) -> float:
@@ -156,6 +167,7 @@ def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
         network=options.network,
         labels=tuple((name, value) for name, _, value in (label.partition("=") for label in options.node_label)),
         pods_max=options.max_pods,
+        pod_pids_max=options.pod_max_pids,
         container_restart_seconds_max=options.max_container_restart_period,
         images=read_image_settings(options),
         lifeline=options.lifeline,

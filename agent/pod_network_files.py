@@ -8,9 +8,9 @@ from pathlib import Path
 
 from agent.network.pod_files import PodNames, pod_file_mounts, read_host_resolver, write_pod_files
 from agent.network.resolver import ClusterDns, resolver_warnings
+from agent.runtime.hostname import kernel_hostname, pod_domain, pod_hostname
 from agent.runtime.log_files import read_log
 from agent.runtime.log_options import LogOptions
-from agent.runtime.translate import kernel_hostname, pod_domain, pod_hostname
 from agent.volumes.protocol import Mount
 from control.api.objects import ReadOnlyObject
 

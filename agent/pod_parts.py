@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.api_objects import ApiObjects
+from agent.cgroups.protocol import PodCgroups
 from agent.images.garbage_plan import DiskState
 from agent.images.image_garbage import ImageGarbage
 from agent.images.pulled_images import PulledImages
@@ -18,7 +19,7 @@ from agent.node.security_admission import SecurityPolicy
 from agent.pods.backoff import RestartBackoff
 from agent.pods.container_configuration import StarterSettings
 from agent.pods.container_start import ContainerStarter
-from agent.pods.executor import ExecutorSettings, PodExecutor
+from agent.pods.executor import PodExecutor
 from agent.pods.field_reference import NodeFacts
 from agent.pods.gc import GarbageCollector
 from agent.pods.hooks import HookRunner
@@ -27,6 +28,7 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.pod_workers import PodWorkers
 from agent.pods.probes import ProbeRunner
 from agent.pods.runtime_class import RuntimeHandlers
+from agent.pods.sandbox_start import SandboxSettings, SandboxStarter
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
 from agent.pods.volume_refresh import VolumeRefresh
@@ -48,6 +50,7 @@ class PodParts:
     def __init__(self, agent: NodeAgent, *, network: PodNetwork, services: Informer, pause_image: str) -> None:
         host, runtime, cache, clock = agent.host, agent.runtime, agent.cache, agent.clock
         record = agent.recorder.record
+        cgroups = host.choose_cgroups(agent.engine)
         limits = _host_limits(agent)
         objects = ApiObjects(agent.client)
         volumes = host.make_volumes(objects, clock, lambda: _allocatable(agent.registration.node), agent.engine)
@@ -70,18 +73,11 @@ class PodParts:
             record=record,
             link_log=host.link_log,
             clock=clock,
-            settings=_starter_settings(agent, limits),
+            settings=_starter_settings(agent, limits, cgroups),
         )
+        sandboxes = _sandbox_starter(agent, network, cgroups, handlers, _sandbox_settings(agent, pause_image, limits))
         executor = PodExecutor(
-            runtime=runtime,
-            network=network,
-            cache=cache,
-            starter=starter,
-            hooks=hooks,
-            handlers=handlers,
-            record=record,
-            clock=clock,
-            settings=_executor_settings(agent, pause_image, limits),
+            runtime=runtime, cache=cache, sandboxes=sandboxes, starter=starter, hooks=hooks, record=record, clock=clock
         )
         probes = ProbeRunner(
             host.make_probe_attempt(runtime), clock=clock, random=agent.random, record=record, host_ip=agent.address
@@ -107,11 +103,17 @@ class PodParts:
                 host_ips=lambda: (agent.address(),),
                 admit=admission.admit,
                 judge_resize=admission.judge_resize,
-                unsupported=partial(unsupported_fields, has_selinux=agent.engine.selinux),
+                unsupported=_unsupported_fields(agent, cgroups),
             ),
         )
         self.garbage = GarbageCollector(
-            cache=cache, volumes=volumes, files=files, network=network, worker_uids=self.workers.uids, clock=clock
+            cache=cache,
+            volumes=volumes,
+            files=files,
+            network=network,
+            cgroups=cgroups,
+            worker_uids=self.workers.uids,
+            clock=clock,
         )
         self.image_garbage = _image_garbage(agent, pulled, pause_image)
         self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
@@ -122,16 +124,27 @@ def _host_limits(agent: NodeAgent) -> HostLimits:
         memory_bytes=agent.engine.memory_bytes,
         can_lower_oom_score=agent.host.can_lower_oom_score(),
         engine_recurses=engine_recurses(agent.engine),
+        pids_max=agent.config.pod_pids_max,
     )
 
 
-def _starter_settings(agent: NodeAgent, limits: HostLimits) -> StarterSettings:
+def _unsupported_fields(agent: NodeAgent, cgroups: PodCgroups) -> Callable[[ReadOnlyObject], list[str]]:
+    return partial(
+        unsupported_fields,
+        has_selinux=agent.engine.selinux,
+        has_pod_cgroups=cgroups.is_enforcing,
+        limits_huge_pages=cgroups.limits_huge_pages,
+    )
+
+
+def _starter_settings(agent: NodeAgent, limits: HostLimits, cgroups: PodCgroups) -> StarterSettings:
     return StarterSettings(
         owner=agent.owner,
         host=limits,
         node_facts=lambda: NodeFacts.of(agent.registration.node),
         host_ip=agent.address,
         security_files=agent.host.make_security_files(),
+        cgroup_parent=cgroups.parent,
     )
 
 
@@ -142,8 +155,27 @@ def _security_policy(agent: NodeAgent) -> SecurityPolicy:
     )
 
 
-def _executor_settings(agent: NodeAgent, pause_image: str, limits: HostLimits) -> ExecutorSettings:
-    return ExecutorSettings(
+def _sandbox_starter(
+    agent: NodeAgent,
+    network: PodNetwork,
+    cgroups: PodCgroups,
+    handlers: RuntimeHandlers,
+    settings: SandboxSettings,
+) -> SandboxStarter:
+    return SandboxStarter(
+        runtime=agent.runtime,
+        network=network,
+        cgroups=cgroups,
+        cache=agent.cache,
+        handlers=handlers,
+        record=agent.recorder.record,
+        clock=agent.clock,
+        settings=settings,
+    )
+
+
+def _sandbox_settings(agent: NodeAgent, pause_image: str, limits: HostLimits) -> SandboxSettings:
+    return SandboxSettings(
         owner=agent.owner,
         pause_image=pause_image,
         host=limits,

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from control.api.quantity import format_bytes
+
+HUGE_PAGES_ROOT = Path("/sys/kernel/mm/hugepages")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,8 @@ class HostUsage:
     memory_available_bytes: int | None = None
     pid_max: int = 0
     pids: int = 0
+    #: bytes of huge pages by their size (`2Mi`), for each size that the kernel knows
+    huge_pages: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_host_facts() -> HostFacts:
@@ -56,7 +64,19 @@ def read_host_usage(engine_root: str, state_dir: Path) -> HostUsage:
         memory_available_bytes=memory,
         pid_max=int(_read("/proc/sys/kernel/pid_max") or 0),
         pids=_thread_count(),
+        huge_pages=read_huge_pages(),
     )
+
+
+def read_huge_pages(root: Path = HUGE_PAGES_ROOT) -> dict[str, int]:
+    """Bytes of huge pages that the host has set aside, by their size (`2Mi`)."""
+    found = {}
+    with suppress(OSError):
+        for directory in sorted(root.iterdir()):
+            kibibytes = int(directory.name.removeprefix("hugepages-").removesuffix("kB"))
+            pages = int(_read(str(directory / "nr_hugepages")) or 0)
+            found[format_bytes(kibibytes << 10)] = pages * (kibibytes << 10)
+    return found
 
 
 def _memory_available_bytes() -> int | None:

@@ -103,6 +103,15 @@ class ResizeContainer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResizePod:
+    """Give the Pod's cgroup other limits; with `raise_only` none gets smaller, because containers have more yet."""
+
+    sandbox_id: str
+    cause: str
+    raise_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveContainer:
     """Remove a dead attempt."""
 
@@ -139,6 +148,7 @@ Action: TypeAlias = (
     | RunPreStop
     | KillContainer
     | ResizeContainer
+    | ResizePod
     | RemoveContainer
     | BackOff
     | WakeAfter

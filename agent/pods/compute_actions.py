@@ -44,7 +44,7 @@ from agent.pods.pod_spec import (
     pod_restart_policy,
     regular_containers,
 )
-from agent.pods.resize import changed_resources, needs_restart
+from agent.pods.resize import changed_resources, inherited_changes, needs_restart, pod_resize_actions
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from agent.runtime.identity import spec_hash
 from agent.runtime.protocol import ContainerState
@@ -89,6 +89,7 @@ class _Decision:
                 cause = "sandbox is not wired yet"
                 self.actions.append(StartSandbox(sandbox_id=sandbox.id, ip=sandbox.ip, cause=cause))
             self._sync_containers(sandbox)
+            self.actions = pod_resize_actions(self.pod, self.observed, self.actions)
         self._remove_leftovers()
 
     # --- sandbox ------------------------------------------------------------------------------------------------------
@@ -242,6 +243,9 @@ class _Decision:
                 return
             message = f"Container {name} resize requires restart"
             will_restart = True
+        elif inherited := inherited_changes(self.pod, container, self.observed):
+            self._resize(running, inherited)
+            return
         else:
             return
         self._stop(running, f"{message}, will be restarted" if will_restart else message, grace_seconds=probe_grace)

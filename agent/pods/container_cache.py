@@ -128,6 +128,7 @@ class ContainerCache:
                         attempt=identity.attempt,
                         ip=identity.pod_ip,
                         attached=record.id in attached_ids,
+                        resources=self._resources.get(record.id) or identity.resources,
                     )
                 )
                 continue
@@ -155,7 +156,10 @@ class ContainerCache:
         )
 
     def note_resources(self, container_id: str, resources: str) -> None:
-        """A running container has other resources now. Its labels cannot say so: a new agent resizes it again."""
+        """A running container, or a sandbox's Pod, has other resources now.
+
+        Its labels cannot say so: a new agent resizes it again.
+        """
         self._resources[container_id] = resources
 
     def _next_read(self) -> int:

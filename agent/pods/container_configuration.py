@@ -71,6 +71,7 @@ class StarterSettings:
     node_facts: Callable[[], NodeFacts]
     host_ip: Callable[[], str]
     security_files: SecurityFiles
+    cgroup_parent: Callable[[ReadOnlyObject], str]
 
 
 class ContainerConfigurer:
@@ -109,7 +110,7 @@ class ContainerConfigurer:
 
         Raises ConfigurationError, VolumeError, ConfinementError, RuntimeFailure.
         """
-        pod, settings = pod_record.pod, self._settings
+        pod, settings = pod_record.allocated or pod_record.pod, self._settings
         image_user = str(image.config.get("User") or "")
         root_error = run_as_root_error(pod, container, image_user)
         if root_error:
@@ -150,6 +151,7 @@ class ContainerConfigurer:
             target_id=self._target_id(pod_record, container),
             runtime=await self._handlers.find(pod),
             host=settings.host,
+            cgroup_parent=settings.cgroup_parent(pod),
             image_user=image_user,
             accounts=await self._read_accounts(pod, container, image),
             seccomp_profile=await self._read_seccomp_profile(pod, container),

@@ -41,7 +41,6 @@ from control.api.objects import ReadOnlyObject
 
 CONFIGURATION_RETRY_SECONDS = 5.0
 VOLUME_RETRY_SECONDS = 1.0
-QUICK_EXIT_SECONDS = 5.0
 
 
 class StartFailure(Exception):  # noqa: N818 - an obstacle, not a defect
@@ -176,23 +175,6 @@ class ContainerStarter:
         record = self._cache.find(container_id)
         image = await self._images.find_by_id(record.image_id) if record is not None else None
         return str((image.config.get("StopSignal") if image is not None else None) or "SIGTERM")
-
-    def hint_at_process_sharing(self, pod_record: PodRecord, name: str) -> None:
-        """Some programs insist on being process 1. Say so once when a container of a sharing Pod ends at once."""
-        pod = pod_record.pod
-        newest = pod_record.observe(self._cache).find(name)
-        if newest is None or name in pod_record.hinted or not pod["spec"].get("shareProcessNamespace"):
-            return
-        record = newest.record
-        if record.started_at is None or record.finished_at is None or record.exit_code == 0:
-            return
-        if (record.finished_at - record.started_at).total_seconds() < QUICK_EXIT_SECONDS:
-            pod_record.hinted.add(name)
-            message = (
-                f"Container {name} exits right after its start. The Pod's containers share one process namespace; a "
-                "program that must be process 1 (init, systemd, s6) needs `shareProcessNamespace: false` in its Pod."
-            )
-            self._event(pod, {"name": name}, "Warning", "SharedProcessNamespace", message)
 
     def begin_mount(self, pod_record: PodRecord) -> None:
         """Mount the Pod's volumes beside its sandbox; a failure shows when the first container needs them.

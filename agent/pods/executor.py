@@ -8,10 +8,10 @@ have happened before (a crash, a lost answer): names are create-once locks and a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from agent.network.protocol import NetworkError, PodAddress, PodNetwork
+from agent.cgroups.protocol import CgroupError
 from agent.pods.actions import (
     Action,
     BackOff,
@@ -20,6 +20,7 @@ from agent.pods.actions import (
     RemoveContainer,
     RemoveSandbox,
     ResizeContainer,
+    ResizePod,
     RunPreStop,
     StartContainer,
     StartSandbox,
@@ -34,28 +35,20 @@ from agent.pods.container_stopper import ContainerStopper
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import describe_pod, field_path, find_container, has_post_start, is_host_network
+from agent.pods.pod_spec import describe_pod, field_path, find_container, has_post_start
 from agent.pods.pod_status import Waiting
-from agent.pods.ports import port_mappings
-from agent.pods.runtime_class import RuntimeHandlers
-from agent.runtime.identity import NodeIdentity, format_resources, sandbox_labels, sandbox_name
+from agent.pods.process_sharing_hint import process_sharing_hint
+from agent.pods.sandbox_start import SandboxStarter
+from agent.runtime.identity import format_pod_resources, format_resources
 from agent.runtime.images import format_duration
-from agent.runtime.protocol import (
-    ContainerState,
-    CreateBody,
-    ImageNotFoundError,
-    NameConflictError,
-    Runtime,
-    RuntimeFailure,
-)
+from agent.runtime.protocol import ImageNotFoundError, Runtime, RuntimeFailure
 from agent.runtime.resource_settings import cpu_settings, memory_settings
-from agent.runtime.sysctls import network_sysctls
-from agent.runtime.translate import HostLimits, HostnameError, SandboxRequest, sandbox_create_body
 from control.api.clock import Clock
-from control.api.objects import ReadOnlyObject
 
-SANDBOX_RETRY_SECONDS = 1.0
+IN_FLIGHT_MAX = 6
 RESIZE_RETRY_SECONDS = 10.0
+#: where the failure to resize the Pod as a whole stands among those of its containers
+POD_RESIZE = "Pod"
 
 RecordEvent = Callable[..., None]
 
@@ -70,18 +63,6 @@ class Outcome:
     def wake_after(self, seconds: float) -> None:
         """Look again after that long, or earlier if something else asks for it."""
         self.wake_seconds = seconds if self.wake_seconds is None else min(self.wake_seconds, seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorSettings:
-    """What every sandbox is made with. `in_flight_max` bounds Pods that start at the same time."""
-
-    owner: NodeIdentity
-    pause_image: str
-    host: HostLimits
-    node_ip: Callable[[], str]
-    cluster_domain: str = "cluster.local"
-    in_flight_max: int = 6
 
 
 @dataclass(slots=True)
@@ -131,26 +112,22 @@ class PodExecutor:
         self,
         *,
         runtime: Runtime,
-        network: PodNetwork,
         cache: ContainerCache,
+        sandboxes: SandboxStarter,
         starter: ContainerStarter,
         hooks: HookRunner,
-        handlers: RuntimeHandlers,
         record: RecordEvent,
         clock: Clock,
-        settings: ExecutorSettings,
+        in_flight_max: int = IN_FLIGHT_MAX,
     ) -> None:
+        """`in_flight_max` bounds Pods that start at the same time."""
         self._runtime = runtime
-        self._network = network
         self._cache = cache
+        self._sandboxes = sandboxes
         self._starter = starter
         self._stopper = ContainerStopper(runtime=runtime, starter=starter, hooks=hooks, record=record, clock=clock)
-        self._handlers = handlers
         self._record = record
-        self._clock = clock
-        self._settings = settings
-        self._slots = asyncio.Semaphore(settings.in_flight_max)
-        self._reserved: dict[str, str] = {}
+        self._slots = asyncio.Semaphore(in_flight_max)
 
     async def execute(self, pod_record: PodRecord, actions: Sequence[Action]) -> Outcome:
         """Carry out the actions in order. Raises RuntimeFailure and NetworkError for what a retry may mend."""
@@ -175,10 +152,10 @@ class PodExecutor:
             case CreateSandbox():
                 await course.slot.acquire()
                 self._starter.begin_mount(pod_record)
-                await self._create_sandbox(pod_record, action, course)
+                course.sandbox, course.starting = await self._sandboxes.create(pod_record, action)
             case StartSandbox():
                 await course.slot.acquire()
-                await self._start_sandbox(pod_record, action.sandbox_id, action.ip)
+                await self._sandboxes.start(pod_record, action.sandbox_id, action.ip)
             case StartContainer():
                 await self._start_container(pod_record, action, outcome, course)
             case StopContainer():
@@ -188,123 +165,20 @@ class PodExecutor:
             case KillContainer():
                 await self._kill(action.container_id)
             case StopSandbox():
-                await self._stop_sandbox(action.sandbox_id, action.ip)
+                await self._sandboxes.stop(pod_record, action.sandbox_id, action.ip)
             case ResizeContainer():
                 await self._resize(pod_record, action, outcome)
+            case ResizePod():
+                await self._resize_pod(pod_record, action, outcome)
             case RemoveContainer():
                 await self._remove(action.container_id)
             case RemoveSandbox():
-                await self._stop_sandbox(action.sandbox_id, action.ip)
+                await self._sandboxes.stop(pod_record, action.sandbox_id, action.ip)
                 await self._remove(action.sandbox_id)
             case BackOff():
                 self._back_off(pod_record, action, outcome)
             case WakeAfter():
                 outcome.wake_after(action.seconds)
-
-    # --- sandbox ------------------------------------------------------------------------------------------------------
-
-    async def _create_sandbox(self, pod_record: PodRecord, action: CreateSandbox, course: _Course) -> None:
-        """Create pause and begin to start it; containers are created meanwhile and start once it is wired.
-
-        The address is chosen first and travels as a label: the record of its allocation.
-        """
-        pod = pod_record.pod
-        name = sandbox_name(pod, action.attempt)
-        address = None if is_host_network(pod) else self._reserve_address(name)
-        ip = address.ip if address else ""
-        try:
-            labels = sandbox_labels(self._settings.owner, pod, attempt=action.attempt, pod_ip=ip)
-            runtime = await self._handlers.find(pod)
-            body = sandbox_create_body(self._sandbox_request(pod, labels, runtime))
-            if address is not None:
-                self._network.configure_sandbox(body, address)
-            sandbox_id = await self._create_pause(name, body)
-        except HostnameError as error:
-            self._reserved.pop(name, None)
-            self._report_sandbox_failure(pod, error)
-            raise RuntimeFailure(str(error)) from error
-        except (RuntimeFailure, NetworkError) as error:
-            self._reserved.pop(name, None)
-            self._report_sandbox_failure(pod, error)
-            raise
-        course.sandbox = SandboxReference(id=sandbox_id, ip=ip)
-        course.starting = asyncio.ensure_future(self._start_created(pod_record, name, course.sandbox))
-
-    def _sandbox_request(self, pod: ReadOnlyObject, labels: Mapping[str, str], runtime: str) -> SandboxRequest:
-        settings = self._settings
-        return SandboxRequest(
-            pod=pod,
-            cluster_domain=settings.cluster_domain,
-            image=settings.pause_image,
-            labels=labels,
-            host=settings.host,
-            runtime=runtime,
-        )
-
-    async def _create_pause(self, name: str, body: CreateBody) -> str:
-        try:
-            return await self._runtime.create_container(name, body)
-        except NameConflictError:
-            # A former try got this far. Its address may be taken meanwhile, so it is not used.
-            existing = await self._runtime.inspect_container(name)
-            await self._runtime.remove_container(existing.id)
-            self._cache.forget(existing.id)
-            return await self._runtime.create_container(name, body)
-
-    async def _start_created(self, pod_record: PodRecord, name: str, sandbox: SandboxReference) -> None:
-        try:
-            await self._start_sandbox(pod_record, sandbox.id, sandbox.ip)
-        except (RuntimeFailure, NetworkError) as error:
-            self._report_sandbox_failure(pod_record.pod, error)
-            await self._cache.refresh(sandbox.id)
-            raise
-        finally:
-            self._reserved.pop(name, None)
-
-    def _report_sandbox_failure(self, pod: ReadOnlyObject, error: Exception) -> None:
-        self._record(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-
-    def _reserve_address(self, name: str) -> PodAddress:
-        address = self._network.choose_address(self._cache.used_addresses() | frozenset(self._reserved.values()))
-        self._reserved[name] = address.ip
-        return address
-
-    async def _start_sandbox(self, pod_record: PodRecord, sandbox_id: str, ip: str) -> None:
-        record = self._cache.find(sandbox_id)
-        existed = record is not None and record.state is ContainerState.RUNNING
-        if not existed:
-            await self._runtime.start_container(sandbox_id)
-            record = await self._cache.refresh(sandbox_id)
-        if record is None or record.state is not ContainerState.RUNNING:
-            raise RuntimeFailure("the pause container exited at once")
-        if ip:
-            pod, address = pod_record.pod, PodAddress(ip=ip, node_ip=self._settings.node_ip())
-            lacking = await self._network.attach(record.pid, address, network_sysctls(pod), port_mappings(pod))
-            self._report_ports(pod, lacking)
-        elif not existed:
-            self._report_ports(pod_record.pod, await self._network.find_port_clashes(port_mappings(pod_record.pod)))
-        pod_record.attached.add(sandbox_id)
-
-    def _report_ports(self, pod: ReadOnlyObject, problems: Sequence[str]) -> None:
-        for problem in problems:
-            self._record(pod, "Warning", "HostPortConflict", problem)
-
-    async def _stop_sandbox(self, sandbox_id: str, ip: str) -> None:
-        record = self._cache.find(sandbox_id)
-        if record is not None and record.state is ContainerState.RUNNING:
-            await self._runtime.kill_container(sandbox_id)
-            await self._settle(sandbox_id)
-        if ip and ip not in self._cache.used_addresses() and ip not in self._reserved.values():
-            await self._network.detach(PodAddress(ip=ip, node_ip=self._settings.node_ip()))
-
-    async def _settle(self, container_id: str) -> None:
-        """See the end of a killed container; the `die` event does the same, later."""
-        record = await self._cache.refresh(container_id)
-        for _ in range(20):
-            if record is None or record.state is not ContainerState.RUNNING:
-                return
-            await self._clock.sleep(0.01)
-            record = await self._cache.refresh(container_id)
 
     # --- containers ---------------------------------------------------------------------------------------------------
 
@@ -317,6 +191,7 @@ class PodExecutor:
         if sandbox is None:
             return
         try:
+            await self._sandboxes.ensure_cgroup(pod_record, raise_only=True)
             created = await self._starter.create(pod_record, action, sandbox)
             await course.sandbox_started()
             await course.slot.acquire()
@@ -344,18 +219,33 @@ class PodExecutor:
 
     async def _resize(self, pod_record: PodRecord, action: ResizeContainer, outcome: Outcome) -> None:
         """Change the engine's limits; one that it refuses is tried again later."""
-        container = find_container(pod_record.pod, action.container_name)
+        pod = pod_record.pod
+        container = find_container(pod, action.container_name)
         assert container is not None
         try:
-            settings = {**cpu_settings(container), **memory_settings(container)}
+            settings = {**cpu_settings(pod, container), **memory_settings(pod, container)}
             await self._runtime.update_container(action.container_id, settings)
         except RuntimeFailure as error:
             pod_record.resize_errors[action.container_name] = str(error)
-            self._record(pod_record.pod, "Warning", "ResizeError", f"Container {action.container_name}: {error}")
+            self._record(pod, "Warning", "ResizeError", f"Container {action.container_name}: {error}")
             outcome.wake_after(RESIZE_RETRY_SECONDS)
         else:
             pod_record.resize_errors.pop(action.container_name, None)
             self._cache.note_resources(action.container_id, format_resources(container))
+
+    async def _resize_pod(self, pod_record: PodRecord, action: ResizePod, outcome: Outcome) -> None:
+        """Change the limits of the Pod's cgroup; what the kernel refuses is tried again later."""
+        try:
+            await self._sandboxes.resize(pod_record, raise_only=action.raise_only)
+        except CgroupError as error:
+            pod_record.resize_errors[POD_RESIZE] = str(error)
+            self._record(pod_record.pod, "Warning", "ResizeError", str(error))
+            outcome.wake_after(RESIZE_RETRY_SECONDS)
+        else:
+            if not action.raise_only:
+                pod_record.resize_errors.pop(POD_RESIZE, None)
+                pod = pod_record.allocated or pod_record.pod
+                self._cache.note_resources(action.sandbox_id, format_pod_resources(pod))
 
     def _find_sandbox(self, pod_record: PodRecord) -> SandboxReference | None:
         sandbox = pod_record.observe(self._cache).sandbox
@@ -363,7 +253,7 @@ class PodExecutor:
 
     async def _kill(self, container_id: str) -> None:
         await self._runtime.kill_container(container_id)
-        await self._settle(container_id)
+        await self._sandboxes.settle(container_id)
 
     async def _remove(self, container_id: str) -> None:
         await self._runtime.remove_container(container_id)
@@ -379,7 +269,9 @@ class PodExecutor:
         if pod_record.waiting.get(name) != waiting:
             message = f"Back-off restarting failed container {name} in pod {describe_pod(pod)}"
             self._record(pod, "Warning", "BackOff", message, field_path=field_path(pod, name))
-            self._starter.hint_at_process_sharing(pod_record, name)
+            hint = process_sharing_hint(pod_record, self._cache, name)
+            if hint:
+                self._record(pod, "Warning", "SharedProcessNamespace", hint, field_path=field_path(pod, name))
         pod_record.waiting[name] = waiting
         outcome.wake_after(action.remaining_seconds)
 

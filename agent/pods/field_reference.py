@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from agent.pods.pod_spec import find_container
+from agent.runtime.resource_settings import effective_limit
 from control.api.objects import ReadOnlyObject
 from control.api.quantity import cpu_millis, quantity_value
 
@@ -66,7 +67,10 @@ def resolve_field(pod: ReadOnlyObject, path: str, *, pod_ip: str, host_ip: str) 
 def resolve_resource(
     pod: ReadOnlyObject, container: ReadOnlyObject, reference: Mapping[str, Any], node: NodeFacts
 ) -> str:
-    """The text of a `resourceFieldRef`, rounded up to the divisor. Raises FieldReferenceError."""
+    """The text of a `resourceFieldRef`, rounded up to the divisor. Raises FieldReferenceError.
+
+    A limit that the container lacks is its Pod's, or else as much as the node has.
+    """
     name = reference.get("containerName")
     if name and name != container["name"]:
         container = find_container(pod, name) or {}
@@ -75,6 +79,8 @@ def resolve_resource(
     section, _, resource = str(reference["resource"]).partition(".")
     resources = container.get("resources") or {}
     text = (resources.get(section) or {}).get(resource)
+    if section == "limits" and resource in ("cpu", "memory"):
+        text = effective_limit(pod, container, resource)
     divisor = str(reference.get("divisor") or "0")
     if resource == "cpu":
         millis = cpu_millis(text) if text else (node.cpu_millis if section == "limits" else 0)

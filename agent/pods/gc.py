@@ -1,4 +1,7 @@
-"""Removes what former Pods have left on the node: directories, volumes, links. Their containers are for workers."""
+"""Removes what former Pods have left on the node: directories, volumes, links, cgroups.
+
+Their containers are for workers.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from agent.cgroups.protocol import PodCgroups
 from agent.network.protocol import NetworkError, PodNetwork
 from agent.pods.container_cache import ContainerCache
 from agent.pods.pod_files import PodFiles
@@ -27,6 +31,7 @@ class GarbageCollector:
         volumes: VolumeManager,
         files: PodFiles,
         network: PodNetwork,
+        cgroups: PodCgroups,
         worker_uids: Callable[[], frozenset[str]],
         clock: Clock,
     ) -> None:
@@ -34,6 +39,7 @@ class GarbageCollector:
         self._volumes = volumes
         self._files = files
         self._network = network
+        self._cgroups = cgroups
         self._worker_uids = worker_uids
         self._clock = clock
 
@@ -45,10 +51,14 @@ class GarbageCollector:
 
     async def step(self) -> None:
         """Sweep once."""
-        wanted = self._worker_uids() | self._cache.pod_uids()
+        wanted = self._wanted()
         try:
             await self._volumes.collect_garbage(wanted)
             await asyncio.to_thread(self._files.collect_garbage, wanted)
             await self._network.collect_garbage(self._cache.used_addresses())
+            await self._cgroups.collect_garbage(self._wanted)
         except (VolumeError, NetworkError, OSError) as error:
             logger.warning("Cannot remove what former Pods have left error=%s", error)
+
+    def _wanted(self) -> frozenset[str]:
+        return self._worker_uids() | self._cache.pod_uids()

@@ -15,12 +15,16 @@ from agent.runtime.protocol import ContainerRecord, ContainerState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedSandbox:
-    """One pause container. `attached` says that this agent has wired it (or found it wired) since it started."""
+    """One pause container. `attached` says that this agent has wired it (or found it wired) since it started.
+
+    `resources` is the JSON of what the Pod's cgroup was last made for (`identity.format_pod_resources`), if known.
+    """
 
     record: ContainerRecord
     attempt: int
     ip: str = ""
     attached: bool = True
+    resources: str = ""
 
     @property
     def id(self) -> str:

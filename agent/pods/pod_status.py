@@ -23,6 +23,7 @@ from agent.pods.pod_spec import (
     pod_restart_policy,
     regular_containers,
 )
+from agent.pods.resize import held_pod_resources
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import qos_class
@@ -77,8 +78,18 @@ def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: Statu
     status["containerStatuses"] = statuses
     if ephemeral_statuses:
         status["ephemeralContainerStatuses"] = ephemeral_statuses
+    _set_pod_resources(observed, status)
     status["conditions"] = _conditions(pod, observed, status, init_statuses, inputs)
     return status
+
+
+def _set_pod_resources(observed: ObservedPod, status: Object) -> None:
+    """What the Pod as a whole was given (KEP-5419), if it asks for resources of its own."""
+    held = held_pod_resources(observed)
+    if held:
+        status["resources"] = {name: held[name] for name in ("limits", "requests") if held.get(name)}
+        if held.get("requests"):
+            status["allocatedResources"] = held["requests"]
 
 
 def _limit_messages(statuses: Sequence[Object]) -> None:

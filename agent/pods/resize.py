@@ -7,12 +7,14 @@ synced with what it has been allocated, and a wish that does not fit waits in th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.pods.actions import Action, ResizeContainer, ResizePod, StopContainer
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_spec import all_containers, init_containers, regular_containers
+from agent.runtime.identity import format_pod_resources
 from control.api.fit import allocatable_of, held_by, insufficient_resources
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import pod_requests
@@ -43,8 +45,49 @@ def needs_restart(container: ReadOnlyObject, changed: Iterable[str]) -> bool:
     return any(policies.get(name) == "RestartContainer" for name in changed)
 
 
+def inherited_changes(pod: ReadOnlyObject, container: ReadOnlyObject, observed: ObservedPod) -> list[str]:
+    """The resources of which a container without a limit of its own had another limit of its Pod's when it began."""
+    held = held_pod_resources(observed)
+    if held is None:
+        return []
+    wanted = pod["spec"].get("resources") or {}
+    own = (container.get("resources") or {}).get("limits") or {}
+    return [name for name in RESIZABLE if name not in own and _limit(wanted, name) != _limit(held, name)]
+
+
+def held_pod_resources(observed: ObservedPod) -> Mapping[str, Any] | None:
+    """The Pod's own resources (KEP-2837) that its cgroup was made for; None where that is not known."""
+    sandbox = observed.sandbox
+    if sandbox is None or not sandbox.is_running or not sandbox.resources:
+        return None
+    held: Mapping[str, Any] = json.loads(sandbox.resources)["pod"]
+    return held
+
+
+def pod_resize_actions(pod: ReadOnlyObject, observed: ObservedPod, actions: Sequence[Action]) -> list[Action]:
+    """The actions, with the Pod's cgroup growing before containers may and shrinking after all of them have.
+
+    While one is being restarted with other resources, the cgroup does not shrink.
+    """
+    sandbox = observed.sandbox
+    if sandbox is None or not sandbox.is_running or not sandbox.resources:
+        return list(actions)
+    is_changed = sandbox.resources != format_pod_resources(pod)
+    if not is_changed and not any(isinstance(action, ResizeContainer) for action in actions):
+        return list(actions)
+    cause = "resources of the spec changed"
+    first = ResizePod(sandbox_id=sandbox.id, cause=cause, raise_only=True)
+    last = ResizePod(sandbox_id=sandbox.id, cause=cause)
+    is_restarting = bool(observed.stopping) or any(isinstance(action, StopContainer) for action in actions)
+    return [first, *actions] if is_restarting else [first, *actions, last]
+
+
 def is_resize_wanted(pod: ReadOnlyObject, observed: ObservedPod) -> bool:
-    """Whether any running container has other resources than its spec says."""
+    """Whether any running container, or the Pod as a whole, has other resources than its spec says."""
+    held = held_pod_resources(observed)
+    wanted = pod["spec"].get("resources") or {}
+    if held is not None and any(_amounts(wanted, name) != _amounts(held, name) for name in RESIZABLE):
+        return True
     return any(_running_changes(container, observed) for container in all_containers(pod))
 
 
@@ -69,6 +112,9 @@ def allocated_pod(pod: ReadOnlyObject, observed: ObservedPod) -> ReadOnlyObject:
     for field, containers in (("initContainers", init_containers(pod)), ("containers", regular_containers(pod))):
         if containers:
             spec[field] = [_allocated(container, observed) for container in containers]
+    held = held_pod_resources(observed)
+    if held:
+        spec["resources"] = held
     return {**pod, "spec": spec}
 
 
@@ -87,6 +133,10 @@ def _running_changes(container: ReadOnlyObject, observed: ObservedPod) -> list[s
 def _running(container: ReadOnlyObject, observed: ObservedPod) -> ObservedContainer | None:
     newest = observed.find(container["name"])
     return newest if newest is not None and newest.is_running else None
+
+
+def _limit(resources: Mapping[str, Any], name: str) -> str:
+    return _amounts(resources, name)[1]
 
 
 def _amounts(resources: Mapping[str, Any], name: str) -> list[str]:

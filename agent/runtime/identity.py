@@ -59,7 +59,8 @@ class NodeIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerIdentity:
-    """Whose a container is, read back from its labels. `resources` is the JSON of what it was created with.
+    """Whose a container is, read back from its labels. `resources` is the JSON of what it was created with, a
+    sandbox's that of the whole Pod.
 
     `backoff_seconds` is the delay that follows the container's end, `round` how often its Pod had started over,
     `is_recursive` that those of its mounts are recursively read-only that are so if possible.
@@ -101,6 +102,7 @@ def sandbox_labels(owner: NodeIdentity, pod: ReadOnlyObject, *, attempt: int, po
     labels = _pod_labels(owner, pod, attempt)
     labels[CONTAINER_NAME_LABEL] = SANDBOX_CONTAINER_NAME
     labels[CONTAINER_TYPE_LABEL] = ContainerRole.SANDBOX.value
+    labels[RESOURCES_LABEL] = format_pod_resources(pod)
     if pod_ip:
         labels[POD_IP_LABEL] = pod_ip
     return labels
@@ -151,6 +153,17 @@ def _pod_labels(owner: NodeIdentity, pod: ReadOnlyObject, attempt: int) -> dict[
 def format_resources(container: ReadOnlyObject) -> str:
     """The container's resources as a label keeps them: compact JSON with sorted keys."""
     return json.dumps(container.get("resources") or {}, sort_keys=True, separators=(",", ":"))
+
+
+def format_pod_resources(pod: ReadOnlyObject) -> str:
+    """All resources of a Pod as its sandbox's label keeps them: JSON of its own and, by name, its containers'."""
+    spec = pod["spec"]
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    whole = {
+        "pod": spec.get("resources") or {},
+        "containers": {item["name"]: item["resources"] for item in containers if item.get("resources")},
+    }
+    return json.dumps(whole, sort_keys=True, separators=(",", ":"))
 
 
 def spec_hash(container: ReadOnlyObject) -> str:

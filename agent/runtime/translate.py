@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.runtime.accounts import Accounts
+from agent.runtime.hostname import kernel_hostname
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.protocol import CreateBody
 from agent.runtime.resource_settings import OOM_SCORE_SANDBOX, SHARES_MIN, cpu_settings, memory_settings, oom_score
@@ -21,8 +22,6 @@ from agent.volumes.protocol import Device, Mount
 from control.api.objects import ReadOnlyObject
 
 LOG_SIZE_MAX, LOG_FILES_MAX = "10m", "5"
-HOSTNAME_LENGTH_MAX = 63
-KERNEL_HOSTNAME_LENGTH_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +29,14 @@ class HostLimits:
     """What the host grants: `can_lower_oom_score` is false where CAP_SYS_RESOURCE is missing (runc then refuses).
 
     `engine_recurses`: the engine makes read-only mounts recursive, Docker 25 and newer.
+    `pids_max` bounds the processes of each container, where its Pod's cgroup does not; 0 is no bound.
     """
 
     memory_bytes: int
     can_lower_oom_score: bool
     has_seccomp: bool = True
     engine_recurses: bool = False
-
-
-class HostnameError(Exception):
-    """The kernel cannot hold the hostname that the Pod asks for; the message is the kubelet's."""
+    pids_max: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +49,7 @@ class SandboxRequest:
     host: HostLimits
     cluster_domain: str = "cluster.local"
     runtime: str = ""
+    cgroup_parent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +72,7 @@ class ContainerRequest:
     seccomp_profile: str = ""
     target_id: str = ""
     runtime: str = ""
+    cgroup_parent: str = ""
     environment: Sequence[tuple[str, str]] = ()
     command: Sequence[str] = ()
     args: Sequence[str] = ()
@@ -108,6 +107,14 @@ def _set_lifetime(request: SandboxRequest | ContainerRequest, body: CreateBody) 
     body["HostConfig"]["RestartPolicy"] = {"Name": "no"}
     if request.runtime:
         body["HostConfig"]["Runtime"] = request.runtime
+
+
+def _set_cgroup(request: SandboxRequest | ContainerRequest, body: CreateBody) -> None:
+    """Below the Pod's cgroup, where the agent keeps one; there the number of processes is bounded for all together."""
+    if request.cgroup_parent:
+        body["HostConfig"]["CgroupParent"] = request.cgroup_parent
+    elif request.host.pids_max:
+        body["HostConfig"]["PidsLimit"] = request.host.pids_max
 
 
 def _set_log(request: SandboxRequest | ContainerRequest, body: CreateBody) -> None:
@@ -231,11 +238,11 @@ def _set_devices(request: ContainerRequest, body: CreateBody) -> None:
 
 
 def _set_cpu(request: ContainerRequest, body: CreateBody) -> None:
-    body["HostConfig"].update(cpu_settings(request.container))
+    body["HostConfig"].update(cpu_settings(request.pod, request.container))
 
 
 def _set_memory(request: ContainerRequest, body: CreateBody) -> None:
-    body["HostConfig"].update(memory_settings(request.container))
+    body["HostConfig"].update(memory_settings(request.pod, request.container))
 
 
 def _set_oom(request: ContainerRequest, body: CreateBody) -> None:
@@ -262,6 +269,7 @@ def _set_confinement(request: ContainerRequest, body: CreateBody) -> None:
 
 SANDBOX_PARTS: tuple[Callable[[SandboxRequest, CreateBody], None], ...] = (
     _set_lifetime,
+    _set_cgroup,
     _set_log,
     _set_sandbox_namespaces,
     _set_sandbox_privileges,
@@ -271,6 +279,7 @@ SANDBOX_PARTS: tuple[Callable[[SandboxRequest, CreateBody], None], ...] = (
 
 CONTAINER_PARTS: tuple[Callable[[ContainerRequest, CreateBody], None], ...] = (
     _set_lifetime,
+    _set_cgroup,
     _set_log,
     _set_process,
     _set_terminal,
@@ -287,37 +296,6 @@ CONTAINER_PARTS: tuple[Callable[[ContainerRequest, CreateBody], None], ...] = (
 
 
 # --- decisions the parts and their callers share ----------------------------------------------------------------------
-
-
-def pod_hostname(pod: ReadOnlyObject) -> str:
-    """The Pod's hostname: what the spec says, else its name cut to 63 characters as the kernel's and DNS' limit."""
-    spec = pod["spec"]
-    if spec.get("hostnameOverride"):
-        return str(spec["hostnameOverride"])
-    hostname = str(spec.get("hostname") or pod["metadata"]["name"])
-    return hostname[:HOSTNAME_LENGTH_MAX].rstrip("-.")
-
-
-def pod_domain(pod: ReadOnlyObject, cluster_domain: str) -> str:
-    """The domain that a subdomain puts the Pod in, or empty. An overridden hostname stands for itself."""
-    spec = pod["spec"]
-    if not spec.get("subdomain") or spec.get("hostnameOverride"):
-        return ""
-    return f"{spec['subdomain']}.{pod['metadata'].get('namespace', 'default')}.svc.{cluster_domain}"
-
-
-def kernel_hostname(pod: ReadOnlyObject, cluster_domain: str) -> str:
-    """What `hostname` says inside: the hostname, or with `setHostnameAsFQDN` the whole name. Raises HostnameError."""
-    hostname, domain = pod_hostname(pod), pod_domain(pod, cluster_domain)
-    if not domain or not pod["spec"].get("setHostnameAsFQDN"):
-        return hostname
-    full_name = f"{hostname}.{domain}"
-    if len(full_name) > KERNEL_HOSTNAME_LENGTH_MAX:
-        raise HostnameError(
-            f"failed to construct FQDN from pod hostname and cluster domain, FQDN {full_name} is too long "
-            f"({KERNEL_HOSTNAME_LENGTH_MAX} characters is the max, {len(full_name)} characters requested)"
-        )
-    return full_name
 
 
 def _set_oom_score(body: CreateBody, score: int, host: HostLimits) -> None:

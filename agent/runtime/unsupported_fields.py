@@ -56,6 +56,7 @@ HANDLED: Final[Tree] = {
         " affinity nodeName nodeSelector overhead preemptionPolicy priority priorityClassName readinessGates"
         " runtimeClassName schedulerName schedulingGates tolerations topologySpreadConstraints"
     ),
+    "resources": _leaves("limits requests"),
     "ephemeralContainers": {**_CONTAINER, "targetContainerName": None},
     "containers": _CONTAINER,
     "initContainers": _CONTAINER,
@@ -77,18 +78,31 @@ _MET_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
 }
 
 
-def unsupported_fields(pod: ReadOnlyObject, *, has_selinux: bool = False) -> list[str]:
+def unsupported_fields(
+    pod: ReadOnlyObject,
+    *,
+    has_selinux: bool = False,
+    has_pod_cgroups: bool = True,
+    limits_huge_pages: bool = True,
+) -> list[str]:
     """Paths (`spec.volumes[0].nfs`) that are set in the Pod and not carried out, in the order of the spec.
 
-    `has_selinux`: the engine enforces SELinux, so that volumes would have to be relabelled.
+    `has_selinux`: the engine enforces SELinux, so that volumes would have to be relabelled. Without cgroups of their
+    own (`has_pod_cgroups`) Pods can be limited by their containers alone, and nothing limits huge pages.
     """
     found: list[str] = []
     spec = pod.get("spec") or {}
     _collect(spec, HANDLED, "spec", found)
     if has_selinux and (spec.get("securityContext") or {}).get("seLinuxChangePolicy"):
         found.append("spec.securityContext.seLinuxChangePolicy")
+    if spec.get("resources") and not has_pod_cgroups:
+        found.append("spec.resources")
+    elif not limits_huge_pages:
+        found += _huge_pages(spec, "spec")
     for list_name in ("containers", "initContainers", "ephemeralContainers"):
         for index, container in enumerate(spec.get(list_name) or ()):
+            if not limits_huge_pages:
+                found += _huge_pages(container, f"spec.{list_name}[{index}]")
             found += _unmet_values(container, f"spec.{list_name}[{index}]", is_on_host=bool(spec.get("hostNetwork")))
     return found
 
@@ -115,11 +129,14 @@ def _is_a_wish(name: str, item: Any) -> bool:
     return item not in _MET_VALUES.get(name, ())
 
 
-def _unmet_values(container: Mapping[str, Any], path: str, *, is_on_host: bool) -> Iterator[str]:
-    """What of a container is not carried out although its field is. On the host's network a port is on it anyway."""
-    for name in (container.get("resources") or {}).get("limits") or {}:
+def _huge_pages(holder: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name in (holder.get("resources") or {}).get("limits") or {}:
         if name.startswith("hugepages-"):
             yield f"{path}.resources.limits.{name}"
+
+
+def _unmet_values(container: Mapping[str, Any], path: str, *, is_on_host: bool) -> Iterator[str]:
+    """What of a container is not carried out although its field is. On the host's network a port is on it anyway."""
     for index, port in enumerate(container.get("ports") or ()):
         if port.get("hostPort") and not is_on_host:
             if port.get("protocol") == "SCTP":

@@ -135,9 +135,17 @@ def pod_requests(
     running Pod still holds while it is being resized.
     """
     amounts = _requests_by_status(pod, assumed) if use_status else _aggregate(pod, _getter("requests", assumed))
-    _apply_pod_level(amounts, pod, "requests")
+    if use_status:
+        amounts.update(_pod_level_requests_by_status(pod))
+    else:
+        _apply_pod_level(amounts, pod, "requests")
     _add(amounts, amounts_of(pod["spec"].get("overhead")))
     return whole_amounts(amounts)
+
+
+def container_requests_sum(pod: ReadOnlyObject) -> dict[str, int]:
+    """What the Pod's containers ask for by themselves, in the same units."""
+    return whole_amounts(_aggregate(pod, _getter("requests", None)))
 
 
 def pod_limits(pod: ReadOnlyObject) -> dict[str, int]:
@@ -172,8 +180,7 @@ def _requests_by_status(pod: ReadOnlyObject, assumed: Mapping[str, str] | None) 
     spec_amounts = _getter("requests", assumed)
     if not statuses:
         return _aggregate(pod, spec_amounts)
-    pending = find_condition(conditions_of(pod), "PodResizePending")
-    refused = pending is not None and pending.get("reason") == "Infeasible"
+    refused = _is_resize_refused(pod)
 
     def allocated(container: ReadOnlyObject) -> NanoAmounts:
         item = statuses.get(container["name"]) or {}
@@ -227,6 +234,24 @@ def _raise_to(target: NanoAmounts, other: Mapping[str, int]) -> None:
 
 def _is_pod_level(name: str) -> bool:
     return name in _POD_LEVEL_RESOURCES or name.startswith("hugepages-")
+
+
+def _is_resize_refused(pod: ReadOnlyObject) -> bool:
+    pending = find_condition(conditions_of(pod), "PodResizePending")
+    return pending is not None and pending.get("reason") == "Infeasible"
+
+
+def _pod_level_requests_by_status(pod: ReadOnlyObject) -> NanoAmounts:
+    """The Pod's own requests: the largest of wanted, allocated and actual ones, as for containers (KEP-5419)."""
+    wanted: NanoAmounts = {}
+    _apply_pod_level(wanted, pod, "requests")
+    status = pod.get("status") or {}
+    held: NanoAmounts = {}
+    for reported in (status.get("allocatedResources"), (status.get("resources") or {}).get("requests")):
+        _raise_to(held, {name: nanos for name, nanos in amounts_of(reported).items() if name in wanted})
+    if not held or not _is_resize_refused(pod):
+        _raise_to(held, wanted)
+    return held
 
 
 def _apply_pod_level(amounts: NanoAmounts, pod: ReadOnlyObject, field: str) -> None:

@@ -47,7 +47,9 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
 # agent.pods knows the runtime, volumes and network by their protocols
 AGENT_PODS_ALLOWED = (
     "agent.pods",
+    "agent.cgroups.protocol",
     "agent.runtime.protocol",
+    "agent.runtime.hostname",
     "agent.runtime.identity",
     "agent.runtime.translate",
     "agent.runtime.resource_settings",
@@ -77,6 +79,7 @@ PURE_MODULES = (
     "agent.pods.pod_status",
     "agent.pods.environment",
     "agent.runtime.translate",
+    "agent.runtime.hostname",
     "agent.runtime.resource_settings",
     "agent.runtime.security_settings",
     "agent.runtime.accounts",
@@ -87,6 +90,9 @@ PURE_MODULES = (
     "agent.runtime.image_reference",
     "agent.runtime.pull_progress",
     "agent.images.garbage_plan",
+    "agent.cgroups.limits",
+    "agent.cgroups.layout",
+    "agent.cgroups.control_files",
     "agent.network.addresses",
     "agent.network.host_port_rules",
     "agent.server.spdy.frames",

@@ -11,13 +11,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from agent.cgroups.layout import CgroupLayout
+from agent.cgroups.pod_cgroups import CgroupfsPodCgroups
 from agent.images.pulled_images import PulledImages
 from agent.network.protocol import PodAddress, PortMapping
 from agent.pods.backoff import RestartBackoff
 from agent.pods.container_cache import ContainerCache
 from agent.pods.container_configuration import ConfinementError, StarterSettings
 from agent.pods.container_start import ContainerStarter
-from agent.pods.executor import ExecutorSettings, PodExecutor
+from agent.pods.executor import PodExecutor
 from agent.pods.field_reference import NodeFacts
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePulls
@@ -27,6 +29,7 @@ from agent.pods.probe_attempt import ProbeResult
 from agent.pods.probes import ProbeRunner
 from agent.pods.resize import PendingResize
 from agent.pods.runtime_class import RuntimeHandlers
+from agent.pods.sandbox_start import SandboxSettings, SandboxStarter
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
 from agent.pods.worker import Rejection, WorkerServices
@@ -46,6 +49,7 @@ from control.api.timestamps import format_time
 from control.client.client import Client
 from control.client.informer import Informer
 from control.client.local_transport import LocalTransport
+from tests.fakes.cgroup_tree import FakeCgroupTree
 from tests.fakes.memory_endpoint import MemoryEndpoint
 
 NODE_IP = "10.244.0.1"
@@ -234,6 +238,7 @@ class HollowNode:
         self.api = PodEndpoint(now=self.clock.now)
         self.client = Client(LocalTransport(self.api, User(name="system:node:node-1")))
         self.network = FakeNetwork()
+        self.cgroup_tree = FakeCgroupTree()
         self.volumes = FakeVolumes()
         self.security_files = FakeSecurityFiles()
         self.objects = FakeObjects()
@@ -306,6 +311,9 @@ class HollowNode:
 
     def _services(self) -> WorkerServices:
         host = HostLimits(memory_bytes=16 << 30, can_lower_oom_score=True)
+        layout = CgroupLayout(cluster=OWNER.cluster, node=OWNER.node)
+        self.cgroups = CgroupfsPodCgroups(self.cgroup_tree, layout, pids_max=1000)
+        self.cgroups.prepare(node_cpus=4)
         self._reporter = StatusReporter(self.client, self.clock)
         pulled = PulledImages(self.directory)
         puller = ImagePuller(runtime=self.runtime, pulled=pulled, clock=self.clock)
@@ -332,19 +340,23 @@ class HollowNode:
                 node_facts=NodeFacts,
                 host_ip=lambda: NODE_IP,
                 security_files=self.security_files,
+                cgroup_parent=self.cgroups.parent,
             ),
         )
-        executor = PodExecutor(
+        sandboxes = SandboxStarter(
             runtime=self.runtime,
             network=self.network,
+            cgroups=self.cgroups,
             cache=self.cache,
-            starter=starter,
-            hooks=hooks,
             handlers=handlers,
             record=self._record,
             clock=self.clock,
-            settings=ExecutorSettings(owner=OWNER, pause_image=PAUSE, host=host, node_ip=lambda: NODE_IP),
+            settings=SandboxSettings(owner=OWNER, pause_image=PAUSE, host=host, node_ip=lambda: NODE_IP),
         )
+        executor = PodExecutor(
+            runtime=self.runtime, cache=self.cache, sandboxes=sandboxes, starter=starter, hooks=hooks,
+            record=self._record, clock=self.clock,
+        )  # fmt: skip
         self._probe_runner = ProbeRunner(
             self.probes, clock=self.clock, random=Random(1), record=self._record, host_ip=lambda: NODE_IP
         )

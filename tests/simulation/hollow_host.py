@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.cgroups.pod_cgroups import NoPodCgroups
 from agent.network.protocol import NetworkError, PodAddress
 from agent.node.host_facts import HostFacts, HostUsage
 from agent.pods.probe_attempt import ProbeResult
@@ -43,6 +44,10 @@ class HollowHost:
     def choose_network(self, engine: EngineInfo) -> HollowNetwork:
         """Addresses only."""
         return HollowNetwork(self._engine)
+
+    def choose_cgroups(self, engine: EngineInfo) -> NoPodCgroups:
+        """None."""
+        return NoPodCgroups()
 
     def make_volumes(self, *arguments: Any) -> HollowVolumes:
         """Those that are mounted already."""

@@ -112,6 +112,29 @@ def test_requests_by_status_hold_what_a_resize_still_occupies() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param({}, 1000, id="wanted"),
+        pytest.param({"allocatedResources": {"cpu": "2"}}, 2000, id="allocated"),
+        pytest.param(
+            {"allocatedResources": {"cpu": "500m"}, "resources": {"requests": {"cpu": "3"}}}, 3000, id="actual"
+        ),
+        pytest.param(
+            {
+                "allocatedResources": {"cpu": "500m"},
+                "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+            },
+            500,
+            id="what was refused does not count",
+        ),
+    ],
+)
+def test_requests_by_status_of_a_pod_with_resources_of_its_own(status: dict[str, Any], expected: int) -> None:
+    pod = make_pod(container(requests={"cpu": "100m"}), resources={"requests": {"cpu": "1"}}, status=status)
+    assert pods.pod_requests(pod, use_status=True)["cpu"] == expected
+
+
+@pytest.mark.parametrize(
     ("pod", "expected"),
     [
         (make_pod(container()), "BestEffort"),

@@ -131,3 +131,12 @@ def test_references_name_each_object_once() -> None:
     reference = {"configMapKeyRef": {"name": "settings", "key": "a"}}
     container = {"env": [{"name": "A", "valueFrom": reference}, {"name": "B", "valueFrom": reference}]}
     assert environment_references(container) == [Reference(kind="configmap", name="settings")]
+
+
+def test_a_missing_limit_is_the_pods_before_it_is_the_nodes() -> None:
+    pod = make_pod()
+    pod["spec"]["resources"] = {"limits": {"cpu": "3"}}
+    references = {name: {"resourceFieldRef": {"resource": f"limits.{name}"}} for name in ("cpu", "memory")}
+    container = {"name": "web", "env": [{"name": name, "valueFrom": value} for name, value in references.items()]}
+    assert make_environment(pod, container, INPUTS)["cpu"] == "3"
+    assert make_environment(pod, container, INPUTS)["memory"] == str(INPUTS.node.memory_bytes)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from agent.runtime.hostname import HostnameError, kernel_hostname, pod_hostname
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
+from agent.runtime.resource_settings import cpu_settings, memory_settings
 from agent.runtime.security_settings import run_as_root_error
 from agent.runtime.sysctls import network_sysctls
 from agent.runtime.translate import (
     ContainerRequest,
     HostLimits,
-    HostnameError,
     SandboxRequest,
     container_create_body,
-    kernel_hostname,
     oom_score,
-    pod_hostname,
     sandbox_create_body,
 )
 from agent.volumes.protocol import Mount
@@ -195,6 +195,82 @@ def test_oom_score(resources: dict[str, Any], priority: int | None, expected: in
     pod = make_pod({"resources": resources}, priority=priority)
 
     assert oom_score(pod, pod["spec"]["containers"][0], 16 << 30) == expected
+
+
+SIDECAR = {"name": "side", "restartPolicy": "Always"}
+
+
+@pytest.mark.parametrize(
+    ("container", "spec", "expected"),
+    [
+        pytest.param({}, {"requests": {"memory": "4Gi"}}, 875, id="what the Pod asks for is its two containers' alike"),
+        pytest.param({"memory": "2Gi"}, {"requests": {"memory": "4Gi"}}, 813, id="beyond what they ask for"),
+        pytest.param({"memory": "4Gi"}, {}, 750, id="a Pod that asks for nothing itself"),
+    ],
+)
+def test_oom_score_with_resources_of_the_pod(container: dict[str, Any], spec: dict[str, Any], expected: int) -> None:
+    resources = {"requests": container} if container else {}
+    pod = make_pod({"resources": resources}, initContainers=[SIDECAR], resources=spec)
+
+    assert oom_score(pod, pod["spec"]["containers"][0], 16 << 30) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        pytest.param("1Gi", 500, id="no sooner than the container that asks for least"),
+        pytest.param("12Gi", 250, id="later if it asks for more"),
+    ],
+)
+def test_oom_score_of_a_sidecar(own: str, expected: int) -> None:
+    sidecar = {**SIDECAR, "resources": {"requests": {"memory": own}}}
+    pod = make_pod({"resources": {"requests": {"memory": "8Gi"}}}, initContainers=[sidecar])
+
+    assert oom_score(pod, sidecar, 16 << 30) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        pytest.param(
+            {}, {"CpuShares": 1024, "CpuPeriod": 100000, "CpuQuota": 100000, "Memory": 1 << 30}, id="the Pod's"
+        ),
+        pytest.param(
+            {"requests": {"cpu": "100m"}, "limits": {"memory": "1Mi"}},
+            {"CpuShares": 102, "CpuPeriod": 100000, "CpuQuota": 100000, "Memory": 1 << 20},
+            id="its own where it has one",
+        ),
+        pytest.param(
+            {"limits": {"cpu": "0", "memory": "0"}},
+            {"CpuShares": 1024, "CpuPeriod": 100000, "CpuQuota": 100000, "Memory": 1 << 30},
+            id="zero is none",
+        ),
+    ],
+)
+def test_a_container_without_limits_has_its_pods(own: dict[str, Any], expected: dict[str, int]) -> None:
+    pod = make_pod({"resources": own}, resources={"limits": {"cpu": "1", "memory": "1Gi"}})
+    container = pod["spec"]["containers"][0]
+    settings = {**cpu_settings(pod, container), **memory_settings(pod, container)}
+
+    assert settings.pop("MemorySwap") == settings["Memory"]
+    assert settings == expected
+
+
+def test_a_pods_cgroup_is_the_parent_and_bounds_the_processes() -> None:
+    host = HostLimits(memory_bytes=1 << 30, can_lower_oom_score=True, pids_max=100)
+    pod = make_pod()
+    request = ContainerRequest(
+        pod=pod, container=pod["spec"]["containers"][0], image="i", sandbox_id="s", labels={}, host=host
+    )
+    sandbox = SandboxRequest(pod=pod, image="pause", labels={}, host=host)
+
+    for alone in (container_create_body(request), sandbox_create_body(sandbox)):
+        assert (alone["HostConfig"].get("CgroupParent"), alone["HostConfig"]["PidsLimit"]) == (None, 100)
+    for below in (
+        container_create_body(replace(request, cgroup_parent="/pods/pod1")),
+        sandbox_create_body(replace(sandbox, cgroup_parent="/pods/pod1")),
+    ):
+        assert (below["HostConfig"]["CgroupParent"], below["HostConfig"].get("PidsLimit")) == ("/pods/pod1", None)
 
 
 def test_scores_below_zero_are_left_out_where_the_host_cannot_lower_them() -> None:

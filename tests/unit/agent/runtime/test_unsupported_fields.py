@@ -46,11 +46,6 @@ def make_pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, 
             id="of a mount",
         ),
         pytest.param(
-            make_pod({"resources": {"limits": {"hugepages-2Mi": "4Mi"}}}),
-            ["spec.containers[0].resources.limits.hugepages-2Mi"],
-            id="huge pages",
-        ),
-        pytest.param(
             make_pod({"ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "127.0.0.1", "protocol": "UDP"}]}),
             [],
             id="a port of the node",
@@ -89,3 +84,26 @@ def test_unsupported_fields(pod: dict[str, Any], expected: list[str]) -> None:
 def test_how_volumes_are_relabelled_matters_where_there_are_labels(has_selinux: bool, expected: list[str]) -> None:
     pod = make_pod(securityContext={"seLinuxChangePolicy": "MountOption"})
     assert unsupported_fields(pod, has_selinux=has_selinux) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        pytest.param({}, [], id="a host that limits both"),
+        pytest.param(
+            {"limits_huge_pages": False},
+            ["spec.resources.limits.hugepages-2Mi", "spec.containers[0].resources.limits.hugepages-2Mi"],
+            id="a kernel that cannot limit huge pages",
+        ),
+        pytest.param(
+            {"limits_huge_pages": False, "has_pod_cgroups": False},
+            ["spec.resources", "spec.containers[0].resources.limits.hugepages-2Mi"],
+            id="Pods without cgroups",
+        ),
+    ],
+)
+def test_resources_are_unsupported_where_the_host_cannot_limit_them(host: dict[str, bool], expected: list[str]) -> None:
+    limits = {"limits": {"cpu": "1", "hugepages-2Mi": "4Mi"}}
+    pod = make_pod({"resources": limits}, resources=limits)
+
+    assert unsupported_fields(pod, **host) == expected

@@ -1,0 +1,1 @@
+"""The cgroup of a Pod: the room that its containers share."""

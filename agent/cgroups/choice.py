@@ -1,0 +1,66 @@
+"""Whether Pods have cgroups of their own on this host, and who makes them. Decided once, when the agent starts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from agent.cgroups.layout import CgroupLayout
+from agent.cgroups.pod_cgroups import CgroupfsPodCgroups, NoPodCgroups
+from agent.cgroups.protocol import CgroupError, PodCgroups
+from agent.cgroups.tree import CgroupTree
+from agent.runtime.protocol import EngineInfo
+
+logger = logging.getLogger(__name__)
+
+#: the first cgroup namespace of every kernel (PROC_CGROUP_INIT_INO)
+INITIAL_CGROUP_NAMESPACE = "cgroup:[4026531835]"
+ENGINE_PID_FILES = ("/run/docker.pid", "/var/run/docker.pid")
+
+
+def choose_cgroups(
+    tree: CgroupTree,
+    layout: CgroupLayout,
+    *,
+    engine: EngineInfo,
+    obstacle: str = "",
+    pids_max: int = 0,
+    page_sizes: Collection[str] = (),
+) -> PodCgroups:
+    """The Pods' cgroups. With an obstacle (why the agent cannot act on the engine's host) there are none: logged."""
+    obstacle = obstacle or _cgroup_obstacle(tree, engine)
+    if not obstacle:
+        cgroups = CgroupfsPodCgroups(tree, layout, pids_max=pids_max, page_sizes=page_sizes)
+        try:
+            cgroups.prepare(engine.cpus)
+        except CgroupError as error:
+            obstacle = str(error)
+        else:
+            return cgroups
+    logger.warning("Pods have no cgroups of their own: resources of a Pod as a whole are refused cause=%s", obstacle)
+    return NoPodCgroups()
+
+
+def foreign_namespace_obstacle() -> str:
+    """Why what this process sees of cgroups is not what the engine sees; empty when it is."""
+    own = _namespace("self")
+    for pid_file in ENGINE_PID_FILES:
+        with suppress(OSError, ValueError):
+            pid = int(Path(pid_file).read_text())
+            return "" if _namespace(str(pid)) == own else "the agent is in another cgroup namespace than the engine"
+    return "" if own == INITIAL_CGROUP_NAMESPACE else "the agent is in a cgroup namespace of its own"
+
+
+def _cgroup_obstacle(tree: CgroupTree, engine: EngineInfo) -> str:
+    if engine.cgroup_driver != "cgroupfs":
+        return f"the engine's cgroup driver is {engine.cgroup_driver or 'none'}, not cgroupfs"
+    if engine.cgroup_version != tree.version:
+        return f"the engine uses cgroup v{engine.cgroup_version}, this host shows v{tree.version}"
+    return ""
+
+
+def _namespace(process: str) -> str:
+    return os.readlink(f"/proc/{process}/ns/cgroup")
