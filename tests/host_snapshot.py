@@ -10,7 +10,7 @@ from tests.cluster import docker, run
 
 
 def take_snapshot(*directories: Path) -> dict[str, list[str]]:
-    """Containers, volumes, networks, links, routes, nft and iptables rules, mounts, processes, files; each sorted."""
+    """Containers, volumes, networks, links, routes, rules, mounts, processes, cgroups, files; sorted."""
     files = [str(path) for directory in directories for path in directory.rglob("*")]
     return {
         "containers": sorted(docker("ps", "-aq", "--no-trunc").split()),
@@ -23,6 +23,7 @@ def take_snapshot(*directories: Path) -> dict[str, list[str]]:
         "iptables": _lines("iptables-save"),
         "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         "processes": _processes(),
+        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/podling/**")),
         "files": sorted(files),
     }
 
