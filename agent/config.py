@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.images.settings import ImageSettings
+from agent.node.eviction.settings import NO_EVICTION, EvictionSettings
+from agent.node.reservations import NOTHING_RESERVED, Reservations
 
 #: the kubelet's, where operators and profiles of other projects put theirs
 SECCOMP_PROFILE_ROOT = Path("/var/lib/kubelet/seccomp")
@@ -62,6 +64,8 @@ class AgentConfig:
     labels: tuple[tuple[str, str], ...] = ()
     pods_max: int = 110
     pod_pids_max: int = 0
+    reservations: Reservations = NOTHING_RESERVED
+    eviction: EvictionSettings = NO_EVICTION
     container_restart_seconds_max: float = 300.0
     images: ImageSettings = field(default_factory=ImageSettings)
     lifeline: bool = False

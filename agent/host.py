@@ -6,7 +6,7 @@ Whoever builds a `NodeAgent` chooses the host; on another one the same agent run
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -19,13 +19,17 @@ from agent.config import AgentConfig
 from agent.network.pod_network import choose_network, native_obstacle, observe_agent
 from agent.network.protocol import PodNetwork
 from agent.network.resolver import ClusterDns
+from agent.node.eviction.pod_usage import NO_FILES, FileUsage
+from agent.node.file_usage import measure_directory, measure_files
 from agent.node.host_facts import HostFacts, HostUsage, read_host_facts, read_host_usage, read_huge_pages
 from agent.node.node_features import engine_recurses
+from agent.node_lock import take_eviction_turn
 from agent.pod_network_files import PodNetworkFiles, read_log_tail
 from agent.pods.container_configuration import SecurityFiles
 from agent.pods.pod_files import NetworkFiles
 from agent.pods.probe_attempt import NetworkProbeAttempt, ProbeAttempt
 from agent.runtime.identity import parse_identity
+from agent.runtime.log_files import log_files
 from agent.runtime.log_links import LogLinks
 from agent.runtime.protocol import ContainerRecord, EngineInfo, Runtime
 from agent.security_files import HostSecurityFiles
@@ -88,6 +92,18 @@ class Host(Protocol):
 
     def read_log_tail(self, log_path: str, lines: int) -> str:
         """The last lines of a dead container's log. Blocking."""
+        ...
+
+    def measure_directory(self, directory: str) -> FileUsage:
+        """Everything below a directory. Blocking; raises OSError."""
+        ...
+
+    def measure_log(self, log_path: str) -> FileUsage:
+        """The files of a container's log. Blocking."""
+        ...
+
+    def take_eviction_turn(self) -> AbstractContextManager[bool]:
+        """The right to evict among the nodes of this machine, or False."""
         ...
 
     def link_log(self, record: ContainerRecord) -> None:
@@ -188,6 +204,18 @@ class LinuxHost:
     def read_log_tail(self, log_path: str, lines: int) -> str:
         """From the file of Docker's log driver."""
         return read_log_tail(log_path, lines)
+
+    def measure_directory(self, directory: str) -> FileUsage:
+        """As du does."""
+        return measure_directory(directory)
+
+    def measure_log(self, log_path: str) -> FileUsage:
+        """With those that were rotated away."""
+        return measure_files([str(path) for path in log_files(Path(log_path))]) if log_path else NO_FILES
+
+    def take_eviction_turn(self) -> AbstractContextManager[bool]:
+        """By a lock that leaves nothing behind."""
+        return take_eviction_turn()
 
     def link_log(self, record: ContainerRecord) -> None:
         """In /var/log, where the host lets us."""

@@ -19,6 +19,7 @@ from agent.config import PROFILES, SECCOMP_PROFILE_ROOT, AgentConfig
 from agent.defaults import default_cluster, default_state_dir
 from agent.images.settings import add_image_flags, read_image_settings
 from agent.node_lock import NodeTakenError, only_agent
+from agent.resource_flags import add_resource_flags, read_eviction, read_reservations
 
 if TYPE_CHECKING:
     from control.client.kubeconfig import Access
@@ -61,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--pause-image", default="", help="image of the sandboxes (default: the one that is built in)")
     run.add_argument("--network", choices=("auto", "native", "docker", "cni"), default="auto")
     run.add_argument("--node-label", action="append", default=[], metavar="NAME=VALUE")
-    run.add_argument("--max-pods", type=int, default=110)
+    add_resource_flags(run)
     run.add_argument(
         "--pod-max-pids", type=_pids, default=0, metavar="COUNT", help="most processes a Pod may have (default: any)"
     )
@@ -168,6 +169,8 @@ def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
         labels=tuple((name, value) for name, _, value in (label.partition("=") for label in options.node_label)),
         pods_max=options.max_pods,
         pod_pids_max=options.pod_max_pids,
+        reservations=read_reservations(options),
+        eviction=read_eviction(options),
         container_restart_seconds_max=options.max_container_restart_period,
         images=read_image_settings(options),
         lifeline=options.lifeline,
@@ -179,11 +182,12 @@ def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
 def _run_loop(config: AgentConfig, access: Access) -> int:
     from agent.engine_check import EngineProblemError
     from agent.network.protocol import NetworkError
+    from agent.node.reservations import ReservationError
     from control.client.kubeconfig import KubeconfigError
 
     try:
         asyncio.run(_run_node(config, access))
-    except (EngineProblemError, NetworkError, KubeconfigError) as error:
+    except (EngineProblemError, NetworkError, KubeconfigError, ReservationError) as error:
         return _fail(str(error))
     return 0
 
@@ -193,6 +197,7 @@ async def _run_node(config: AgentConfig, access: Access) -> None:
 
     from agent.engine_check import check_engine
     from agent.host import LinuxHost
+    from agent.node.reservations import check_reservations
     from agent.node_agent import NodeAgent
     from agent.runtime.docker_runtime import DockerRuntime
     from control.api.clock import SystemClock
@@ -209,6 +214,7 @@ async def _run_node(config: AgentConfig, access: Access) -> None:
     client = Client(open_transport(access, user_agent="kubelet/v1.36.2"))
     try:
         engine = await check_engine(runtime)
+        check_reservations(config.reservations, {"cpu": engine.cpus * 1000, "memory": engine.memory_bytes})
         agent = NodeAgent(
             config,
             host=LinuxHost(config),

@@ -68,6 +68,7 @@ class NodeAgent:
         self._problem = STARTING
         self._node_ip = ""
         self._images: Sequence[ImageRecord] = ()
+        self._pressures: Callable[[], frozenset[str]] = frozenset
         self._pod_range = asyncio.Event()
         self._started = asyncio.Event()
         self._pod_cidr = config.pod_cidr
@@ -147,6 +148,9 @@ class NodeAgent:
     async def _start_pods(self, network: PodNetwork, services: Informer, pause_image: str) -> None:
         parts = PodParts(self, network=network, services=services, pause_image=pause_image)
         self.workers = parts.workers
+        # Before the first Pod is judged: what is short now was short before this agent started.
+        parts.evictor.observe()
+        self._pressures = lambda: parts.evictor.conditions
         feed = EventFeed(
             runtime=self._runtime,
             labels=self._owner.labels(),
@@ -161,7 +165,7 @@ class NodeAgent:
         self._spawn_stoppable(pods.run, feed.run, self.workers.run)
         await pods.wait_synced()
         self.workers.adopt()
-        self._spawn(parts.garbage.run(), parts.image_garbage.run(), parts.volume_refresh.run())
+        self._spawn(parts.garbage.run(), parts.image_garbage.run(), parts.volume_refresh.run(), parts.evictor.run())
         self._spawn(self._serve())
 
     async def _serve(self) -> None:
@@ -276,6 +280,9 @@ class NodeAgent:
             labels=dict(config.labels),
             volume_root=str(config.volume_root),
             features=self.features,
+            reservations=config.reservations,
+            thresholds=config.eviction.thresholds,
+            pressures=self._pressures(),
         )
 
     def _on_node_change(self, old: Object | None, new: Object | None) -> None:

@@ -32,11 +32,21 @@ def only_agent(state_dir: Path, cluster: str, node_name: str) -> Iterator[None]:
     with (state_dir / "agent.lock").open("w") as lock, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
         if not _wait(lambda: _has_locked(lock), deadline):
             raise NodeTakenError(f"another agent runs node {node_name} (it holds {lock.name})")
-        if not _wait(lambda: _has_bound(name, cluster, node_name), deadline):
+        if not _wait(lambda: _has_node_name(name, cluster, node_name), deadline):
             raise NodeTakenError(
                 f"another agent runs node {node_name} of cluster {cluster!r} on this host, with another --state-dir"
             )
         yield
+
+
+@contextmanager
+def take_eviction_turn() -> Iterator[bool]:
+    """Be the only node of this host that evicts, whatever its cluster; False while another one does.
+
+    All of them see the same memory and the same disk run out, and one Pod gone may be enough.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
+        yield sys.platform != "linux" or _has_bound(name, "\0podling-eviction")
 
 
 def _wait(is_done: Callable[[], bool], deadline: float) -> bool:
@@ -55,13 +65,17 @@ def _has_locked(lock: IO[str]) -> bool:
     return True
 
 
-def _has_bound(name: socket.socket, cluster: str, node_name: str) -> bool:
-    """Whether the node's name in Linux' abstract socket namespace is ours: a lock that leaves no file behind."""
+def _has_node_name(name: socket.socket, cluster: str, node_name: str) -> bool:
     if sys.platform != "linux":
         return True  # Pods are wired on Linux only: elsewhere no agent gets further than this
     digest = hashlib.sha256(f"{cluster}/{node_name}".encode()).hexdigest()
+    return _has_bound(name, f"\0podling-agent-{digest}")
+
+
+def _has_bound(name: socket.socket, abstract_name: str) -> bool:
+    """Whether a name in Linux' abstract socket namespace is ours: a lock that leaves no file behind."""
     try:
-        name.bind(f"\0podling-agent-{digest}")
+        name.bind(abstract_name)
     except OSError:
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from agent.images.image_garbage import ImageGarbage
 from agent.images.pulled_images import PulledImages
 from agent.network.protocol import PodNetwork
 from agent.node.admission import NodeAdmission
+from agent.node.eviction.measuring import UseMeasuring
+from agent.node.eviction.pod_evictor import EvictionServices, PodEvictor
 from agent.node.node_features import engine_recurses
 from agent.node.node_reference import node_reference
 from agent.node.security_admission import SecurityPolicy
@@ -37,6 +40,7 @@ from agent.runtime.images import ImagePuller
 from agent.runtime.sysctls import SysctlAllowlist
 from agent.runtime.translate import HostLimits
 from agent.runtime.unsupported_fields import unsupported_fields
+from agent.volumes.protocol import VolumeManager
 from control.api.objects import ReadOnlyObject
 from control.client.informer import Informer
 
@@ -82,9 +86,7 @@ class PodParts:
         probes = ProbeRunner(
             host.make_probe_attempt(runtime), clock=clock, random=agent.random, record=record, host_ip=agent.address
         )
-        admission = NodeAdmission(
-            lambda: agent.registration.node, lambda: self.workers.admitted_pods(), _security_policy(agent)
-        )
+        admission = _make_admission(agent, self)
         self.workers = PodWorkers(
             cache,
             WorkerServices(
@@ -116,6 +118,7 @@ class PodParts:
             clock=clock,
         )
         self.image_garbage = _image_garbage(agent, pulled, pause_image)
+        self.evictor = _make_evictor(agent, self, volumes)
         self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
 
 
@@ -126,6 +129,41 @@ def _host_limits(agent: NodeAgent) -> HostLimits:
         engine_recurses=engine_recurses(agent.engine),
         pids_max=agent.config.pod_pids_max,
     )
+
+
+def _make_admission(agent: NodeAgent, parts: PodParts) -> NodeAdmission:
+    return NodeAdmission(
+        lambda: agent.registration.node,
+        lambda: parts.workers.admitted_pods(),
+        _security_policy(agent),
+        lambda: parts.evictor.conditions,
+    )
+
+
+def _make_evictor(agent: NodeAgent, parts: PodParts, volumes: VolumeManager) -> PodEvictor:
+    workers = parts.workers
+    measuring = UseMeasuring(
+        runtime=agent.runtime,
+        cache=agent.cache,
+        local_directories=volumes.local_directories,
+        files=agent.host,
+        clock=agent.clock,
+    )
+    services = EvictionServices(
+        read_usage=lambda: agent.host.read_usage(agent.engine),
+        pods=workers.evictable_pods,
+        measure_files=measuring.measure_files,
+        measure_all=measuring.measure_all,
+        fail=workers.fail,
+        is_released=workers.is_released,
+        reclaim_disk=(workers.remove_dead_containers, partial(parts.image_garbage.collect_now, sys.maxsize)),
+        take_turn=agent.host.take_eviction_turn,
+        record=agent.recorder.record,
+        record_of_node=partial(agent.recorder.record, node_reference(agent.config.node_name)),
+        on_change=agent.registration.wake,
+        clock=agent.clock,
+    )
+    return PodEvictor(agent.config.eviction, services)
 
 
 def _unsupported_fields(agent: NodeAgent, cgroups: PodCgroups) -> Callable[[ReadOnlyObject], list[str]]:
@@ -187,7 +225,9 @@ def _sandbox_settings(agent: NodeAgent, pause_image: str, limits: HostLimits) ->
 def _image_garbage(agent: NodeAgent, pulled: PulledImages, pause_image: str) -> ImageGarbage:
     def disk() -> DiskState:
         usage = agent.host.read_usage(agent.engine)
-        return DiskState(capacity_bytes=usage.disk_bytes, available_bytes=usage.disk_available_bytes)
+        return DiskState(
+            capacity_bytes=usage.image_disk.capacity_bytes, available_bytes=usage.image_disk.available_bytes
+        )
 
     return ImageGarbage(
         runtime=agent.runtime,

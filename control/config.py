@@ -26,11 +26,15 @@ class ConfigError(ValueError):
 
 @dataclass(slots=True, kw_only=True)
 class NodeConfig:
-    """One node: its name and the port of its agent's API. `halted` is set by `podling node kill`."""
+    """One node: its name and the port of its agent's API. `halted` is set by `podling node kill`.
+
+    `kubelet_args` (NAME=VALUE) are flags of its agent beyond the cluster's.
+    """
 
     name: str
     port: int
     halted: bool = False
+    kubelet_args: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +58,8 @@ class ClusterConfig:
     #: whether the API server stands for a metrics-server
     metrics: bool = True
     token_auth_file: str | None = None
+    #: flags of every node's agent, NAME=VALUE
+    kubelet_args: list[str] = field(default_factory=list)
     nodes: list[NodeConfig] = field(default_factory=list)
 
     def __post_init__(self) -> None:

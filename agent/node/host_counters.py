@@ -6,21 +6,13 @@ Read when somebody asks for the node's usage, never at an interval.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from agent.node.host_memory import MemoryUse, read_memory
 
 _INTERFACES_LEFT_OUT = ("lo",)
 _RECEIVED_BYTES, _RECEIVED_ERRORS, _SENT_BYTES, _SENT_ERRORS = 0, 2, 8, 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryUse:
-    """Bytes in use; the working set is what cannot be dropped: usage less inactive file pages."""
-
-    usage_bytes: int = 0
-    working_set_bytes: int = 0
-    available_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +31,7 @@ class HostCounters:
     """Totals since the host started. `started_at` is its start, in seconds since the epoch."""
 
     cpu_nanoseconds: int = 0
-    memory: MemoryUse = MemoryUse()
+    memory: MemoryUse = field(default_factory=MemoryUse)
     started_at: float = 0.0
     interfaces: tuple[InterfaceCounters, ...] = ()
 
@@ -49,7 +41,7 @@ def read_host_counters() -> HostCounters:
     stat = _read(Path("/proc/stat"))
     return HostCounters(
         cpu_nanoseconds=cpu_nanoseconds(stat, os.sysconf("SC_CLK_TCK")),
-        memory=memory_use(_read(Path("/proc/meminfo"))),
+        memory=read_memory(),
         started_at=boot_time(stat),
         interfaces=tuple(read_interfaces(1)),
     )
@@ -69,22 +61,6 @@ def cpu_nanoseconds(stat: str, ticks_per_second: int) -> int:
             user, nice, system, _, _, irq, soft_irq = (int(word) for word in words[1:8])
             return (user + nice + system + irq + soft_irq) * 10**9 // ticks_per_second
     return 0
-
-
-def memory_use(meminfo: str) -> MemoryUse:
-    """Memory of the host of /proc/meminfo, by the rule of the root of cgroup v2: what is not free is in use."""
-    values = {}
-    for line in meminfo.splitlines():
-        name, _, rest = line.partition(":")
-        with suppress(ValueError, IndexError):
-            values[name] = int(rest.split()[0]) * 1024
-    usage = values.get("MemTotal", 0) - values.get("MemFree", 0)
-    working_set = max(0, usage - values.get("Inactive(file)", 0))
-    return MemoryUse(
-        usage_bytes=usage,
-        working_set_bytes=working_set,
-        available_bytes=max(0, values.get("MemTotal", 0) - working_set),
-    )
 
 
 def boot_time(stat: str) -> float:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.node.host_memory import read_memory
 from control.api.quantity import format_bytes
 
 HUGE_PAGES_ROOT = Path("/sys/kernel/mm/hugepages")
@@ -30,16 +31,40 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostUsage:
-    """What is free now, in bytes and counts; 0 totals mean unknown."""
+class DiskUsage:
+    """A file system: bytes, and inodes where it has a fixed number of them. Zero totals mean unknown.
 
-    disk_bytes: int = 0
-    disk_available_bytes: int = 0
-    memory_available_bytes: int | None = None
+    `device` tells file systems apart.
+    """
+
+    capacity_bytes: int = 0
+    available_bytes: int = 0
+    inodes: int = 0
+    inodes_free: int = 0
+    device: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostUsage:
+    """What is free now, in bytes and counts; 0 totals mean unknown.
+
+    `node_disk` holds the agent's directory, `image_disk` the engine's. `memory_available_bytes` is the kubelet's
+    memory.available: all memory less the working set of the whole machine.
+    """
+
+    node_disk: DiskUsage = DiskUsage()
+    image_disk: DiskUsage = DiskUsage()
+    memory_bytes: int = 0
+    memory_available_bytes: int = 0
     pid_max: int = 0
     pids: int = 0
     #: bytes of huge pages by their size (`2Mi`), for each size that the kernel knows
     huge_pages: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def has_image_disk(self) -> bool:
+        """Whether images and containers have a file system of their own."""
+        return self.node_disk.device != self.image_disk.device
 
 
 def read_host_facts() -> HostFacts:
@@ -54,14 +79,15 @@ def read_host_facts() -> HostFacts:
 
 
 def read_host_usage(engine_root: str, state_dir: Path) -> HostUsage:
-    """Read what is free on the engine's disk (or, if it is out of reach, on that of the agent's state)."""
-    root = engine_root if os.path.isdir(engine_root) else str(state_dir)
-    disk = os.statvfs(root)
-    memory = _memory_available_bytes()
+    """Read what is free. An engine's directory that is out of reach counts as being beside the agent's."""
+    node_disk = read_disk_usage(str(state_dir))
+    image_disk = read_disk_usage(engine_root) if os.path.isdir(engine_root) else node_disk
+    memory = read_memory()
     return HostUsage(
-        disk_bytes=disk.f_blocks * disk.f_frsize,
-        disk_available_bytes=disk.f_bavail * disk.f_frsize,
-        memory_available_bytes=memory,
+        node_disk=node_disk,
+        image_disk=image_disk,
+        memory_bytes=memory.capacity_bytes,
+        memory_available_bytes=memory.available_bytes,
         pid_max=int(_read("/proc/sys/kernel/pid_max") or 0),
         pids=_thread_count(),
         huge_pages=read_huge_pages(),
@@ -79,11 +105,16 @@ def read_huge_pages(root: Path = HUGE_PAGES_ROOT) -> dict[str, int]:
     return found
 
 
-def _memory_available_bytes() -> int | None:
-    for line in _read("/proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
+def read_disk_usage(directory: str) -> DiskUsage:
+    """The file system of a directory that exists."""
+    disk = os.statvfs(directory)
+    return DiskUsage(
+        capacity_bytes=disk.f_blocks * disk.f_frsize,
+        available_bytes=disk.f_bavail * disk.f_frsize,
+        inodes=disk.f_files,
+        inodes_free=disk.f_favail,
+        device=os.stat(directory).st_dev,
+    )
 
 
 def _thread_count() -> int:

@@ -1,7 +1,7 @@
 """What the Node object says: labels, capacity, addresses, conditions. Pure.
 
 Reasons and messages are the kubelet's (pkg/kubelet/nodestatus/setters.go, v1.36). Several nodes may share one host;
-each reports the host's full capacity.
+each reports the host's full capacity. Pressure is judged elsewhere (`eviction/pressure.py`) and told here.
 """
 
 from __future__ import annotations
@@ -11,27 +11,47 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from agent.cgroups.limits import HUGE_PAGES_PREFIX
+from agent.node.eviction.signals import BYTE_RESOURCES
+from agent.node.eviction.thresholds import Threshold
 from agent.node.host_facts import HostFacts, HostUsage
 from agent.node.node_features import NodeFeatures
+from agent.node.reservations import NOTHING_RESERVED, Reservations, allocatable_amounts
 from agent.runtime.protocol import EngineInfo, ImageRecord
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
+from control.api.quantity import format_bytes, format_millis
 from control.api.timestamps import format_time
 from control.api.volumes import VOLUME_ROOT
 
 KUBELET_VERSION = "v1.36.2"
 IMAGES_MAX = 50
 NAMES_PER_IMAGE_MAX = 5
-MEMORY_AVAILABLE_BYTES_MIN = 100 << 20
-DISK_AVAILABLE_BYTES_MIN = 512 << 20
-PIDS_AVAILABLE_MIN = 500
 
 GO_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+#: reason and message of a condition while it holds, and while it does not
+PRESSURE_WORDS = {
+    "MemoryPressure": (
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ),
+    "DiskPressure": (
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ),
+    "PIDPressure": (
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeInputs:
-    """What a node's status is computed from. `problem` says why the node cannot run Pods; empty when it can."""
+    """What a node's status is computed from. `problem` says why the node cannot run Pods; empty when it can.
+
+    `pressures` are the conditions of pressure that hold (`MemoryPressure`).
+    """
 
     name: str
     engine: EngineInfo
@@ -46,6 +66,9 @@ class NodeInputs:
     labels: Mapping[str, str] | None = None
     volume_root: str = ""
     features: NodeFeatures = field(default_factory=NodeFeatures)
+    reservations: Reservations = NOTHING_RESERVED
+    thresholds: Sequence[Threshold] = ()
+    pressures: frozenset[str] = frozenset()
 
 
 def node_object(inputs: NodeInputs) -> Object:
@@ -86,10 +109,10 @@ def node_annotations(inputs: NodeInputs) -> dict[str, str]:
 
 def compute_node_status(inputs: NodeInputs, old: ReadOnlyObject) -> Object:
     """The whole status, given the one the API has (for the transition times)."""
-    resources = node_resources(inputs)
+    capacity = node_capacity(inputs)
     status: Object = {
-        "capacity": resources,
-        "allocatable": dict(resources),
+        "capacity": format_resources(capacity),
+        "allocatable": format_resources(allocatable_amounts(capacity, inputs.reservations, inputs.thresholds)),
         "conditions": _conditions(inputs, old.get("conditions") or ()),
         "addresses": _addresses(inputs),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": inputs.port}},
@@ -109,16 +132,30 @@ def _handler(name: str, features: NodeFeatures) -> Object:
     }
 
 
-def node_resources(inputs: NodeInputs) -> dict[str, str]:
-    """Capacity, which is allocatable too: nothing is reserved for the system."""
+def node_capacity(inputs: NodeInputs) -> dict[str, int]:
+    """What the host has: cpu in thousandths, memory and storage in bytes. Storage is that of the agent's directory."""
     return {
-        "cpu": str(inputs.engine.cpus),
-        "ephemeral-storage": f"{inputs.usage.disk_bytes // 1024}Ki",
-        "hugepages-1Gi": "0",
-        "hugepages-2Mi": "0",
-        "memory": f"{inputs.engine.memory_bytes // 1024}Ki",
-        "pods": str(inputs.pods_max),
+        "cpu": inputs.engine.cpus * 1000,
+        "ephemeral-storage": inputs.usage.node_disk.capacity_bytes // 1024 * 1024,
+        "hugepages-1Gi": 0,
+        "hugepages-2Mi": 0,
+        **{f"{HUGE_PAGES_PREFIX}{size}": amount for size, amount in inputs.usage.huge_pages.items()},
+        "memory": inputs.engine.memory_bytes // 1024 * 1024,
+        "pods": inputs.pods_max,
     }
+
+
+def format_resources(amounts: Mapping[str, int]) -> dict[str, str]:
+    """A resource list of amounts, written as kubelets do: whole KiB as such, other amounts of bytes in full."""
+    return {name: _format_amount(name, amount) for name, amount in amounts.items()}
+
+
+def _format_amount(name: str, amount: int) -> str:
+    if name == "cpu":
+        return format_millis(amount)
+    if name.startswith(HUGE_PAGES_PREFIX):
+        return format_bytes(amount)
+    return f"{amount // 1024}Ki" if name in BYTE_RESOURCES and amount % 1024 == 0 else str(amount)
 
 
 def status_differs(old: ReadOnlyObject, new: Object) -> bool:
@@ -171,17 +208,10 @@ def _images(images: Sequence[ImageRecord]) -> list[Object]:
 
 
 def _conditions(inputs: NodeInputs, old: Sequence[Any]) -> list[Object]:
-    usage = inputs.usage
-    memory = usage.memory_available_bytes
-    memory_pressure = memory is not None and memory < MEMORY_AVAILABLE_BYTES_MIN
-    disk_pressure = usage.disk_bytes > 0 and usage.disk_available_bytes < DISK_AVAILABLE_BYTES_MIN
-    pid_pressure = usage.pid_max > 0 and usage.pid_max - usage.pids < PIDS_AVAILABLE_MIN
-    verdicts = (
-        ("MemoryPressure", memory_pressure, *_memory_words(memory_pressure)),
-        ("DiskPressure", disk_pressure, *_disk_words(disk_pressure)),
-        ("PIDPressure", pid_pressure, *_pid_words(pid_pressure)),
-        ("Ready", not inputs.problem, *_ready_words(inputs.problem)),
-    )
+    verdicts = [
+        (name, name in inputs.pressures, *words[name not in inputs.pressures]) for name, words in PRESSURE_WORDS.items()
+    ]
+    verdicts.append(("Ready", not inputs.problem, *_ready_words(inputs.problem)))
     now = format_time(inputs.now)
     conditions = []
     for name, is_true, reason, message in verdicts:
@@ -199,24 +229,6 @@ def _conditions(inputs: NodeInputs, old: Sequence[Any]) -> list[Object]:
             }
         )
     return conditions
-
-
-def _memory_words(pressure: bool) -> tuple[str, str]:
-    if pressure:
-        return "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"
-    return "KubeletHasSufficientMemory", "kubelet has sufficient memory available"
-
-
-def _disk_words(pressure: bool) -> tuple[str, str]:
-    if pressure:
-        return "KubeletHasDiskPressure", "kubelet has disk pressure"
-    return "KubeletHasNoDiskPressure", "kubelet has no disk pressure"
-
-
-def _pid_words(pressure: bool) -> tuple[str, str]:
-    if pressure:
-        return "KubeletHasInsufficientPID", "kubelet has insufficient PID available"
-    return "KubeletHasSufficientPID", "kubelet has sufficient PID available"
 
 
 def _ready_words(problem: str) -> tuple[str, str]:

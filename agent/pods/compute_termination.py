@@ -13,6 +13,7 @@ from agent.pods.actions import Action, RemoveContainer, RemoveSandbox, StopSandb
 from agent.pods.container_stop import GRACE_SECONDS_MIN, early_hooks, stop_actions, whose_turn_to_stop
 from agent.pods.observed import ObservedPod
 from agent.pods.pod_spec import grace_period_seconds, init_containers, is_sidecar
+from agent.pods.rejection import Rejection
 from control.api.objects import ReadOnlyObject
 from control.api.timestamps import parse_time
 
@@ -33,9 +34,15 @@ def deletion_deadline(pod: ReadOnlyObject, *, first_seen: datetime, removed: boo
     return max(earliest, min(accepted, first_seen + timedelta(seconds=grace)))
 
 
-def stop_deadline(pod: ReadOnlyObject, *, first_seen: datetime) -> datetime:
-    """When containers of a Pod that must stop but stays in the API are killed."""
-    return first_seen + timedelta(seconds=grace_period_seconds(pod))
+def stop_deadline(pod: ReadOnlyObject, *, first_seen: datetime, rejection: Rejection | None = None) -> datetime:
+    """When containers of a Pod that must stop but stays in the API are killed; a reason may shorten the grace period.
+
+    Never below a second (calculateEffectiveGracePeriod in pkg/kubelet/pod_workers.go, v1.36).
+    """
+    grace = grace_period_seconds(pod)
+    if rejection is not None and rejection.grace_seconds is not None:
+        grace = max(1.0, min(grace, rejection.grace_seconds))
+    return first_seen + timedelta(seconds=grace)
 
 
 def compute_termination(pod: ReadOnlyObject, observed: ObservedPod, deadline: datetime, now: datetime) -> list[Action]:

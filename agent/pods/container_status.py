@@ -47,7 +47,8 @@ class StatusInputs:
     """What a status is computed from, besides the Pod and what is observed. Mappings are by the key they name.
 
     `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` and
-    `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good.
+    `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good,
+    `is_disruption` that it did so for the node's sake.
     """
 
     now: datetime
@@ -60,6 +61,7 @@ class StatusInputs:
     is_terminated: bool = False
     reason: str = ""
     message: str = ""
+    is_disruption: bool = False
     pending_resize: PendingResize | None = None
     resize_errors: Mapping[str, str] = field(default_factory=dict)
 

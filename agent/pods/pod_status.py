@@ -7,7 +7,7 @@ pkg/kubelet/status/generate.go (v1.36).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.pods.container_history import has_failed_for_good, is_stale, is_wanted_back
@@ -29,9 +29,10 @@ from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import qos_class
 from control.api.timestamps import format_time
 
-__all__ = ["StatusInputs", "Waiting", "compute_pod_status", "compute_rejected_status"]
+__all__ = ["StatusInputs", "Waiting", "compute_pod_status", "compute_rejected_status", "is_own_condition"]
 
 RESIZE_PENDING, RESIZE_IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
+DISRUPTION, TERMINATION_BY_KUBELET = "DisruptionTarget", "TerminationByKubelet"
 TERMINAL_PHASES = ("Succeeded", "Failed")
 TERMINATION_MESSAGES_BYTES_MAX = 12 * 1024
 ALL_CONTAINERS_RESTARTING = "AllContainersRestarting"
@@ -114,7 +115,15 @@ def compute_rejected_status(pod: ReadOnlyObject, inputs: StatusInputs) -> Object
     }
     if pod["metadata"].get("generation"):
         status["observedGeneration"] = pod["metadata"]["generation"]
+    if inputs.is_disruption:
+        old_conditions = (pod.get("status") or {}).get("conditions") or ()
+        status["conditions"] = _disruption(pod, old_conditions, inputs)
     return status
+
+
+def is_own_condition(condition: Mapping[str, Any]) -> bool:
+    """Whether this agent says so: the scheduler and the API disrupt Pods as well, for reasons of theirs."""
+    return condition.get("type") in OWN_CONDITIONS or condition.get("reason") == TERMINATION_BY_KUBELET
 
 
 # --- phase ------------------------------------------------------------------------------------------------------------
@@ -242,9 +251,13 @@ def _conditions(
         ("ContainersReady", containers_ready),
         ("PodScheduled", (True, "", "")),
     ]
-    foreign = [condition for condition in old_conditions if condition.get("type") not in OWN_CONDITIONS]
+    ends = inputs.is_disruption and status["phase"] in TERMINAL_PHASES
+    disruption = _disruption(pod, old_conditions, inputs) if ends else []
+    replaced = {*OWN_CONDITIONS, *(item["type"] for item in disruption)}
+    foreign = [condition for condition in old_conditions if condition.get("type") not in replaced]
     return [
         *foreign,
+        *disruption,
         *(_condition(pod, old_conditions, name, verdict, inputs) for name, verdict in computed),
     ]
 
@@ -273,6 +286,11 @@ def _condition(
     if pod["metadata"].get("generation"):
         condition["observedGeneration"] = pod["metadata"]["generation"]
     return condition
+
+
+def _disruption(pod: ReadOnlyObject, old_conditions: Sequence[Any], inputs: StatusInputs) -> list[Object]:
+    """The node itself ended the Pod; told with the Pod's end, not before."""
+    return [_condition(pod, old_conditions, DISRUPTION, (True, TERMINATION_BY_KUBELET, inputs.message), inputs)]
 
 
 def _resize(inputs: StatusInputs) -> list[tuple[str, tuple[bool, str, str]]]:

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.pods.container_cache import ContainerCache
+from agent.pods.rejection import Rejection
 from agent.pods.worker import PodWorker, WorkerServices
 from agent.runtime.protocol import RuntimeEvent, RuntimeFailure
 from control.api.clock import Clock
 from control.api.objects import Object, ReadOnlyObject
+from control.api.pods import is_active
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +71,26 @@ class PodWorkers:
         for worker in list(self._workers.values()):
             if worker.is_admitted and not worker.is_removed:
                 yield {**worker.pod, "status": worker.status or worker.pod.get("status") or {}}
+
+    def evictable_pods(self) -> Iterator[ReadOnlyObject]:
+        """Those that the node may let fail: taken on, not ended and not about to."""
+        return (pod for pod in self.admitted_pods() if is_active(pod))
+
+    async def remove_dead_containers(self) -> None:
+        """Remove the containers of Pods that have ended, with their logs and what they wrote: disk is short."""
+        for worker in list(self._workers.values()):
+            await worker.remove_dead_containers()
+
+    def fail(self, uid: str, rejection: Rejection) -> None:
+        """Let a Pod fail for the node's sake."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.fail(rejection)
+
+    def is_released(self, uid: str) -> bool:
+        """Whether a Pod that was to end holds nothing of the node any more but dead containers."""
+        worker = self._workers.get(uid)
+        return worker is None or worker.is_released
 
     def uids(self) -> frozenset[str]:
         """UIDs of all Pods that have a worker."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.pods.pod_status import OWN_CONDITIONS
+from agent.pods.pod_status import is_own_condition
 from control.api.builtin_kinds import PODS
 from control.api.clock import Clock
 from control.api.errors import ApiError
@@ -51,7 +51,7 @@ class StatusReporter:
     def submit(self, pod: ReadOnlyObject, status: Object) -> None:
         """Let this status stand in the API soon; a newer one replaces it while it waits."""
         uid = pod["metadata"]["uid"]
-        own = [item for item in status.get("conditions") or () if item["type"] in OWN_CONDITIONS]
+        own = [item for item in status.get("conditions") or () if is_own_condition(item)]
         status = {**status, "conditions": own}
         if not status_changes(self._status_in_api(pod), status) and uid not in self._wanted:
             return

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any
 
 from agent.network.protocol import NetworkError
 from agent.pods.backoff import RestartBackoff
 from agent.pods.compute_actions import compute_actions
 from agent.pods.compute_termination import compute_removal, compute_termination, deletion_deadline, stop_deadline
 from agent.pods.container_cache import ContainerCache
+from agent.pods.echo import is_echo
 from agent.pods.executor import Outcome, PodExecutor
 from agent.pods.image_pull import ImagePulls
 from agent.pods.observed import ObservedContainer, ObservedPod
@@ -27,14 +27,15 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import all_containers
 from agent.pods.pod_status import (
-    OWN_CONDITIONS,
     TERMINAL_PHASES,
     StatusInputs,
     Waiting,
     compute_pod_status,
     compute_rejected_status,
+    is_own_condition,
 )
 from agent.pods.probes import ProbeRunner
+from agent.pods.rejection import Rejection
 from agent.pods.resize import PendingResize, allocated_pod, is_resize_wanted
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
@@ -45,6 +46,7 @@ from control.api.errors import ApiError
 from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import parse_time
+from control.client.running import run_until
 from control.client.transport import ServerUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -60,14 +62,6 @@ class Phase(Enum):
     SYNC = "sync"
     TERMINATING = "terminating"
     TERMINATED = "terminated"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """Why a Pod fails without being run (or run on): upstream's reason and message."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +117,11 @@ class PodWorker:
         return self._admitted and self._rejection is None
 
     @property
+    def is_released(self) -> bool:
+        """True when a Pod that has failed or is complete holds nothing of the node any more but dead containers."""
+        return self._released
+
+    @property
     def is_removed(self) -> bool:
         """True when the object is gone from the API."""
         return self._removed
@@ -141,7 +140,7 @@ class PodWorker:
         old, self._record.pod = self._record.pod, pod
         if self._status:
             self._services.reporter.reconcile(pod, self._status)
-        if _is_echo(old, pod):
+        if is_echo(old, pod):
             return
         if is_deleting(pod):
             self._record.ending.set()
@@ -154,6 +153,19 @@ class PodWorker:
         self._record.ending.set()
         self._object_changed.set()
         self._wake.set()
+
+    def fail(self, rejection: Rejection) -> None:
+        """Let the Pod fail, whatever it does; the first reason stands."""
+        self._rejection = self._rejection or rejection
+        self._object_changed.set()
+        self._wake.set()
+
+    async def remove_dead_containers(self) -> None:
+        """Remove what is left of a Pod that has ended; the API keeps what they were."""
+        if self._released:
+            await self._services.executor.execute(
+                self._record, compute_removal(self._record.observe(self._services.cache))
+            )
 
     async def run(self) -> None:
         """Step until the Pod is done with."""
@@ -266,18 +278,23 @@ class PodWorker:
         services = self._services
         now = services.clock.now()
         self._stop_seen = self._stop_seen or now
-        deadline = stop_deadline(pod, first_seen=self._stop_seen)
+        rejection = self._rejection
+        deadline = stop_deadline(pod, first_seen=self._stop_seen, rejection=rejection)
         actions = compute_termination(pod, observed, deadline, now)
         outcome = await services.executor.execute(self._record, actions) if actions else Outcome()
         observed = self._record.observe(services.cache)
         services.probes.sync(self._record, observed, terminating=True)
-        if self._rejection is not None and observed.is_empty:
+        if rejection is not None and observed.is_empty and not self._released:
             self._submit(compute_rejected_status(pod, self._inputs({}, ())))
         elif not observed.is_empty:
             await self._report(observed)
         if not actions and not self._released:
             await services.volumes.unmount_all(self._record.uid)
             self._record.volumes = None
+            if rejection is not None and rejection.removes_containers:
+                # Not before the API has the states of the containers, which nobody could tell afterwards.
+                await services.reporter.flush(self._record.uid)
+                await services.executor.execute(self._record, compute_removal(observed))
             self._released = True
         return outcome.wake_seconds
 
@@ -383,6 +400,7 @@ class PodWorker:
             is_terminated=is_terminated,
             reason=rejection.reason if rejection else "",
             message=rejection.message if rejection else "",
+            is_disruption=rejection is not None and rejection.is_disruption,
             pending_resize=self._pending_resize,
             resize_errors=dict(self._record.resize_errors),
         )
@@ -396,8 +414,8 @@ class PodWorker:
         if not self._status:
             return self.pod
         reported = self.pod.get("status") or {}
-        foreign = [item for item in reported.get("conditions") or () if item.get("type") not in OWN_CONDITIONS]
-        own = [item for item in self._status.get("conditions") or () if item.get("type") in OWN_CONDITIONS]
+        foreign = [item for item in reported.get("conditions") or () if not is_own_condition(item)]
+        own = [item for item in self._status.get("conditions") or () if is_own_condition(item)]
         return {**self.pod, "status": {**self._status, "conditions": [*foreign, *own]}}
 
     async def _find_images(self, containers: Sequence[ObservedContainer]) -> list[ImageRecord]:
@@ -411,14 +429,10 @@ class PodWorker:
         """Wait for the event, at most for the delay."""
         if self.phase is Phase.TERMINATED or event.is_set():
             return
-        waiting: set[asyncio.Task[Any]] = {asyncio.ensure_future(event.wait())}
-        if delay is not None:
-            waiting.add(asyncio.ensure_future(self._services.clock.sleep(delay)))
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
+        if delay is None:
+            await event.wait()
+        else:
+            await run_until(event, self._services.clock.sleep(delay))
 
     @property
     def _name(self) -> str:
@@ -428,18 +442,3 @@ class PodWorker:
 
 def _unsupported_message(fields: Sequence[str]) -> str:
     return f"this node does not support: {', '.join(fields)}"
-
-
-def _is_echo(old: ReadOnlyObject, new: ReadOnlyObject) -> bool:
-    """True when nothing changed but what this agent itself reports."""
-    return _without_own(old) == _without_own(new)
-
-
-def _without_own(pod: ReadOnlyObject) -> dict[str, Any]:
-    metadata = {key: value for key, value in pod["metadata"].items() if key not in ("resourceVersion", "managedFields")}
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return {
-        "spec": pod["spec"],
-        "metadata": metadata,
-        "conditions": [item for item in conditions if item.get("type") not in OWN_CONDITIONS],
-    }

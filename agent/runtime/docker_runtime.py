@@ -88,9 +88,10 @@ class DockerRuntime(DockerImages):
         except ContainerNotFoundError:
             return None  # removed between the listing and now
 
-    async def inspect_container(self, container_id: str) -> ContainerRecord:
+    async def inspect_container(self, container_id: str, *, with_size: bool = False) -> ContainerRecord:
         """Inspect one container by id or name. Raises ContainerNotFoundError."""
-        inspected = await self._socket.call("GET", f"/containers/{container_id}/json")
+        query = {"size": "1"} if with_size else None
+        inspected = await self._socket.call("GET", f"/containers/{container_id}/json", query=query)
         record = self._with_user(parse_container(inspected))
         if record.state is ContainerState.EXITED:
             self._exited[record.id] = record

@@ -56,6 +56,8 @@ def parse_container(inspected: Mapping[str, Any]) -> ContainerRecord:
         error=state.get("Error") or "",
         pid=int(state.get("Pid") or 0),
         log_path=inspected.get("LogPath") or "",
+        writable_layer=next(iter(_overlay_layers(inspected.get("GraphDriver") or {})), ""),
+        written_bytes=int(inspected.get("SizeRw") or 0),
     )
 
 
@@ -79,7 +81,7 @@ def _platform(described: Mapping[str, Any]) -> str:
 
 
 def _overlay_layers(driver: Mapping[str, Any]) -> tuple[str, ...]:
-    """The directories of an image's layers, the topmost first; only overlay2 has such."""
+    """The directories of the layers of an image or a container, the topmost first; only overlay2 has such."""
     data = driver.get("Data") or {}
     if driver.get("Name") != "overlay2" or not data.get("UpperDir"):
         return ()

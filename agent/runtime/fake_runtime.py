@@ -104,7 +104,7 @@ class FakeRuntime(FakeImages):
         self._begin("list_containers")
         return [one.record for one in self._containers.values() if matches(one.record.labels, labels)]
 
-    async def inspect_container(self, container_id: str) -> ContainerRecord:
+    async def inspect_container(self, container_id: str, *, with_size: bool = False) -> ContainerRecord:
         """One container by id or name."""
         self._begin("inspect_container", container_id)
         return self._get(container_id).record

@@ -83,14 +83,14 @@ class _Position:
 
     def seek_start(self) -> None:
         """To the oldest record there is."""
-        files = _log_files(self._path)
+        files = log_files(self._path)
         if files:
             self._file = files[0].open("rb")
 
     def seek_tail(self, lines: int) -> None:
         """To the record that begins the last `lines` lines."""
         wanted = lines
-        for path in reversed(_log_files(self._path)):
+        for path in reversed(log_files(self._path)):
             self.close()
             self._file = path.open("rb")
             offset, found = _find_tail(self._file, wanted)
@@ -121,7 +121,7 @@ class _Position:
         """The file after the current one, which a rotation has renamed meanwhile; None while it is the newest."""
         assert self._file is not None
         current = os.fstat(self._file.fileno()).st_ino
-        files = _log_files(self._path)
+        files = log_files(self._path)
         inodes = [path.stat().st_ino for path in files]
         if not files or inodes[-1] == current:
             return None
@@ -136,7 +136,7 @@ class _Position:
             self._file = None
 
 
-def _log_files(path: Path) -> list[Path]:
+def log_files(path: Path) -> list[Path]:
     """The files of a log, the oldest first."""
     rotated = [entry for entry in path.parent.glob(f"{path.name}.*") if entry.name[len(path.name) + 1 :].isdigit()]
     rotated.sort(key=lambda entry: int(entry.name[len(path.name) + 1 :]), reverse=True)

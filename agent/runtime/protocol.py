@@ -71,6 +71,8 @@ class ContainerRecord:
     """A container as inspected. Times are None where Docker has none yet; `pid` is 0 unless running.
 
     `user` is who the first process of a running container was first seen as; None where that cannot be seen.
+    `writable_layer` is the directory on the engine's host that holds what the container has written, where the engine
+    tells; `written_bytes` its size, where that was asked for.
     """
 
     id: str
@@ -88,6 +90,8 @@ class ContainerRecord:
     pid: int = 0
     log_path: str = ""
     user: ProcessUser | None = None
+    writable_layer: str = ""
+    written_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +220,8 @@ class Runtime(Protocol):
         """List containers, stopped ones too, that carry all the labels, each as inspected."""
         ...
 
-    async def inspect_container(self, container_id: str) -> ContainerRecord:
-        """Inspect one container by id or name. Raises ContainerNotFoundError."""
+    async def inspect_container(self, container_id: str, *, with_size: bool = False) -> ContainerRecord:
+        """Inspect one container by id or name; its size costs the engine much. Raises ContainerNotFoundError."""
         ...
 
     async def create_container(self, name: str, body: CreateBody) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.config import AgentConfig
+from agent.node.eviction.thresholds import NOTHING, Threshold
 from agent.node.heartbeat import INTERVALS_PER_DURATION
+from agent.node.node_status import format_resources
 from control.api.objects import Object
 
 
@@ -21,7 +25,25 @@ def kubelet_configuration(config: AgentConfig) -> Object:
         "nodeStatusReportFrequency": _seconds(config.timings.status_seconds),
         "nodeLeaseDurationSeconds": round(config.timings.lease_seconds * INTERVALS_PER_DURATION),
         "crashLoopBackOff": {"maxContainerRestartPeriod": _seconds(config.container_restart_seconds_max)},
+        "kubeReserved": format_resources(config.reservations.kube),
+        "systemReserved": format_resources(config.reservations.system),
+        "evictionPressureTransitionPeriod": _seconds(config.eviction.transition_seconds),
+        "evictionMaxPodGracePeriod": config.eviction.max_pod_grace_seconds,
+        **_thresholds(config.eviction.thresholds),
         "containerRuntimeEndpoint": "unix:///var/run/docker.sock",
+    }
+
+
+def _thresholds(thresholds: Sequence[Threshold]) -> Object:
+    hard = [item for item in thresholds if item.is_hard]
+    soft = [item for item in thresholds if not item.is_hard]
+    return {
+        "evictionHard": {item.signal.value: str(item.value) for item in hard},
+        "evictionSoft": {item.signal.value: str(item.value) for item in soft},
+        "evictionSoftGracePeriod": {item.signal.value: _seconds(item.grace_seconds) for item in soft},
+        "evictionMinimumReclaim": {
+            item.signal.value: str(item.minimum_reclaim) for item in thresholds if item.minimum_reclaim != NOTHING
+        },
     }
 
 

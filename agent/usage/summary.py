@@ -7,10 +7,12 @@ and of volumes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from agent.node.host_counters import InterfaceCounters
+from agent.node.host_facts import DiskUsage
 from agent.usage.container_usage import ContainerUsage
 from agent.usage.samples import ContainerSample, NodeSample, PodSample
 from control.api.objects import Object
@@ -41,23 +43,25 @@ def _node_stats(sample: NodeSample, only_cpu_and_memory: bool) -> Object:
     }
     if only_cpu_and_memory:
         return stats
-    filesystem = _filesystem(sample)
+    image_disk = _filesystem(sample.free.image_disk, time)
     stats["network"] = _network(sample.host.interfaces, time)
-    stats["fs"] = filesystem
-    stats["runtime"] = {"imageFs": filesystem, "containerFs": filesystem}
+    stats["fs"] = _filesystem(sample.free.node_disk, time)
+    stats["runtime"] = {"imageFs": image_disk, "containerFs": image_disk}
     stats["rlimit"] = {"time": time, "maxpid": sample.free.pid_max, "curproc": sample.free.pids}
     return stats
 
 
-def _filesystem(sample: NodeSample) -> Object:
-    """The file system of the engine's images and layers, which is that of the node."""
-    free = sample.free
-    return {
-        "time": format_time(sample.time),
-        "availableBytes": free.disk_available_bytes,
-        "capacityBytes": free.disk_bytes,
-        "usedBytes": max(0, free.disk_bytes - free.disk_available_bytes),
+def _filesystem(disk: DiskUsage, time: str) -> Object:
+    stats: Object = {
+        "time": time,
+        "availableBytes": disk.available_bytes,
+        "capacityBytes": disk.capacity_bytes,
+        "usedBytes": max(0, disk.capacity_bytes - disk.available_bytes),
     }
+    if disk.inodes:
+        stats["inodes"], stats["inodesFree"] = disk.inodes, disk.inodes_free
+        stats["inodesUsed"] = disk.inodes - disk.inodes_free
+    return stats
 
 
 def _pod_stats(
@@ -98,7 +102,9 @@ def _container_stats(
         "memory": {"time": time, **_memory(usage)},
     }
     if not only_cpu_and_memory:
-        stats["logs"] = {**_filesystem(sample), "usedBytes": log_bytes(container.log_path)}
+        # Docker's logs lie beside its images; how many inodes of those are theirs nobody counts.
+        disk = replace(sample.free.image_disk, inodes=0)
+        stats["logs"] = {**_filesystem(disk, format_time(sample.time)), "usedBytes": log_bytes(container.log_path)}
     return stats
 
 

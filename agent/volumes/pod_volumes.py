@@ -150,6 +150,16 @@ class PodVolumes:
         """The block devices of one container. Raises VolumeError."""
         return compute_devices(container, volumes)
 
+    def local_directories(self, pod: ReadOnlyObject) -> dict[str, Path]:
+        """Where emptyDir volumes on the disk and configMap volumes are (upstream's IsLocalEphemeralVolume)."""
+        directory = self._directory(pod["metadata"]["uid"])
+        found = {}
+        for volume in pod["spec"].get("volumes") or ():
+            type_name = volume_type(volume)
+            if type_name == "configMap" or (type_name == "emptyDir" and not (volume["emptyDir"].get("medium"))):
+                found[volume["name"]] = directory.volume(type_name, volume["name"])
+        return found
+
     async def _mount(self, pod: ReadOnlyObject, volume: Mapping[str, Any], layers: Sequence[str]) -> MountedVolume:
         with _in_the_kubelets_words(volume["name"]):
             type_name = volume_type(volume)

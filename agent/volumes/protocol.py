@@ -130,6 +130,10 @@ class VolumeManager(Protocol):
         """The block devices of one container. Raises VolumeError."""
         ...
 
+    def local_directories(self, pod: ReadOnlyObject) -> Mapping[str, Path]:
+        """The directories, by volume, that count as the Pod's ephemeral storage; they may not exist."""
+        ...
+
     async def read_file(self, volume: MountedVolume, path: str) -> str | None:
         """The text of a file of a volume, or None if there is none. Raises VolumeError."""
         ...

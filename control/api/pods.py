@@ -14,6 +14,9 @@ from control.api.timestamps import parse_time
 #: what the scheduler's scores assume of a container that asks for nothing (upstream's non-zero defaults)
 ASSUMED_REQUESTS: Mapping[str, str] = {"cpu": "100m", "memory": "200Mi"}
 
+#: priority of system-cluster-critical: users' own classes are below it
+SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
+
 _NANOS_PER_MILLI = 10**6
 _POD_LEVEL_RESOURCES = ("cpu", "memory")
 _NO_CONTAINERS: Sequence[ReadOnlyObject] = ()
@@ -100,6 +103,17 @@ def is_mirror_pod(pod: ReadOnlyObject) -> bool:
     """Whether the Pod mirrors a static Pod of its node."""
     annotations = pod["metadata"].get("annotations") or {}
     return "kubernetes.io/config.mirror" in annotations
+
+
+def is_static_pod(pod: ReadOnlyObject) -> bool:
+    """Whether the node has the Pod from somewhere else than the API."""
+    annotations = pod["metadata"].get("annotations") or {}
+    return str(annotations.get("kubernetes.io/config.source") or "api") != "api"
+
+
+def is_critical(pod: ReadOnlyObject) -> bool:
+    """Whether a node needs the Pod to work: never evicted, and taken under pressure (upstream's IsCriticalPod)."""
+    return is_static_pod(pod) or is_mirror_pod(pod) or priority_of(pod) >= SYSTEM_CRITICAL_PRIORITY
 
 
 def amounts_of(resources: Mapping[str, Any] | None) -> NanoAmounts:

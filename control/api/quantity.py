@@ -191,3 +191,8 @@ def format_millis(millis: int) -> str:
 def format_bytes(count: int) -> str:
     """Write a whole amount as BinarySI: 1073741824 is `1Gi`."""
     return format_quantity(Quantity(count * NANOS_PER_UNIT, QuantityFormat.BINARY_SI))
+
+
+def format_count(count: int) -> str:
+    """Write a whole amount as DecimalSI: 12000 is `12k`."""
+    return format_quantity(Quantity(count * NANOS_PER_UNIT))

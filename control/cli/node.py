@@ -22,6 +22,7 @@ from control.cli.down import clean_up
 from control.cli.failure import CommandError
 from control.cli.host_lock import choosing_on_host
 from control.cli.node_choice import add_node as add_to_config
+from control.cli.node_choice import parse_kubelet_args
 from control.cli.progress import step
 from control.cli.supervisor_client import ask, write_processes
 from control.cli.up import wait_for_nodes
@@ -52,14 +53,16 @@ def list_nodes(name: ClusterName = DEFAULT_NAME, data_dir: DataDirectory = None)
 @node_app.command("add")
 def add_node(
     node: Annotated[str | None, typer.Argument(help="Its name; by default the first free number.")] = None,
+    kubelet_arg: Annotated[list[str] | None, typer.Option(help="Flag of its agent, NAME=VALUE; repeatable.")] = None,
     name: ClusterName = DEFAULT_NAME,
     data_dir: DataDirectory = None,
 ) -> None:
     """Add a node to the cluster and wait until it is Ready."""
+    kubelet_args = parse_kubelet_args(kubelet_arg or ())
     directory, config = get_cluster(name, data_dir)
     with exclusive(directory), choosing_on_host():
         _require_running(directory, name)
-        added = add_to_config(config, ports_of_others(name, data_dir), node)
+        added = add_to_config(config, ports_of_others(name, data_dir), node, kubelet_args)
         from control.credentials import ensure_credentials
 
         ensure_credentials(directory, config)

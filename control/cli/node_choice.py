@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from control.api.names import dns1123_subdomain_errors
 from control.cli import ranges
 from control.cli.failure import CommandError
 from control.config import ClusterConfig, NodeConfig
 
 NODES_MAX = 250
+_FLAG = re.compile(r"[a-z][a-z0-9-]*(=|\Z)")
 
 
-def add_node(config: ClusterConfig, taken_ports: set[int], name: str | None = None) -> NodeConfig:
+def parse_kubelet_args(given: Sequence[str]) -> list[str]:
+    """`NAME=VALUE`, or a NAME that stands alone, with or without its dashes. Raises CommandError."""
+    arguments = [item.removeprefix("--") for item in given]
+    for item in arguments:
+        if not _FLAG.match(item):
+            raise CommandError(f"{item!r} is no flag of an agent", "write NAME=VALUE, as in max-pods=20")
+    return arguments
+
+
+def add_node(
+    config: ClusterConfig, taken_ports: set[int], name: str | None = None, kubelet_args: Sequence[str] = ()
+) -> NodeConfig:
     """Add a node to the configuration, by default with the first free number as its name. Raises CommandError."""
     names = {node.name for node in config.nodes}
     if len(names) >= NODES_MAX:
@@ -22,7 +37,8 @@ def add_node(config: ClusterConfig, taken_ports: set[int], name: str | None = No
     if errors := dns1123_subdomain_errors(name):
         raise CommandError(f"{name!r} is no name of a node ({errors[0]})", "choose another name")
     taken = taken_ports | {config.port} | {node.port for node in config.nodes}
-    node = NodeConfig(name=name, port=ranges.choose_port(ranges.AGENT_PORT_FIRST, taken, ranges.is_port_free))
+    port = ranges.choose_port(ranges.AGENT_PORT_FIRST, taken, ranges.is_port_free)
+    node = NodeConfig(name=name, port=port, kubelet_args=list(kubelet_args))
     config.nodes.append(node)
     return node
 

@@ -49,6 +49,8 @@ def write_processes(directory: ClusterDirectory, config: ClusterConfig) -> None:
     ]
     for node in config.nodes:
         arguments = ["-m", "agent", "run", *agent_arguments(directory, config, node.name, node.port), "--lifeline"]
+        # The user's come last: of a flag given twice the later one counts.
+        arguments += [f"--{item}" for item in (*config.kubelet_args, *node.kubelet_args)]
         if node is config.nodes[0]:
             # A host has one loopback: the first node's Pods get it.
             arguments.append("--ports-on-loopback")

@@ -31,7 +31,7 @@ from control.cli.clusters import (
 from control.cli.down import clean_up
 from control.cli.failure import CommandError
 from control.cli.host_lock import choosing_on_host
-from control.cli.node_choice import NODES_MAX, add_node
+from control.cli.node_choice import NODES_MAX, add_node, parse_kubelet_args
 from control.cli.progress import step
 from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor, write_processes
 from control.config import ClusterConfig, ClusterDirectory, ConfigError, Profile
@@ -57,6 +57,7 @@ class UpOptions:
     token_auth_file: Path | None
     service_cidr: str | None
     pod_cidr: str | None
+    kubelet_args: list[str]
 
 
 def up(
@@ -81,6 +82,9 @@ def up(
     ] = None,
     service_cidr: Annotated[str | None, typer.Option(help="Range of Service addresses.")] = None,
     pod_cidr: Annotated[str | None, typer.Option(help="Range of Pod addresses, a /24 per node.")] = None,
+    kubelet_arg: Annotated[
+        list[str] | None, typer.Option(help="Flag of every node's agent, NAME=VALUE; repeatable.")
+    ] = None,
 ) -> None:
     """Start a cluster, or bring back and repair the one that exists."""
     options = UpOptions(
@@ -95,6 +99,7 @@ def up(
         token_auth_file=token_auth_file,
         service_cidr=service_cidr,
         pod_cidr=pod_cidr,
+        kubelet_args=parse_kubelet_args(kubelet_arg or ()),
     )
     directory = cluster_directory(name, data_dir)
     with exclusive(directory):
@@ -144,6 +149,8 @@ def _start(directory: ClusterDirectory, options: UpOptions, existing: ClusterCon
             ask(directory, "reload")
             if existing is not None and has_other_settings(existing, options):
                 restart_control(directory)
+            if existing is not None and existing.kubelet_args != config.kubelet_args:
+                restart_agents(directory, existing)
         wait_for_api(directory, config)
         wait_for_nodes(directory, config)
     except (CommandError, KeyboardInterrupt):
@@ -201,6 +208,7 @@ def plan_config(
     config.node_verification, config.metrics = options.node_verification, options.metrics
     if options.token_auth_file is not None:
         config.token_auth_file = _token_file(options.token_auth_file)
+    config.kubelet_args = options.kubelet_args or config.kubelet_args
     wanted = len(config.nodes) if options.nodes is None else options.nodes
     if wanted < len(config.nodes):
         raise CommandError(
@@ -237,6 +245,7 @@ def _new_config(options: UpOptions, others: list[ClusterConfig], ports: set[int]
             node_verification=options.node_verification,
             metrics=options.metrics,
             token_auth_file=_token_file(options.token_auth_file) if options.token_auth_file else None,
+            kubelet_args=options.kubelet_args,
         )
     except ConfigError as error:
         raise CommandError(str(error), "choose another") from error
@@ -294,6 +303,13 @@ def restart_control(directory: ClusterDirectory) -> None:
     with step("Restarting the control plane with other settings"):
         if not wait_until(lambda: pid() not in (0, before), seconds_max=API_SECONDS_MAX, give_up=lambda: False):
             raise CommandError("the control plane did not restart", _last_line(directory, "control"))
+
+
+def restart_agents(directory: ClusterDirectory, config: ClusterConfig) -> None:
+    """Let the agents of the nodes start with other flags; Pods run on."""
+    for node in config.nodes:
+        if not node.halted:
+            ask(directory, "restart", name=f"agent-{node.name}")
 
 
 def wait_for_api(directory: ClusterDirectory, config: ClusterConfig) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from control.api.builtin_kinds import EVENTS
 from control.api.clock import Clock
@@ -41,12 +43,24 @@ class EventRecorder:
         self._arrived = asyncio.Event()
         self._last_number = 0
 
-    def record(self, regarding: ReadOnlyObject, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def record(
+        self,
+        regarding: ReadOnlyObject,
+        type: str,
+        reason: str,
+        message: str,
+        *,
+        field_path: str = "",
+        annotations: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Record that something happened to an object. `field_path` names a part: `spec.containers{nginx}`."""
         if len(self._waiting) >= WAITING_MAX:
             logger.debug("Dropped an event reason=%s", reason)
             return
-        self._waiting.append(self._make_event(regarding, type, reason, message, field_path))
+        event = self._make_event(regarding, type, reason, message, field_path)
+        if annotations:
+            event["metadata"]["annotations"] = dict(annotations)
+        self._waiting.append(event)
         self._arrived.set()
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -27,12 +27,13 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.pod_workers import PodWorkers
 from agent.pods.probe_attempt import ProbeResult
 from agent.pods.probes import ProbeRunner
+from agent.pods.rejection import Rejection
 from agent.pods.resize import PendingResize
 from agent.pods.runtime_class import RuntimeHandlers
 from agent.pods.sandbox_start import SandboxSettings, SandboxStarter
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
-from agent.pods.worker import Rejection, WorkerServices
+from agent.pods.worker import WorkerServices
 from agent.runtime.accounts import Accounts
 from agent.runtime.events import EventFeed
 from agent.runtime.fake_runtime import FakeRuntime
@@ -156,6 +157,9 @@ class FakeVolumes:
 
     def container_devices(self, *args: Any) -> list[Device]:
         return []
+
+    def local_directories(self, pod: ReadOnlyObject) -> Mapping[str, Path]:
+        return {}
 
     async def read_file(self, volume: MountedVolume, path: str) -> str | None:
         return self.files.get((volume.name, path))
@@ -306,7 +310,7 @@ class HollowNode:
                 await asyncio.sleep(0)
             await asyncio.to_thread(lambda: None)
 
-    def _record(self, obj: ReadOnlyObject, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def _record(self, obj: ReadOnlyObject, type: str, reason: str, message: str, **details: Any) -> None:
         self.events.append((type, reason, message))
 
     def _services(self) -> WorkerServices:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from agent.cgroups.pod_cgroups import NoPodCgroups
 from agent.network.protocol import NetworkError, PodAddress
-from agent.node.host_facts import HostFacts, HostUsage
+from agent.node.eviction.pod_usage import NO_FILES, FileUsage
+from agent.node.host_facts import DiskUsage, HostFacts, HostUsage
 from agent.pods.probe_attempt import ProbeResult
 from agent.runtime.protocol import ContainerRecord, EngineInfo
 from agent.volumes.protocol import MountedVolume
@@ -35,7 +37,8 @@ class HollowHost:
 
     def read_usage(self, engine: EngineInfo) -> HostUsage:
         """Plenty of everything."""
-        return HostUsage(disk_bytes=1 << 40, disk_available_bytes=1 << 39, memory_available_bytes=8 << 30)
+        disk = DiskUsage(capacity_bytes=1 << 40, available_bytes=1 << 39)
+        return HostUsage(node_disk=disk, image_disk=disk, memory_bytes=16 << 30, memory_available_bytes=8 << 30)
 
     def can_lower_oom_score(self) -> bool:
         """Yes."""
@@ -72,6 +75,18 @@ class HollowHost:
     def read_log_tail(self, log_path: str, lines: int) -> str:
         """Programs here say nothing."""
         return ""
+
+    def measure_directory(self, directory: str) -> FileUsage:
+        """There are no files."""
+        return NO_FILES
+
+    def measure_log(self, log_path: str) -> FileUsage:
+        """There is no log."""
+        return NO_FILES
+
+    def take_eviction_turn(self) -> AbstractContextManager[bool]:
+        """Always ours."""
+        return nullcontext(True)
 
     def link_log(self, record: ContainerRecord) -> None:
         """There is no log."""

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from agent.node.admission import NodeAdmission
+from agent.node.eviction.thresholds import parse_thresholds
 from agent.node.heartbeat import Heartbeat
-from agent.node.host_facts import HostFacts, HostUsage
+from agent.node.host_facts import DiskUsage, HostFacts, HostUsage
 from agent.node.node_features import NodeFeatures
 from agent.node.node_status import NodeInputs, compute_node_status, node_object, status_differs
 from agent.node.registration import NodeRegistration
+from agent.node.reservations import Reservations, parse_reserved
 from agent.node.security_admission import SecurityPolicy
 from agent.runtime.protocol import EngineInfo, ImageRecord
 from agent.runtime.sysctls import SysctlAllowlist
@@ -42,11 +44,40 @@ INPUTS = NodeInputs(
         root_dir="/var/lib/docker",
     ),
     facts=HostFacts(machine_id="m", system_uuid="s", boot_id="b", os_image="Debian", kernel_version="6.1"),
-    usage=HostUsage(disk_bytes=100 << 30, disk_available_bytes=50 << 30, memory_available_bytes=2 << 30),
+    usage=HostUsage(node_disk=DiskUsage(capacity_bytes=100 << 30, available_bytes=50 << 30)),
     address="10.244.0.1",
     port=10250,
     now=NOW,
 )
+
+
+def test_allocatable_is_what_reservations_and_hard_thresholds_leave() -> None:
+    inputs = replace(
+        INPUTS,
+        reservations=Reservations(kube=parse_reserved("cpu=100m,memory=256Mi"), system=parse_reserved("memory=256Mi")),
+        thresholds=parse_thresholds("memory.available<100Mi,nodefs.available<10%,imagefs.available<15%"),
+    )
+    status = compute_node_status(inputs, {})
+    assert status["capacity"] == {
+        "cpu": "2",
+        "memory": "4194304Ki",
+        "ephemeral-storage": "104857600Ki",
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+        "pods": "110",
+    }
+    assert status["allocatable"] == status["capacity"] | {
+        "cpu": "1900m",
+        "memory": "3567616Ki",
+        "ephemeral-storage": "94371840Ki",
+    }
+
+
+def test_huge_pages_are_capacity_and_no_memory_for_others() -> None:
+    usage = replace(INPUTS.usage, huge_pages={"2Mi": 1 << 30, "1Gi": 0})
+    status = compute_node_status(replace(INPUTS, usage=usage), {})
+    assert (status["capacity"]["hugepages-2Mi"], status["allocatable"]["hugepages-2Mi"]) == ("1Gi", "1Gi")
+    assert (status["capacity"]["memory"], status["allocatable"]["memory"]) == ("4194304Ki", "3145728Ki")
 
 
 def condition(status: dict[str, Any], name: str) -> dict[str, Any]:
@@ -74,21 +105,21 @@ def test_a_node_registers_with_labels_capacity_and_addresses() -> None:
         pytest.param({"problem": "no network"}, "Ready", "False", "KubeletNotReady", id="a problem makes it unready"),
         pytest.param({}, "MemoryPressure", "False", "KubeletHasSufficientMemory", id="memory is there"),
         pytest.param(
-            {"usage": HostUsage(memory_available_bytes=50 << 20)},
+            {"pressures": frozenset({"MemoryPressure"})},
             "MemoryPressure",
             "True",
             "KubeletHasInsufficientMemory",
             id="memory is short",
         ),
         pytest.param(
-            {"usage": HostUsage(disk_bytes=1 << 40, disk_available_bytes=1 << 20)},
+            {"pressures": frozenset({"DiskPressure"})},
             "DiskPressure",
             "True",
             "KubeletHasDiskPressure",
             id="the disk is full",
         ),
         pytest.param(
-            {"usage": HostUsage(pid_max=1000, pids=900)},
+            {"pressures": frozenset({"PIDPressure"})},
             "PIDPressure",
             "True",
             "KubeletHasInsufficientPID",

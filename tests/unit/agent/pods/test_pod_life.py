@@ -6,7 +6,7 @@ import pytest
 
 from agent.network.protocol import PortMapping
 from agent.pods.probe_attempt import ProbeResult
-from agent.pods.worker import Rejection
+from agent.pods.rejection import Rejection
 from agent.runtime.fake_runtime import Program
 from agent.runtime.protocol import EngineUnavailableError, RuntimeFailure
 from control.api.builtin_kinds import PODS

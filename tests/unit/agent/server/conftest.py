@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from agent.node.host_counters import HostCounters
-from agent.node.host_facts import HostUsage
+from agent.node.host_facts import DiskUsage, HostUsage
 from agent.pods.container_cache import ContainerCache
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.identity import container_labels, container_name, sandbox_labels, sandbox_name
@@ -21,6 +21,8 @@ from control.api.clock import FakeClock, SystemClock
 from control.auth.pki import CertificateAuthority, make_ca
 from tests.fakes.agent_node import OWNER, make_pod
 from tests.unit.agent.server.served_node import LoopbackDialer, ServedNode
+
+DISK = DiskUsage(capacity_bytes=1 << 40, available_bytes=1 << 39)
 
 
 @pytest_asyncio.fixture
@@ -70,7 +72,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
             node_name="node-1",
             engine=await runtime.info(),
             read_counters=lambda: HostCounters(cpu_nanoseconds=5 * 10**9, started_at=1.7e9),
-            read_free=lambda: HostUsage(disk_bytes=1 << 40, disk_available_bytes=1 << 39),
+            read_free=lambda: HostUsage(node_disk=DISK, image_disk=DISK),
             read_interfaces=lambda pid: [],
         ),
         configuration={"kind": "KubeletConfiguration", "maxPods": 110},

@@ -1,0 +1,20 @@
+"""Why a Pod fails without being run, or run on. Data; the node's judges make it, the Pod's worker carries it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Upstream's reason and message, and how what runs already ends.
+
+    `grace_seconds` shortens the Pod's own grace period (None: it stands). `is_disruption` says that the Pod goes for
+    the node's sake, which the condition DisruptionTarget tells. `removes_containers`: what it wrote goes with it.
+    """
+
+    reason: str
+    message: str
+    grace_seconds: float | None = None
+    is_disruption: bool = False
+    removes_containers: bool = False
