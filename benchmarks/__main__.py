@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.api_server import api_rows, measure_api
 from benchmarks.cluster_start import BenchmarkCluster, cluster_place, measure_idle, measure_start
 from benchmarks.figures import Figure, format_table, limit_row, ratio_row, summarize
+from benchmarks.full_node import measure_full_node
 from benchmarks.large_store import OBJECTS, measure_large_start
 from benchmarks.nodes import measure_churn, measure_nodes
 from benchmarks.pods import PodFigures, measure_pods
@@ -28,7 +29,7 @@ from control.client.client import Client
 from control.client.kubeconfig import transport_from_kubeconfig
 
 CLUSTER = "bench"
-PARTS = ("start", "cluster", "probes", "api", "store", "nodes", "scheduling", "clusters")
+PARTS = ("start", "cluster", "probes", "full", "api", "store", "nodes", "scheduling", "clusters")
 
 
 def main() -> int:
@@ -69,6 +70,13 @@ def measure_prober(arguments: argparse.Namespace) -> list[Figure]:
     """The probes of idle Pods."""
     print("Measuring probes ...", file=sys.stderr)
     return measure_probes(seconds=arguments.idle)
+
+
+def measure_agent(arguments: argparse.Namespace) -> list[Figure]:
+    """The agent of a node full of Pods."""
+    print("Measuring an agent with many Pods ...", file=sys.stderr)
+    with cluster_place(CLUSTER) as cluster:
+        return measure_full_node(cluster, seconds=arguments.idle)
 
 
 def measure_api_server(arguments: argparse.Namespace) -> list[Figure]:
@@ -166,6 +174,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "start": measure_starts,
     "cluster": measure_cluster,
     "probes": measure_prober,
+    "full": measure_agent,
     "api": measure_api_server,
     "store": measure_store,
     "nodes": measure_several_nodes,

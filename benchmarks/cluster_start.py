@@ -150,20 +150,22 @@ class IdleFigures:
 
 def measure_idle(cluster: BenchmarkCluster, *, seconds: float) -> IdleFigures:
     """Resident memory, and CPU time over a window, of the supervisor and its processes."""
-    pids = _process_ids(cluster)
-    before = sum(_cpu_seconds(pid) for pid in pids)
+    pids = process_ids(cluster)
+    before = sum(cpu_seconds(pid) for pid in pids)
     time.sleep(seconds)
-    used = sum(_cpu_seconds(pid) for pid in pids) - before
+    used = sum(cpu_seconds(pid) for pid in pids) - before
     return IdleFigures(sum(rss_mb(pid) for pid in pids), used * 60 / seconds)
 
 
-def _process_ids(cluster: BenchmarkCluster) -> list[int]:
+def process_ids(cluster: BenchmarkCluster) -> list[int]:
+    """The supervisor and its processes."""
     supervisor = int((cluster.directory.root / "supervisor.lock").read_text())
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
     return [supervisor, *(int(child) for child in children)]
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process since it began."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 

@@ -70,10 +70,11 @@ def is_ready(pod: dict[str, Any] | None) -> bool:
 
 def pod_manifest(name: str) -> dict[str, Any]:
     """A Pod of one nginx container."""
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": _pod_spec()}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec()}
 
 
-def _pod_spec() -> dict[str, Any]:
+def pod_spec() -> dict[str, Any]:
+    """One nginx container."""
     container = {"name": "nginx", "image": "nginx", "imagePullPolicy": "IfNotPresent"}
     return {"containers": [container], "automountServiceAccountToken": False}
 
@@ -176,7 +177,7 @@ async def _burst(client: Client, watch: PodWatch, namespace: str, name: str, cou
     """Seconds until all Pods of a new Deployment are Ready; deletes it and waits until they are gone."""
     labels = {"app": name}
     spec = {"replicas": count, "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": _pod_spec()}}  # fmt: skip
+            "template": {"metadata": {"labels": labels}, "spec": pod_spec()}}  # fmt: skip
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
     begin = time.perf_counter()
     await client.create(DEPLOYMENTS, deployment, namespace=namespace)
