@@ -22,6 +22,7 @@ from agent.runtime.identity import CLUSTER_LABEL, NODE_LABEL, ContainerRole, par
 from agent.runtime.log_links import LogLinks
 from agent.runtime.protocol import ContainerRecord, ContainerState, EngineUnavailableError, Runtime, RuntimeFailure
 from agent.volumes.pod_volumes import PodVolumes
+from agent.volumes.volume_holders import remove_volumes
 from control.api.clock import SystemClock
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ async def clean_up(leftovers: Leftovers) -> None:
         records = await runtime.list_containers(leftovers.labels())
         await _stop_all(runtime, records)
         await _remove_all(runtime, records)
+        keeps_data = leftovers.keep_volumes or bool(leftovers.node_name)
+        await remove_volumes(runtime, leftovers.cluster, disposable_only=keeps_data)
     except EngineUnavailableError as error:
         raise EngineProblemError(explain_unreachable(str(error))) from error
     except RuntimeFailure as error:

@@ -37,6 +37,7 @@ from agent.volumes.image import is_image_mounted
 from agent.volumes.mounting import can_mount, has_mount_attributes
 from agent.volumes.pod_volumes import PodVolumes
 from agent.volumes.protocol import ObjectSource, VolumeManager
+from agent.volumes.volume_holders import VolumeHolders
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
 
@@ -70,6 +71,7 @@ class Host(Protocol):
         clock: Clock,
         node_allocatable: Callable[[], Mapping[str, str]],
         engine: EngineInfo,
+        holders: VolumeHolders,
     ) -> VolumeManager:
         """The Pods' volumes."""
         ...
@@ -174,6 +176,7 @@ class LinuxHost:
         clock: Clock,
         node_allocatable: Callable[[], Mapping[str, str]],
         engine: EngineInfo,
+        holders: VolumeHolders,
     ) -> VolumeManager:
         """Directories under the agent's state directory."""
         return PodVolumes(
@@ -183,6 +186,7 @@ class LinuxHost:
             local_root=self._config.volume_root,
             node_allocatable=node_allocatable,
             engine_recurses=engine_recurses(engine),
+            holders=holders,
         )
 
     def make_network_files(self) -> NetworkFiles:

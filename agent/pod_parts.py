@@ -40,7 +40,8 @@ from agent.runtime.images import ImagePuller
 from agent.runtime.sysctls import SysctlAllowlist
 from agent.runtime.translate import HostLimits
 from agent.runtime.unsupported_fields import unsupported_fields
-from agent.volumes.protocol import VolumeManager
+from agent.volumes.protocol import ObjectSource, VolumeManager
+from agent.volumes.volume_holders import VolumeHolders
 from control.api.objects import ReadOnlyObject
 from control.client.informer import Informer
 
@@ -57,7 +58,7 @@ class PodParts:
         cgroups = host.choose_cgroups(agent.engine)
         limits = _host_limits(agent)
         objects = ApiObjects(agent.client)
-        volumes = host.make_volumes(objects, clock, lambda: _allocatable(agent.registration.node), agent.engine)
+        volumes = _make_volumes(agent, objects, pause_image)
         files = PodFiles(agent.config.state_dir / "pods", host.make_network_files())
         pulled = PulledImages(agent.config.state_dir)
         images = ImagePulls(runtime, ImagePuller(runtime=runtime, pulled=pulled, clock=clock), clock)
@@ -83,9 +84,7 @@ class PodParts:
         executor = PodExecutor(
             runtime=runtime, cache=cache, sandboxes=sandboxes, starter=starter, hooks=hooks, record=record, clock=clock
         )
-        probes = ProbeRunner(
-            host.make_probe_attempt(runtime), clock=clock, random=agent.random, record=record, host_ip=agent.address
-        )
+        probes = _make_probes(agent)
         admission = _make_admission(agent, self)
         self.workers = PodWorkers(
             cache,
@@ -120,6 +119,16 @@ class PodParts:
         self.image_garbage = _image_garbage(agent, pulled, pause_image)
         self.evictor = _make_evictor(agent, self, volumes)
         self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
+
+
+def _make_probes(agent: NodeAgent) -> ProbeRunner:
+    return ProbeRunner(
+        agent.host.make_probe_attempt(agent.runtime),
+        clock=agent.clock,
+        random=agent.random,
+        record=agent.recorder.record,
+        host_ip=agent.address,
+    )
 
 
 def _host_limits(agent: NodeAgent) -> HostLimits:
@@ -172,6 +181,13 @@ def _unsupported_fields(agent: NodeAgent, cgroups: PodCgroups) -> Callable[[Read
         has_selinux=agent.engine.selinux,
         has_pod_cgroups=cgroups.is_enforcing,
         limits_huge_pages=cgroups.limits_huge_pages,
+    )
+
+
+def _make_volumes(agent: NodeAgent, objects: ObjectSource, pause_image: str) -> VolumeManager:
+    holders = VolumeHolders(agent.runtime, agent.owner, pause_image)
+    return agent.host.make_volumes(
+        objects, agent.clock, lambda: _allocatable(agent.registration.node), agent.engine, holders
     )
 
 

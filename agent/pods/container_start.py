@@ -6,7 +6,6 @@ startContainer (pkg/kubelet/kuberuntime/kuberuntime_container.go, v1.36).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +17,12 @@ from agent.pods.environment import ConfigurationError
 from agent.pods.hooks import HookError, HookRunner
 from agent.pods.image_pull import ImageProblemError, ImagePulls, ImageRequest
 from agent.pods.pod_files import PodFiles
+from agent.pods.pod_mounting import PodMounting
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import field_path, find_container, grace_period_seconds, image_volumes
 from agent.pods.registry_credentials import credentials_from_secrets
 from agent.pods.runtime_class import RuntimeHandlers
+from agent.pods.start_failure import AlreadyStartedError, SandboxGoneError, StartFailure
 from agent.runtime.identity import container_name, parse_identity, spec_hash
 from agent.runtime.protocol import (
     ContainerRecord,
@@ -40,31 +41,6 @@ from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
 
 CONFIGURATION_RETRY_SECONDS = 5.0
-VOLUME_RETRY_SECONDS = 1.0
-
-
-class StartFailure(Exception):  # noqa: N818 - an obstacle, not a defect
-    """The container cannot run now: a waiting reason and its message. `retry_seconds` None waits for an event.
-
-    `stop` says how a container that runs already, and must not, is stopped.
-    """
-
-    def __init__(
-        self, reason: str, message: str, retry_seconds: float | None = None, *, stop: StopContainer | None = None
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.retry_seconds = retry_seconds
-        self.stop = stop
-
-
-class AlreadyStartedError(Exception):
-    """A former try got further than its answer: the container ran already. The worker looks again at once."""
-
-
-class SandboxGoneError(Exception):
-    """The sandbox died before the container could join it; the worker looks again at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +75,7 @@ class ContainerStarter:
         self._runtime = runtime
         self._cache = cache
         self._images = images
-        self._volumes = volumes
+        self.mounting = PodMounting(volumes=volumes, record=record, clock=clock)
         self._objects = objects
         self._hooks = hooks
         self._record = record
@@ -124,11 +100,12 @@ class ContainerStarter:
         container = find_container(pod, action.container_name)
         assert container is not None
         await self._ensure_volume_images(pod_record, action)
-        await self._mount_volumes(pod_record)
+        await self.mounting.finish(pod_record)
         image = await self._ensure_image(pod_record, container, action)
         try:
             request = await self._configurer.configure(pod_record, container, action, sandbox, image)
         except (ConfigurationError, VolumeError, ConfinementError) as error:
+            pod_record.volumes = None  # what is not mounted any more is mounted again by the next try
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             # To the kubelet a profile that cannot be had is the runtime's failure to create the container.
             is_runtimes = isinstance(error, ConfinementError)
@@ -176,18 +153,6 @@ class ContainerStarter:
         image = await self._images.find_by_id(record.image_id) if record is not None else None
         return str((image.config.get("StopSignal") if image is not None else None) or "SIGTERM")
 
-    def begin_mount(self, pod_record: PodRecord) -> None:
-        """Mount the Pod's volumes beside its sandbox; a failure shows when the first container needs them.
-
-        A Pod with image volumes waits for their images.
-        """
-        if any(volume["name"] not in pod_record.image_layers for volume in image_volumes(pod_record.pod)):
-            return
-        if pod_record.volumes is None and pod_record.mounting is None:
-            mounting = self._volumes.mount_all(pod_record.pod, pod_record.image_layers)
-            pod_record.mounting = asyncio.ensure_future(mounting)
-            pod_record.mounting.add_done_callback(lambda task: task.cancelled() or task.exception())
-
     # --- before the engine --------------------------------------------------------------------------------------------
 
     async def _ensure_volume_images(self, pod_record: PodRecord, action: StartContainer) -> None:
@@ -203,20 +168,6 @@ class ContainerStarter:
             }
             image = await self._ensure_image(pod_record, wanted, action)
             pod_record.image_layers[volume["name"]] = image.layers
-
-    async def _mount_volumes(self, pod_record: PodRecord) -> None:
-        if pod_record.volumes is not None:
-            return
-        self.begin_mount(pod_record)
-        assert pod_record.mounting is not None
-        try:
-            pod_record.volumes = await asyncio.shield(pod_record.mounting)
-        except VolumeError as error:
-            self._record(pod_record.pod, "Warning", "FailedMount", str(error))
-            raise StartFailure("ContainerCreating", "", VOLUME_RETRY_SECONDS) from error
-        finally:
-            if pod_record.mounting.done():
-                pod_record.mounting = None
 
     async def _ensure_image(
         self, pod_record: PodRecord, container: ReadOnlyObject, action: StartContainer

@@ -30,7 +30,7 @@ from agent.pods.actions import (
 )
 from agent.pods.container_cache import ContainerCache
 from agent.pods.container_configuration import SandboxReference
-from agent.pods.container_start import AlreadyStartedError, ContainerStarter, SandboxGoneError, StartFailure
+from agent.pods.container_start import ContainerStarter
 from agent.pods.container_stopper import ContainerStopper
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
@@ -39,6 +39,7 @@ from agent.pods.pod_spec import describe_pod, field_path, find_container, has_po
 from agent.pods.pod_status import Waiting
 from agent.pods.process_sharing_hint import process_sharing_hint
 from agent.pods.sandbox_start import SandboxStarter
+from agent.pods.start_failure import AlreadyStartedError, SandboxGoneError, StartFailure
 from agent.runtime.identity import format_pod_resources, format_resources
 from agent.runtime.images import format_duration
 from agent.runtime.protocol import ImageNotFoundError, Runtime, RuntimeFailure
@@ -151,7 +152,7 @@ class PodExecutor:
         match action:
             case CreateSandbox():
                 await course.slot.acquire()
-                self._starter.begin_mount(pod_record)
+                self._starter.mounting.begin(pod_record)
                 course.sandbox, course.starting = await self._sandboxes.create(pod_record, action)
             case StartSandbox():
                 await course.slot.acquire()

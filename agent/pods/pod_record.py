@@ -24,7 +24,8 @@ class PodRecord:
     `attached` are the sandboxes this process has wired, `stopping` the containers that were told to stop, `waiting`
     why containers do not run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes,
     `allocated` the Pod with the resources it has while it waits for others, `resize_errors` why containers could not be
-    given other resources.
+    given other resources, `mount_failures` how often in a row the engine could not mount a volume of its own,
+    `mount_again_at` when it is asked again (monotonic).
     `ending` is set when the Pod must stop, `pre_stops` are the pre-stop hooks begun, by container id. `is_unsure` means
     that a call to the engine failed which may have happened: the cache may lack a container.
     """
@@ -38,6 +39,8 @@ class PodRecord:
     volumes: Mapping[str, MountedVolume] | None = None
     image_layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mounting: asyncio.Task[Mapping[str, MountedVolume]] | None = None
+    mount_failures: int = 0
+    mount_again_at: float = 0.0
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     allocated: ReadOnlyObject | None = None
     resize_errors: dict[str, str] = field(default_factory=dict)

@@ -34,8 +34,14 @@ RESOURCES_LABEL = "io.podling.resources"
 BACKOFF_LABEL = "io.podling.backoff-seconds"
 ROUND_LABEL = "io.podling.restart-round"
 RECURSIVE_LABEL = "io.podling.recursive-read-only"
+#: on a volume of the engine's: it is removed when nobody uses it
+DISPOSABLE_LABEL = "io.podling.disposable"
+#: on a holder: the name of its volume
+HELD_VOLUME_LABEL = "io.podling.volume"
 
 SANDBOX_CONTAINER_NAME = "POD"
+#: the type of a holder: it is none of the Pod's containers, so it is no `ContainerRole`
+HOLDER_TYPE = "volumeholder"
 
 
 class ContainerRole(Enum):
@@ -135,6 +141,19 @@ def container_labels(
     labels[TERMINATION_MESSAGE_PATH_LABEL] = container.get("terminationMessagePath") or "/dev/termination-log"
     labels[TERMINATION_MESSAGE_POLICY_LABEL] = container.get("terminationMessagePolicy") or "File"
     return labels
+
+
+def holder_labels(owner: NodeIdentity, pod: ReadOnlyObject, volume_name: str) -> dict[str, str]:
+    """Labels of the container that keeps a volume of the engine's mounted: the Pod's, but none of its containers."""
+    labels = _pod_labels(owner, pod, 0)
+    labels[CONTAINER_TYPE_LABEL] = HOLDER_TYPE
+    labels[HELD_VOLUME_LABEL] = volume_name
+    return labels
+
+
+def volume_labels(cluster: str, *, is_disposable: bool) -> dict[str, str]:
+    """Labels of a volume that is made for Pods. It belongs to no node: several of one engine may use it."""
+    return {CLUSTER_LABEL: cluster, **({DISPOSABLE_LABEL: "true"} if is_disposable else {})}
 
 
 def _pod_labels(owner: NodeIdentity, pod: ReadOnlyObject, attempt: int) -> dict[str, str]:

@@ -205,16 +205,15 @@ def _join_namespaces(request: ContainerRequest, body: CreateBody) -> None:
 
 
 def _set_mounts(request: ContainerRequest, body: CreateBody) -> None:
-    body["HostConfig"]["Mounts"] = [
-        {
-            "Type": "bind",
-            "Source": mount.host_path,
-            "Target": mount.container_path,
-            "ReadOnly": mount.read_only,
-            "BindOptions": _bind_options(mount, request.host),
-        }
-        for mount in request.mounts
-    ]
+    body["HostConfig"]["Mounts"] = [_mount(mount, request.host) for mount in request.mounts]
+
+
+def _mount(mount: Mount, host: HostLimits) -> dict[str, Any]:
+    """No volume takes over what the image has at its place: Docker's would, when it is empty."""
+    target = {"Target": mount.container_path, "ReadOnly": mount.read_only}
+    if mount.docker_volume:
+        return {"Type": "volume", "Source": mount.docker_volume, **target, "VolumeOptions": {"NoCopy": True}}
+    return {"Type": "bind", "Source": mount.host_path, **target, "BindOptions": _bind_options(mount, host)}
 
 
 def _bind_options(mount: Mount, host: HostLimits) -> dict[str, Any]:

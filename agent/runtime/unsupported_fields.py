@@ -44,7 +44,7 @@ _CONTAINER: Final[Tree] = {
     },
 }
 _VOLUME: Final[Tree] = _leaves(
-    "name emptyDir hostPath configMap secret projected downwardAPI persistentVolumeClaim ephemeral image"
+    "name emptyDir hostPath configMap secret projected downwardAPI persistentVolumeClaim ephemeral image nfs csi"
 )
 HANDLED: Final[Tree] = {
     **_leaves(

@@ -1,4 +1,6 @@
-"""local volumes: a directory, or a block device, of this very node; and the directories of Podling's provisioner.
+"""local volumes: a directory or a block device of this very node; and the directories of Podling's provisioner.
+
+A device without `volumeMode: Block` stands for the file system on it, which each of its Pods mounts.
 
 The root of the provisioned ones is the agent's own. A volume there is made when it is first mounted and removed when
 the provisioner says so; any other path must exist, as with the kubelet.
@@ -11,6 +13,8 @@ import shutil
 import stat
 from pathlib import Path
 
+from agent.volumes.device import DEFAULT_FILE_SYSTEM, format_and_mount
+from agent.volumes.mounting import mounts_below
 from agent.volumes.protocol import VolumeError
 from agent.volumes.volume_type import VolumeRequest
 
@@ -30,8 +34,24 @@ def prepare(request: VolumeRequest) -> Path:
     if request.is_block and not is_device:
         raise VolumeError(f"{path} is not a block device")
     if is_device and not request.is_block:
-        raise VolumeError(f"{path} is a block device: file systems on local devices are not mounted")
+        return _mount_device(request, path)
+    if request.mount_options:
+        raise VolumeError(f"{path} is no block device with a file system: mount options are not supported for it")
     return path
+
+
+def _mount_device(request: VolumeRequest, device: Path) -> Path:
+    if not request.may_mount:
+        raise VolumeError(f"{device} is a block device, and the agent may not mount file systems here")
+    if request.path not in mounts_below(request.path):
+        format_and_mount(
+            device,
+            request.path,
+            file_system=request.spec.get("fsType") or DEFAULT_FILE_SYSTEM,
+            options=request.mount_options,
+            read_only=request.read_only,
+        )
+    return request.path
 
 
 def remove(root: Path, volume_name: str) -> None:

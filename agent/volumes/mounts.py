@@ -12,8 +12,8 @@ from control.api.objects import ReadOnlyObject
 # A private mount is not asked for by name: of a directory that holds its own root the engine then refuses it.
 _PROPAGATION = {"": "", "None": "", "HostToContainer": "rslave", "Bidirectional": "rshared"}
 
-# (volume, sub path, volume name, index of the mount) -> what to mount
-ResolveSubPath = Callable[[Path, str, str, int], Path]
+# (volume, sub path, index of the mount) -> what to mount
+ResolveSubPath = Callable[[MountedVolume, str, int], Path]
 
 
 def compute_mounts(
@@ -30,18 +30,22 @@ def compute_mounts(
             raise VolumeError(f'cannot find volume "{spec["name"]}" to mount into container "{container["name"]}"')
         if volume.is_block:
             raise VolumeError(f'volume "{spec["name"]}" is a block device: it has no files to mount')
-        host_path = volume.host_path
         sub_path = spec.get("subPath") or ""
         if spec.get("subPathExpr"):
             sub_path = expand_expression(spec["subPathExpr"], environment)
+        propagation = _PROPAGATION[spec.get("mountPropagation") or ""]
+        if volume.docker_volume and propagation:
+            raise VolumeError(f'volume "{volume.name}" is a Docker volume: it has no mount propagation')
+        host_path = volume.host_path
         if sub_path:
-            host_path = _resolve(container, spec["name"], host_path, sub_path, index, resolve_sub_path)
+            host_path = _resolve(container, volume, sub_path, index, resolve_sub_path)
         mounts.append(
             Mount(
                 host_path=str(host_path),
                 container_path=_absolute(spec["mountPath"]),
+                docker_volume="" if sub_path else volume.docker_volume,
                 read_only=bool(spec.get("readOnly")) or volume.read_only,
-                propagation=_PROPAGATION[spec.get("mountPropagation") or ""],
+                propagation=propagation,
             )
         )
     return mounts
@@ -60,13 +64,13 @@ def compute_devices(container: ReadOnlyObject, volumes: Mapping[str, MountedVolu
 
 
 def _resolve(
-    container: ReadOnlyObject, name: str, volume: Path, sub_path: str, index: int, resolve_sub_path: ResolveSubPath
+    container: ReadOnlyObject, volume: MountedVolume, sub_path: str, index: int, resolve_sub_path: ResolveSubPath
 ) -> Path:
     try:
-        return resolve_sub_path(volume, sub_path, name, index)
+        return resolve_sub_path(volume, sub_path, index)
     except (VolumeError, OSError) as error:
         raise VolumeError(
-            f'failed to prepare subPath for volumeMount "{name}" of container "{container["name"]}": {error}'
+            f'failed to prepare subPath for volumeMount "{volume.name}" of container "{container["name"]}": {error}'
         ) from error
 
 

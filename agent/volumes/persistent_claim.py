@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.volumes.protocol import ObjectSource, VolumeError
-from control.api.meta import controller_of, is_deleting, namespace_of, uid_of
+from control.api.meta import annotations_of, controller_of, is_deleting, namespace_of, uid_of
 from control.api.objects import ReadOnlyObject
 from control.api.volumes import claim_name_of, is_for_one_pod
 
+MOUNT_OPTIONS_ANNOTATION = "volume.beta.kubernetes.io/mount-options"
 #: fields of a PersistentVolume's spec that are not the type of the volume
 _COMMON_FIELDS = frozenset(
     {
@@ -44,6 +45,7 @@ class VolumeSource:
     volume_name: str = ""
     is_exclusive: bool = False
     layers: Sequence[str] = ()
+    mount_options: tuple[str, ...] = ()
 
 
 async def claimed_source(objects: ObjectSource, pod: ReadOnlyObject, volume: Mapping[str, Any]) -> VolumeSource:
@@ -77,4 +79,13 @@ def _source_of(persistent_volume: ReadOnlyObject, *, read_only: bool) -> VolumeS
         is_block=spec.get("volumeMode") == "Block",
         volume_name=persistent_volume["metadata"]["name"],
         is_exclusive=is_for_one_pod(persistent_volume),
+        mount_options=_mount_options(persistent_volume),
     )
+
+
+def _mount_options(persistent_volume: ReadOnlyObject) -> tuple[str, ...]:
+    """The annotation came before the field, and wins (MountOptionFromSpec in pkg/volume/util)."""
+    annotated = annotations_of(persistent_volume).get(MOUNT_OPTIONS_ANNOTATION)
+    if annotated is not None:
+        return tuple(option for option in annotated.split(",") if option)
+    return tuple(persistent_volume["spec"].get("mountOptions") or ())

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,11 @@ class PodDirectory:
 
     def volume(self, type_name: str, volume_name: str) -> Path:
         """Directory of a volume; `type_name` is the field of the Pod's volume (`emptyDir`)."""
-        return self.path / "volumes" / f"kubernetes.io~{_PLUGIN_NAMES.get(type_name, type_name)}" / volume_name
+        return self._plugin(type_name) / volume_name
+
+    def has_volumes(self, type_names: Iterable[str]) -> bool:
+        """Whether there are volumes of one of the types."""
+        return any(self._plugin(type_name).exists() for type_name in type_names)
 
     def sub_path(self, volume_name: str, container_name: str, index: int) -> Path:
         """Where the subPath of a container's n-th mount is bound to."""
@@ -40,3 +45,6 @@ class PodDirectory:
     def read_only(self, volume_name: str, container_name: str, index: int) -> Path:
         """Where the recursively read-only copy of a container's n-th mount is."""
         return self.path / "read-only" / volume_name / container_name / str(index)
+
+    def _plugin(self, type_name: str) -> Path:
+        return self.path / "volumes" / f"kubernetes.io~{_PLUGIN_NAMES.get(type_name, type_name)}"

@@ -1,7 +1,7 @@
 """All volumes of a Pod: preparing them before its containers start, keeping them current, removing them.
 
-Implements `protocol.VolumeManager`. `CONTENT_TYPES` and `PLACE_TYPES` are the catalogue of volume types; a new type is
-a file of its own and a line here.
+Implements `protocol.VolumeManager`. `CONTENT_TYPES` and `PLACE_TYPES` are the catalogue of volume types, with
+`DOCKER_TYPES` of docker_volume.py; a new type is a file of its own and a line here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from agent.volumes import config_map, downward_api, empty_dir, host_path, image, local, projected, secret
 from agent.volumes.atomic_writer import write_files
+from agent.volumes.docker_volume import DOCKER_TYPES, needs_mount
 from agent.volumes.exclusive_volumes import ExclusiveVolumes
 from agent.volumes.file_reading import read_volume_file
 from agent.volumes.mounting import can_mount, has_mount_attributes, mount_tmpfs, mounts_below, unmount
@@ -28,6 +29,7 @@ from agent.volumes.protocol import ConfigurationSource, Device, Mount, MountedVo
 from agent.volumes.recursive_read_only import make_recursive
 from agent.volumes.sub_path import prepare_sub_path
 from agent.volumes.token_cache import TokenCache
+from agent.volumes.volume_holders import VolumeHolders
 from agent.volumes.volume_type import Files, VolumeRequest
 from agent.volumes.written_files import WrittenFiles
 from control.api.clock import Clock
@@ -69,10 +71,12 @@ class PodVolumes:
         may_mount: bool | None = None,
         local_root: Path | None = None,
         engine_recurses: bool = False,
+        holders: VolumeHolders | None = None,
     ) -> None:
         """`root` holds a directory per Pod and nothing else; `node_allocatable` is what a missing limit means.
 
-        `engine_recurses`: the engine makes read-only mounts recursive where the agent cannot.
+        `engine_recurses`: the engine makes read-only mounts recursive where the agent cannot. Without `holders` there
+        are no volumes of the engine's own.
         """
         self._root = root
         self._local_root = local_root or root.parent / "persistent"
@@ -80,6 +84,7 @@ class PodVolumes:
         self._clock = clock
         self._exclusive = ExclusiveVolumes(root)
         self._written = WrittenFiles()
+        self._holders = holders
         self._tokens = TokenCache(objects=objects, clock=clock)
         self._node_allocatable = node_allocatable
         self._may_mount = can_mount() if may_mount is None else may_mount
@@ -112,13 +117,18 @@ class PodVolumes:
         """Remove everything of the Pod from the node; idempotent."""
         self._tokens.forget_pod(pod_uid)
         self._written.forget_pod(pod_uid)
-        await asyncio.to_thread(_remove_tree, self._directory(pod_uid).path)
+        directory = self._directory(pod_uid)
+        if self._holders is not None and await asyncio.to_thread(directory.has_volumes, DOCKER_TYPES):
+            await self._holders.release(pod_uid)
+        await asyncio.to_thread(_remove_tree, directory.path)
 
     async def collect_garbage(self, wanted_pod_uids: frozenset[str]) -> None:
         """Remove directories of Pods that no longer exist."""
         for name in await asyncio.to_thread(_entries, self._root):
             if name not in wanted_pod_uids:
                 await self.unmount_all(name)
+        if self._holders is not None:
+            await self._holders.collect_garbage(wanted_pod_uids)
 
     async def read_file(self, volume: MountedVolume, path: str) -> str | None:
         """The text of a file of a volume, or None if there is none. Raises VolumeError."""
@@ -134,9 +144,11 @@ class PodVolumes:
         """The mounts of one container, subPath and subPathExpr resolved safely. Raises VolumeError."""
         directory = self._directory(pod["metadata"]["uid"])
 
-        def resolve_sub_path(volume: Path, sub_path: str, volume_name: str, index: int) -> Path:
-            bound = directory.sub_path(volume_name, container["name"], index)
-            return prepare_sub_path(volume, sub_path, bound, may_bind=self._may_mount)
+        def resolve_sub_path(volume: MountedVolume, sub_path: str, index: int) -> Path:
+            if volume.docker_volume:
+                self._check_is_here(volume)
+            bound = directory.sub_path(volume.name, container["name"], index)
+            return prepare_sub_path(volume.host_path, sub_path, bound, may_bind=self._may_mount)
 
         return make_recursive(
             container,
@@ -160,6 +172,13 @@ class PodVolumes:
                 found[volume["name"]] = directory.volume(type_name, volume["name"])
         return found
 
+    def _check_is_here(self, volume: MountedVolume) -> None:
+        """Whether the files of a volume of the engine's are where the engine says. Raises VolumeError."""
+        if not self._may_mount:
+            raise VolumeError("a Docker volume has no subPath here: the engine's files are out of the agent's reach")
+        if volume.needs_mount and not os.path.ismount(volume.host_path):
+            raise VolumeError(f'Docker volume "{volume.docker_volume}" is not mounted at {volume.host_path}')
+
     async def _mount(self, pod: ReadOnlyObject, volume: Mapping[str, Any], layers: Sequence[str]) -> MountedVolume:
         with _in_the_kubelets_words(volume["name"]):
             type_name = volume_type(volume)
@@ -177,14 +196,35 @@ class PodVolumes:
 
     async def _mount_source(self, request: VolumeRequest, source: VolumeSource) -> MountedVolume:
         type_name = source.type_name
+        if type_name in DOCKER_TYPES:
+            return await self._hold_docker_volume(request, source)
         if type_name in CONTENT_TYPES:
             await self._update_content(request, type_name)
             return MountedVolume(name=request.name, host_path=request.path, read_only=True)
         prepare = PLACE_TYPES.get(type_name) or (CLAIMED_TYPES.get(type_name) if source.volume_name else None)
         if prepare is None:
             raise VolumeError(f"volume type {type_name} is not supported")
+        if source.mount_options and type_name in PLACE_TYPES:
+            raise VolumeError("mount options are not supported for this volume type")
         place = await asyncio.to_thread(_prepare_place, request, type_name, prepare)
         return MountedVolume(name=request.name, host_path=place, read_only=source.read_only, is_block=source.is_block)
+
+    async def _hold_docker_volume(self, request: VolumeRequest, source: VolumeSource) -> MountedVolume:
+        """The volume's directory says that there is something to release, also to the next agent."""
+        if source.is_block:
+            raise VolumeError("a Docker volume is a directory: volumeMode Block is not supported")
+        if self._holders is None:
+            raise VolumeError("Docker volumes are not supported here")
+        wanted = await DOCKER_TYPES[source.type_name](request.pod, request.name, source, self._objects)
+        await asyncio.to_thread(lambda: request.path.mkdir(parents=True, exist_ok=True))
+        held = await self._holders.hold(request.pod, request.name, wanted)
+        return MountedVolume(
+            name=request.name,
+            host_path=Path(held.mountpoint),
+            read_only=wanted.read_only,
+            docker_volume=held.name,
+            needs_mount=needs_mount(held.driver, held.options),
+        )
 
     def _request(
         self, pod: ReadOnlyObject, name: str, source: VolumeSource, objects: ConfigurationSource
@@ -199,6 +239,8 @@ class PodVolumes:
             node_allocatable=self._node_allocatable(),
             may_mount=self._may_mount,
             is_block=source.is_block,
+            read_only=source.read_only,
+            mount_options=source.mount_options,
             layers=source.layers,
             local_root=self._local_root,
         )
@@ -234,7 +276,7 @@ def _in_the_kubelets_words(volume_name: str) -> Iterator[None]:
     try:
         yield
     except VolumeError as error:
-        raise VolumeError(f'MountVolume.SetUp failed for volume "{volume_name}" : {error}') from error
+        raise type(error)(f'MountVolume.SetUp failed for volume "{volume_name}" : {error}') from error
     except OSError as error:
         detail = f"{error.strerror}: {error.filename}" if error.filename else str(error)
         raise VolumeError(f'MountVolume.SetUp failed for volume "{volume_name}" : {detail}') from error

@@ -15,6 +15,10 @@ class VolumeError(Exception):
     """A volume cannot be prepared (yet); becomes a FailedMount event. The worker retries."""
 
 
+class EngineVolumeError(VolumeError):
+    """The engine cannot mount a volume of its own. Each try costs a container, so they become rare."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountedVolume:
     """Where a prepared volume is on the host."""
@@ -24,6 +28,10 @@ class MountedVolume:
     read_only: bool = False
     #: a device for `volumeDevices`, not a place for `volumeMounts`
     is_block: bool = False
+    #: name of the volume of the engine's own that it is: containers mount that, and not `host_path`
+    docker_volume: str = ""
+    #: the files are only there while something is mounted on `host_path`
+    needs_mount: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +45,15 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One bind mount of a container: what `translate.py` turns into HostConfig.Mounts.
+    """One mount of a container: of a path of the host or, if it is named, of a volume of the engine's own at that path.
 
-    An empty `propagation` is private, but that the engine lets its own mounts go on where `host_path` holds them (`/`).
+    `translate.py` turns it into HostConfig.Mounts. `propagation` is for paths; an empty one is private, but that the
+    engine lets its own mounts go on where `host_path` holds them (`/`).
     """
 
     host_path: str
     container_path: str
+    docker_volume: str = ""
     read_only: bool = False
     propagation: str = ""
     #: read-only with all that is mounted below it

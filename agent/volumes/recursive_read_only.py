@@ -35,7 +35,7 @@ def make_recursive(
             made.append(mount)
         elif can_copy:
             copy = _copy(Path(mount.host_path), place(spec["name"], index))
-            made.append(replace(mount, host_path=str(copy), recursive_read_only=True))
+            made.append(replace(mount, host_path=str(copy), docker_volume="", recursive_read_only=True))
         else:
             made.append(replace(mount, recursive_read_only=True))
     return made

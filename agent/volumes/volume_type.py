@@ -34,6 +34,8 @@ class VolumeRequest:
     #: where the agent keeps the local volumes it makes
     local_root: Path
     is_block: bool = False
+    read_only: bool = False
+    mount_options: tuple[str, ...] = ()
     #: directories of the image behind an image volume, the topmost first
     layers: Sequence[str] = ()
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_SLICES, VOLUME_ATTACHMENTS
+from control.api.builtin_kinds import (
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    RESOURCE_SLICES,
+    VOLUME_ATTACHMENTS,
+)
 from control.api.objects import ReadOnlyObject
 from control.api.pods import all_containers_of, is_mirror_pod, node_name_of
 from control.auth.attributes import ObjectReader
@@ -36,11 +42,12 @@ class ReaderNodeGraph:
             resource_slice = self._reader.find(RESOURCE_SLICES, None, name)
             return resource_slice is not None and resource_slice["spec"].get("nodeName") == node_name
         wanted = (resource, name)
-        return any(
+        is_referenced = any(
             wanted in references_of(pod)
             for pod in self._reader.list(PODS, namespace)
             if node_name_of(pod) == node_name and not is_mirror_pod(pod)
         )
+        return is_referenced or (resource == "secrets" and self._opens_volume(node_name, namespace, name))
 
     def _claims_volume(self, node_name: str, volume_name: str) -> bool:
         for claim in self._reader.list(PERSISTENT_VOLUME_CLAIMS):
@@ -50,6 +57,22 @@ class ReaderNodeGraph:
             if self.is_related(node_name, "", "persistentvolumeclaims", metadata["namespace"], metadata["name"]):
                 return True
         return False
+
+    def _opens_volume(self, node_name: str, namespace: str, secret_name: str) -> bool:
+        """Whether a Secret is needed to mount the volume of a claim of the node's."""
+        return any(
+            (namespace, secret_name) in _volume_secrets(volume)
+            and self._claims_volume(node_name, volume["metadata"]["name"])
+            for volume in self._reader.list(PERSISTENT_VOLUMES)
+        )
+
+
+def _volume_secrets(volume: ReadOnlyObject) -> set[tuple[str, str]]:
+    """The Secrets a PersistentVolume of a csi driver names for the node, as (namespace, name)."""
+    source = volume["spec"].get("csi") or {}
+    fields = ("nodePublishSecretRef", "nodeStageSecretRef", "nodeExpandSecretRef")
+    references = [source[field] for field in fields if source.get(field)]
+    return {(reference.get("namespace", ""), reference.get("name", "")) for reference in references}
 
 
 def references_of(pod: ReadOnlyObject) -> set[Reference]:

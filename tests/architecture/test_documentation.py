@@ -14,6 +14,7 @@ import typer
 
 from agent.main import make_parser as make_agent_parser
 from agent.runtime.unsupported_fields import HANDLED
+from agent.volumes.docker_volume import DOCKER_TYPES
 from agent.volumes.pod_volumes import CLAIM_TYPES, CLAIMED_TYPES, CONTENT_TYPES, PLACE_TYPES
 from control.api.builtin_kinds import BUILTIN_KINDS
 from control.api.clock import SystemClock
@@ -100,12 +101,12 @@ def test_a_row_says_refused_where_the_agent_refuses(section: str, handled: Mappi
 
 def test_the_volume_types_that_work_are_those_of_the_catalogue() -> None:
     working = {name for name, row in rows_of("Volume").items() if row[0] in ("works", "differs")} - {"name"}
-    assert working == {*CONTENT_TYPES, *PLACE_TYPES, *CLAIM_TYPES}
+    assert working == {*CONTENT_TYPES, *PLACE_TYPES, *CLAIM_TYPES, *DOCKER_TYPES}
 
 
 def test_the_sources_of_persistent_volumes_that_work_are_those_of_the_catalogue() -> None:
     working = {name for name, row in rows_of("PersistentVolume").items() if row[0] in ("works", "differs")}
-    assert working == {*PLACE_TYPES, *CLAIMED_TYPES} - {"emptyDir", "image"}
+    assert working == {*PLACE_TYPES, *CLAIMED_TYPES, *DOCKER_TYPES} - {"emptyDir", "image"}
 
 
 def test_every_kind_has_a_row_and_every_row_a_kind() -> None:

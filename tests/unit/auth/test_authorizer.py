@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PODS
+from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from control.api.exchange import User
 from control.api.selectors import FieldRequirement
 from control.auth.attributes import Decision, RequestAttributes, forbidden_detail
@@ -29,6 +29,9 @@ def make_reader() -> ListReader:
     reader.add(PODS, "mine", "ns", spec=make_pod_spec(volumes=volumes))
     reader.add(PODS, "theirs", "ns", spec={**make_pod_spec(), "nodeName": "n2", "serviceAccountName": "other"})
     reader.add(PERSISTENT_VOLUME_CLAIMS, "claim", "ns", spec={"volumeName": "disk"})
+    for name, secret in (("disk", "opens-disk"), ("other", "opens-another")):
+        source = {"nodePublishSecretRef": {"namespace": "vault", "name": secret}}
+        reader.add(PERSISTENT_VOLUMES, name, spec={"csi": source})
     return reader
 
 
@@ -41,6 +44,7 @@ def decide(user: User, verb: str, resource: str, **fields: Any) -> Decision:
     ("verb", "resource", "fields"),
     [
         ("get", "secrets", {"namespace": "ns", "name": "s1"}),
+        ("get", "secrets", {"namespace": "vault", "name": "opens-disk"}),
         ("watch", "configmaps", {"namespace": "ns", "name": "kube-root-ca.crt"}),
         ("get", "pods", {"namespace": "ns", "name": "mine"}),
         ("get", "persistentvolumeclaims", {"namespace": "ns", "name": "claim"}),
@@ -76,6 +80,12 @@ def test_node_may(verb: str, resource: str, fields: dict[str, Any]) -> None:
             "get",
             "secrets",
             {"namespace": "ns", "name": "s2"},
+            "no relationship found between node 'n1' and this object",
+        ),
+        (
+            "get",
+            "secrets",
+            {"namespace": "vault", "name": "opens-another"},
             "no relationship found between node 'n1' and this object",
         ),
         ("list", "secrets", {"namespace": "ns"}, "No Object name found"),

@@ -20,8 +20,8 @@ def make_pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, 
         pytest.param(make_pod(hostUsers=False), ["spec.hostUsers"], id="a field of the Pod"),
         pytest.param(make_pod(hostUsers=True), [], id="what happens anyway"),
         pytest.param(
-            make_pod(volumes=[{"name": "a", "emptyDir": {}}, {"name": "b", "nfs": {"server": "s"}}]),
-            ["spec.volumes[1].nfs"],
+            make_pod(volumes=[{"name": "a", "emptyDir": {}}, {"name": "b", "rbd": {"server": "s"}}]),
+            ["spec.volumes[1].rbd"],
             id="a volume type",
         ),
         pytest.param(

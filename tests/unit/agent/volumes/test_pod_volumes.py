@@ -104,7 +104,7 @@ async def test_config_map_items_choose_paths_and_modes(node: Node) -> None:
             "references non-existent config key: x",
             id="key missing",
         ),
-        pytest.param({"nfs": {"server": "s"}}, "volume type nfs is not supported", id="type not supported"),
+        pytest.param({"rbd": {"image": "s"}}, "volume type rbd is not supported", id="type not supported"),
         pytest.param(
             {"configMap": {"name": "c", "items": [{"key": "a", "path": "../x"}]}}, "invalid path", id="path leads out"
         ),

@@ -1,0 +1,101 @@
+"""Mounting without holding up the worker: slow mounts, failing ones, and how often they are tried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from agent.volumes.protocol import EngineVolumeError, MountedVolume, VolumeError
+from tests.fakes.agent_node import FakeVolumes, HollowNode
+
+VOLUME = {"name": "v", "nfs": {"server": "s", "path": "/"}}
+
+
+class SlowVolumes(FakeVolumes):
+    """Volumes that mount when `answer` says so, with the error it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.tries = 0
+
+    async def mount_all(self, *arguments: Any) -> Mapping[str, MountedVolume]:
+        self.tries += 1
+        error = await asyncio.shield(self.answer)
+        if error is not None:
+            raise error
+        return await super().mount_all(*arguments)
+
+
+@pytest_asyncio.fixture
+async def node(tmp_path: Path) -> AsyncIterator[HollowNode]:
+    hollow = HollowNode(tmp_path)
+    hollow.volumes = SlowVolumes()
+    await hollow.start()
+    yield hollow
+    await hollow.crash()
+
+
+def slow(node: HollowNode) -> SlowVolumes:
+    assert isinstance(node.volumes, SlowVolumes)
+    return node.volumes
+
+
+async def test_a_mount_that_takes_long_is_waited_for_beside_the_worker(node: HollowNode) -> None:
+    await node.create(volumes=[VOLUME])
+    await node.settle(10)
+    waiting = (await node.status())["containerStatuses"][0]["state"]["waiting"]
+    assert waiting["reason"] == "ContainerCreating"
+    assert slow(node).tries == 1, "it is not begun again"
+    assert not node.event_messages("FailedMount")
+    slow(node).answer.set_result(None)
+    await node.settle()
+    assert (await node.status())["phase"] == "Running"
+
+
+async def test_a_pod_whose_mount_does_not_end_can_be_deleted(node: HollowNode) -> None:
+    await node.create(volumes=[VOLUME])
+    await node.settle(3)
+    await node.delete(grace=1)
+    await node.settle(2)
+    assert await node.find() is None
+    assert not await node.running("POD")
+    slow(node).answer.set_result(None)
+    await node.settle()
+    assert not node.volumes.mounted, "what was mounted after the end is unmounted"
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        # The start of the sandbox wakes the worker once more.
+        pytest.param(VolumeError('configmap "c" not found'), 32, id="an object may come at any time"),
+        pytest.param(EngineVolumeError("no such device"), 5, id="the engine is asked ever more rarely"),
+    ],
+)
+async def test_a_failing_mount_is_told_and_tried_again(node: HollowNode, error: VolumeError, tries: int) -> None:
+    slow(node).answer.set_result(error)
+    await node.create(volumes=[VOLUME])
+    await node.settle(30)
+    assert slow(node).tries == tries
+    assert node.event_messages("FailedMount") == [str(error)] * tries
+    slow(node).answer = asyncio.get_running_loop().create_future()
+    slow(node).answer.set_result(None)
+    await node.settle(60)
+    assert (await node.status())["phase"] == "Running"
+
+
+async def test_a_new_sandbox_mounts_again(node: HollowNode) -> None:
+    slow(node).answer.set_result(None)
+    await node.create(volumes=[VOLUME])
+    assert slow(node).tries == 1
+    (sandbox,) = await node.running("POD")
+    node.runtime.exit_container(sandbox.id, exit_code=137)
+    await node.settle(2)
+    assert (await node.status())["phase"] == "Running"
+    assert slow(node).tries == 2
