@@ -49,6 +49,12 @@ def mount_tmpfs(target: Path, *, size_bytes: int | None = None, mode: int = 0o77
     _call("mount", b"tmpfs", os.fsencode(target), b"tmpfs", _NO_SUID | _NO_DEV, options.encode())
 
 
+def mount_huge_pages(target: Path, *, page_bytes: int, mode: int = 0o777) -> None:
+    """Mount an empty file system of huge pages. Raises OSError for a size of pages that the kernel does not have."""
+    options = f"pagesize={page_bytes >> 10}K,mode={mode:o}"
+    _call("mount", b"nodev", os.fsencode(target), b"hugetlbfs", _NO_SUID | _NO_DEV, options.encode())
+
+
 def mount_overlay(target: Path, layers: Sequence[str]) -> None:
     """Mount directories over one another, the first on top, read-only. Raises OSError, also for too many layers."""
     flags = _READ_ONLY | _NO_SUID | _NO_DEV | _NO_EXEC

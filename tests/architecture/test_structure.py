@@ -99,6 +99,7 @@ PURE_MODULES = (
     "agent.runtime.image_reference",
     "agent.runtime.pull_progress",
     "agent.images.garbage_plan",
+    "agent.volumes.huge_pages",
     "agent.cgroups.limits",
     "agent.cgroups.layout",
     "agent.cgroups.control_files",

@@ -101,6 +101,11 @@ def test_a_sub_path_is_relative_and_never_climbs(tmp_path: Path, volume: Path, s
         container_mounts(tmp_path, {"subPath": sub_path})
 
 
+def mount_lines(directory: Path) -> list[str]:
+    """What the kernel says about everything that is mounted below a directory."""
+    return [line for line in Path("/proc/mounts").read_text().splitlines() if str(directory) in line]
+
+
 @pytest.mark.skipif(not can_mount(), reason="binding takes root in the host's mount namespace")
 class TestMounting:
     """With the right to mount."""
@@ -195,6 +200,28 @@ class TestMounting:
             (mounted["m"].host_path / "big").write_bytes(b"x" * (2 << 20))
         await volumes.unmount_all("uid-1")
         assert mounts_below(tmp_path / "pods") == []
+
+    async def test_volumes_of_huge_pages_have_the_size_of_page_that_the_pod_asks_for(self, tmp_path: Path) -> None:
+        volumes = PodVolumes(root=tmp_path / "pods", objects=FakeObjects(), clock=FakeClock(), may_mount=True)
+        requests = {"hugepages-2Mi": "4Mi"}
+        pod = make_pod({"name": "h", "emptyDir": {"medium": "HugePages"}}, resources={"requests": requests})
+
+        mounted = await volumes.mount_all(pod)
+
+        (line,) = mount_lines(tmp_path)
+        assert "hugetlbfs" in line
+        assert "pagesize=2M" in line
+        assert mounted["h"].host_path.stat().st_mode & 0o777 == 0o777
+        await volumes.unmount_all("uid-1")
+        assert mounts_below(tmp_path / "pods") == []
+
+    async def test_a_size_of_huge_pages_that_the_kernel_lacks_is_an_error(self, tmp_path: Path) -> None:
+        volumes = PodVolumes(root=tmp_path / "pods", objects=FakeObjects(), clock=FakeClock(), may_mount=True)
+        requests = {"hugepages-3Mi": "3Mi"}
+        pod = make_pod({"name": "h", "emptyDir": {"medium": "HugePages-3Mi"}}, resources={"requests": requests})
+
+        with pytest.raises(VolumeError, match="cannot mount huge pages of 3Mi"):
+            await volumes.mount_all(pod)
 
     def test_a_recursively_read_only_mount_takes_along_what_is_below_it(self, tmp_path: Path, volume: Path) -> None:
         (volume / "below").mkdir()
