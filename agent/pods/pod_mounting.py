@@ -54,7 +54,8 @@ class PodMounting:
         try:
             pod_record.volumes = mounting.result()
         except VolumeError as error:
-            self._record(pod_record.pod, "Warning", "FailedMount", str(error))
+            for reason in error.event_reasons:
+                self._record(pod_record.pod, "Warning", reason, str(error))
             self._back_off(pod_record, error)
             delay_seconds = self._backoff_seconds(pod_record) or RETRY_SECONDS
             raise StartFailure("ContainerCreating", "", delay_seconds) from error

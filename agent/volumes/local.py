@@ -13,8 +13,9 @@ import shutil
 import stat
 from pathlib import Path
 
+from agent.volumes.bind_options import parse_bind_options
 from agent.volumes.device import DEFAULT_FILE_SYSTEM, format_and_mount
-from agent.volumes.mounting import mounts_below
+from agent.volumes.mounting import has_mount_attributes, mount_copy, mounts_below
 from agent.volumes.protocol import VolumeError
 from agent.volumes.volume_type import VolumeRequest
 
@@ -35,9 +36,18 @@ def prepare(request: VolumeRequest) -> Path:
         raise VolumeError(f"{path} is not a block device")
     if is_device and not request.is_block:
         return _mount_device(request, path)
-    if request.mount_options:
-        raise VolumeError(f"{path} is no block device with a file system: mount options are not supported for it")
-    return path
+    return _mount_directory(request, path) if request.mount_options and not request.is_block else path
+
+
+def _mount_directory(request: VolumeRequest, directory: Path) -> Path:
+    """Mount it on the volume's own directory, with its options."""
+    wanted = parse_bind_options(request.mount_options)
+    if not request.may_mount or not has_mount_attributes():
+        raise VolumeError(f"mount options of {directory} are not supported: the agent may not mount directories here")
+    if request.path not in mounts_below(request.path):
+        request.path.mkdir(parents=True, exist_ok=True)
+        mount_copy(directory, request.path, attributes=wanted.attributes, cleared=wanted.cleared)
+    return request.path
 
 
 def _mount_device(request: VolumeRequest, device: Path) -> Path:

@@ -25,7 +25,15 @@ from agent.volumes.mounts import compute_devices, compute_mounts
 from agent.volumes.ownership import apply_fs_group, has_group
 from agent.volumes.persistent_claim import VolumeSource, claimed_source
 from agent.volumes.pod_directory import PodDirectory
-from agent.volumes.protocol import ConfigurationSource, Device, Mount, MountedVolume, ObjectSource, VolumeError
+from agent.volumes.protocol import (
+    ConfigurationSource,
+    Device,
+    Mount,
+    MountedVolume,
+    MountOptionError,
+    ObjectSource,
+    VolumeError,
+)
 from agent.volumes.recursive_read_only import make_recursive
 from agent.volumes.sub_path import prepare_sub_path
 from agent.volumes.token_cache import TokenCache
@@ -150,10 +158,15 @@ class PodVolumes:
             bound = directory.sub_path(volume.name, container["name"], index)
             return prepare_sub_path(volume.host_path, sub_path, bound, may_bind=self._may_mount)
 
+        def place_of_copy(volume_name: str, index: int) -> Path:
+            if volumes[volume_name].docker_volume:
+                self._check_is_here(volumes[volume_name])
+            return directory.read_only(volume_name, container["name"], index)
+
         return make_recursive(
             container,
             compute_mounts(container, volumes, environment, resolve_sub_path),
-            lambda volume_name, index: directory.read_only(volume_name, container["name"], index),
+            place_of_copy,
             can_copy=self._can_copy,
             engine_recurses=self._engine_recurses,
         )
@@ -205,7 +218,7 @@ class PodVolumes:
         if prepare is None:
             raise VolumeError(f"volume type {type_name} is not supported")
         if source.mount_options and type_name in PLACE_TYPES:
-            raise VolumeError("mount options are not supported for this volume type")
+            raise MountOptionError("Mount options are not supported for this volume type")
         place = await asyncio.to_thread(_prepare_place, request, type_name, prepare)
         return MountedVolume(name=request.name, host_path=place, read_only=source.read_only, is_block=source.is_block)
 
@@ -276,10 +289,10 @@ def _in_the_kubelets_words(volume_name: str) -> Iterator[None]:
     try:
         yield
     except VolumeError as error:
-        raise type(error)(f'MountVolume.SetUp failed for volume "{volume_name}" : {error}') from error
+        raise type(error)(f'{error.failure} for volume "{volume_name}" : {error}') from error
     except OSError as error:
         detail = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-        raise VolumeError(f'MountVolume.SetUp failed for volume "{volume_name}" : {detail}') from error
+        raise VolumeError(f'{VolumeError.failure} for volume "{volume_name}" : {detail}') from error
 
 
 def volume_type(volume: Mapping[str, Any]) -> str:

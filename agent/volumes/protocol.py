@@ -6,13 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from control.api.objects import ReadOnlyObject
 
 
 class VolumeError(Exception):
-    """A volume cannot be prepared (yet); becomes a FailedMount event. The worker retries."""
+    """A volume cannot be prepared (yet); becomes Events of these reasons. The worker retries.
+
+    `failure` is how the kubelet calls the step that failed.
+    """
+
+    event_reasons: ClassVar[tuple[str, ...]] = ("FailedMount",)
+    failure: ClassVar[str] = "MountVolume.SetUp failed"
+
+
+class MountOptionError(VolumeError):
+    """A volume has mount options, and its type none."""
+
+    event_reasons = ("UnsupportedMountOption", "FailedMount")
+    failure = "MountVolume.MountOptionSupport check failed"
 
 
 class EngineVolumeError(VolumeError):

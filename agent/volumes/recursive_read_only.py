@@ -23,9 +23,9 @@ def make_recursive(
     container: ReadOnlyObject, mounts: Sequence[Mount], place: PlaceOfCopy, *, can_copy: bool, engine_recurses: bool
 ) -> list[Mount]:
     """The container's mounts, in the order of its volumeMounts, those copied that ask for it. Raises VolumeError."""
-    possible = can_copy or engine_recurses
     made = []
     for index, (spec, mount) in enumerate(zip(container.get("volumeMounts") or (), mounts, strict=True)):
+        possible = can_copy or (engine_recurses and not mount.docker_volume)
         if spec.get("recursiveReadOnly") == "Enabled" and not possible:
             raise VolumeError(
                 f'failed to resolve recursive read-only mode: volume "{spec["name"]}" requested recursive read-only '

@@ -130,6 +130,7 @@ class FakeVolumes:
         self.mounted: set[str] = set()
         self.image_volumes: set[str] = set()
         self.failure = ""
+        self.failure_type: type[VolumeError] = VolumeError
         self.files: dict[tuple[str, str], str] = {}
         self.mounts: list[Mount] = []
 
@@ -137,7 +138,7 @@ class FakeVolumes:
         self, pod: ReadOnlyObject, image_layers: Mapping[str, Sequence[str]]
     ) -> Mapping[str, MountedVolume]:
         if self.failure:
-            raise VolumeError(self.failure)
+            raise self.failure_type(self.failure)
         self.mounted.add(pod["metadata"]["uid"])
         self.image_volumes |= set(image_layers)
         volumes = pod["spec"].get("volumes") or ()

@@ -190,7 +190,7 @@ async def test_credentials_are_mount_options_and_stand_in_no_label(node: Node) -
         pytest.param(csi(volumeHandle="a/b"), {}, 'a/b" cannot be the name of a Docker', id="name"),
         pytest.param(csi(volumeHandle="x"), {"volumeMode": "Block"}, "volumeMode Block is not", id="block"),
         pytest.param(csi(volumeHandle="x"), {"mountOptions": ["ro"]}, "mount options need a Docker", id="options"),
-        pytest.param({"hostPath": {"path": "/"}}, {"mountOptions": ["ro"]}, "mount options are not", id="host path"),
+        pytest.param({"hostPath": {"path": "/"}}, {"mountOptions": ["ro"]}, "Mount options are not", id="host path"),
     ],
 )
 async def test_what_no_docker_volume_can_be_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,40 @@ class TestMounting:
             assert (copy / "below/seen").exists()
         finally:
             unmount(volume / "below")
+
+    async def test_a_local_directory_is_mounted_with_its_options(self, tmp_path: Path, volume: Path) -> None:
+        (volume / "program").write_text("#!/bin/sh\n")
+        (volume / "program").chmod(0o755)
+        objects = FakeObjects()
+        objects.claims["claim"] = {
+            "metadata": {"name": "claim", "uid": "u"},
+            "spec": {"volumeName": "disk"},
+            "status": {"phase": "Bound"},
+        }
+        objects.volumes["disk"] = {
+            "metadata": {"name": "disk"},
+            "spec": {
+                "claimRef": {"uid": "u"},
+                "local": {"path": str(volume)},
+                "mountOptions": ["noexec", "ro"],
+                "accessModes": ["ReadWriteMany"],
+            },
+        }
+        volumes = PodVolumes(root=tmp_path / "pods", objects=objects, clock=FakeClock(), may_mount=True)
+        pod = make_pod({"name": "v", "persistentVolumeClaim": {"claimName": "claim"}})
+
+        for _ in range(2):
+            mounted = await volumes.mount_all(pod)
+
+        place = mounted["v"].host_path
+        assert mounts_below(tmp_path / "pods") == [place]
+        assert os.access(volume / "program", os.X_OK)
+        assert not os.access(place / "program", os.X_OK)
+        with pytest.raises(OSError, match="Read-only"):
+            (place / "new").touch()
+        await volumes.unmount_all("uid-1")
+        assert mounts_below(tmp_path / "pods") == []
+        assert (volume / "program").exists()
 
     async def test_copies_are_renewed_at_every_start_and_go_with_the_pod(self, tmp_path: Path, volume: Path) -> None:
         mount = {"readOnly": True, "recursiveReadOnly": "IfPossible", "subPath": "part"}

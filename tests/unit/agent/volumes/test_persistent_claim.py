@@ -194,3 +194,31 @@ def test_removal_takes_the_data_and_nothing_else(tmp_path: Path) -> None:
     for name in ("..", "../pods", "", ".", "a/b"):
         with pytest.raises(VolumeError, match="invalid volume name"):
             local.remove(tmp_path, name)
+
+
+async def test_mount_options_that_a_type_does_not_have_are_upstreams_event(node: Node) -> None:
+    node.volume["spec"] = {
+        "claimRef": {"uid": "u-data"},
+        "hostPath": {"path": "/"},
+        "mountOptions": ["ro"],
+    }
+    with pytest.raises(VolumeError) as refused:
+        await node.mount()
+    assert refused.value.event_reasons == ("UnsupportedMountOption", "FailedMount")
+    assert str(refused.value) == (
+        'MountVolume.MountOptionSupport check failed for volume "disk" : '
+        "Mount options are not supported for this volume type"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["discard"], 'MountVolume.SetUp failed for volume "disk" : mount option "discard" is not one of a directory'),
+        (["ro"], "the agent may not mount directories here"),
+    ],
+)
+async def test_mount_options_of_a_directory_that_cannot_be_had(node: Node, options: list[str], message: str) -> None:
+    node.volume["spec"]["mountOptions"] = options
+    with pytest.raises(VolumeError, match=message):
+        await node.mount()
