@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -199,6 +200,19 @@ async def test_a_command_that_closes_its_output_is_waited_for(docker_engine: Eng
     command = ["sh", "-c", "exec >&- 2>&-; sleep 1.5; exit 7"]
 
     assert (await docker_engine.runtime.run_exec(container_id, command, timeout_seconds=20)).exit_code == 7
+
+
+@pytest.mark.docker
+async def test_what_a_container_writes_is_found_and_told(docker_engine: Engine) -> None:
+    container_id = await docker_engine.run("a", *FOREVER)
+    write = ["dd", "if=/dev/zero", "of=/file", "bs=1M", "count=2"]
+    await docker_engine.runtime.run_exec(container_id, write, timeout_seconds=20)
+
+    record = await docker_engine.runtime.inspect_container(container_id, with_size=True)
+    assert 2 << 20 <= record.written_bytes < 3 << 20
+    if record.writable_layer:  # only overlay2 tells
+        assert (Path(record.writable_layer) / "file").stat().st_size == 2 << 20
+    assert (await docker_engine.runtime.inspect_container(container_id)).written_bytes == 0
 
 
 @pytest.mark.docker

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from agent.defaults import default_cluster, default_state_dir
 from agent.main import main
-from agent.node_lock import only_agent
+from agent.node_lock import only_agent, take_eviction_turn
 from agent.server.serving_certificate import ensure_serving_certificate
 from control.client.kubeconfig import Access, format_kubeconfig, make_kubeconfig
 
@@ -76,6 +76,13 @@ def test_the_lock_of_a_killed_agent_is_free(tmp_path: Path) -> None:
         holder.kill()
     with only_agent(tmp_path / "two", "c", "n"):
         assert [item.name for item in (tmp_path / "two").iterdir()] == ["agent.lock"]
+
+
+def test_of_the_nodes_of_a_host_one_evicts_at_a_time() -> None:
+    with take_eviction_turn() as first, take_eviction_turn() as second:
+        assert (first, second) == (True, False)
+    with take_eviction_turn() as again:
+        assert again
 
 
 def test_an_agent_without_a_kubeconfig_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
