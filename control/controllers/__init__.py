@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from control.controllers.context import Factory, joint_factory, runtime_factory
 from control.controllers.deployment import DEPLOYMENT
+from control.controllers.disruption.budget import BUDGETS
+from control.controllers.disruption.stale_target import STALE_TARGETS
 from control.controllers.garbage_collector.collector import GarbageCollector
 from control.controllers.namespace import NamespaceController
 from control.controllers.node_ipam import make_node_ipam
@@ -36,6 +38,7 @@ CONTROLLERS: Mapping[str, Factory] = {
     "nodelifecycle": NodeMonitor,
     "taint-eviction": TaintEviction,
     "podgc": PodGarbageCollector,
+    "disruption": joint_factory((BUDGETS, STALE_TARGETS), "disruption-controller", "controllermanager"),
     "serviceaccount": runtime_factory(SERVICE_ACCOUNT, "service-account-controller"),
     "root-ca-certificate-publisher": make_root_ca_publisher,
     "node-ipam": make_node_ipam,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
+from control.api.int_or_percent import scaled_value
 from control.api.objects import ReadOnlyObject
 
 
@@ -48,14 +48,6 @@ def _fenceposts(deployment: ReadOnlyObject) -> tuple[int, int]:
     unavailable = scaled_value(rolling.get("maxUnavailable", "25%"), replicas, round_up=False)
     # Both may round to nothing, and then a rollout could never take a step.
     return (surge, unavailable) if surge or unavailable else (0, 1)
-
-
-def scaled_value(value: int | str, total: int, *, round_up: bool) -> int:
-    """Resolve an int-or-percent against a total."""
-    if isinstance(value, int):
-        return value
-    share = int(value.rstrip("%")) * total / 100
-    return math.ceil(share) if round_up else math.floor(share)
 
 
 def new_replica_set_size(deployment: ReadOnlyObject, replica_sets: Iterable[ReadOnlyObject], size: int) -> int:

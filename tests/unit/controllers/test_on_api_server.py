@@ -17,6 +17,7 @@ from control.api.builtin_kinds import (
     ENDPOINT_SLICES,
     EVENTS,
     NAMESPACES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
     SERVICE_ACCOUNTS,
@@ -162,6 +163,42 @@ async def test_service_gets_the_addresses_of_its_pods() -> None:
             return sorted(found) == [("10.244.0.2", True, 80), ("10.244.0.3", True, 80)]
 
         await cluster.until(addresses, "both addresses")
+
+
+async def test_a_budget_lets_pods_go_as_far_as_others_are_healthy() -> None:
+    async with running_cluster() as cluster:
+        await cluster.client.create(DEPLOYMENTS, make_deployment(2))
+        for pod in await cluster.pods(2):
+            await cluster.set_ready(pod)
+        spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+        budget = {"metadata": {"name": "web", "namespace": "default"}, "spec": spec}
+        await cluster.client.create(POD_DISRUPTION_BUDGETS, budget)
+
+        async def allows(count: int) -> bool:
+            found = await cluster.client.get(POD_DISRUPTION_BUDGETS, "web", namespace="default")
+            status = found["status"]
+            return (status.get("observedGeneration"), status["disruptionsAllowed"]) == (1, count)
+
+        async def evict(name: str) -> None:
+            eviction = {"metadata": {"name": name}}
+            await cluster.client.create_subresource(PODS, name, "eviction", eviction, namespace="default")
+
+        await cluster.until(lambda: allows(1), "one may go")
+        first, second = [pod["metadata"]["name"] for pod in await cluster.items(PODS)]
+        await evict(first)
+        with pytest.raises(ApiError, match="violate the pod's disruption budget") as refusal:
+            await evict(second)
+        assert refusal.value.code == 429
+
+        async def is_replaced() -> bool:
+            names = {pod["metadata"]["name"] for pod in await cluster.items(PODS)}
+            return len(names - {first, second}) == 1
+
+        await cluster.until(is_replaced, "a new Pod")
+        for pod in await cluster.items(PODS):
+            await cluster.set_ready(pod)
+        await cluster.until(lambda: allows(1), "the next may go")
+        await evict(second)
 
 
 async def test_deleted_namespace_goes_with_its_content() -> None:
