@@ -23,6 +23,7 @@ from agent.pause_image import pause_archive, pause_reference
 from agent.pod_parts import PodParts
 from agent.pods.container_cache import ContainerCache
 from agent.runtime.events import EventFeed
+from agent.runtime.gpus import offered_gpus
 from agent.runtime.identity import NodeIdentity
 from agent.runtime.protocol import EngineInfo, ImageRecord, Runtime, RuntimeFailure
 from control.api.builtin_kinds import NODES, PODS, SERVICES
@@ -257,6 +258,11 @@ class NodeAgent:
     def features(self) -> NodeFeatures:
         """What the node can do beyond the plain."""
         return compute_node_features(self._engine, self._facts)
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """The graphics cards that containers can be given."""
+        return offered_gpus(self._facts.gpus, self._engine)
 
     def address(self) -> str:
         """The node's InternalIP."""

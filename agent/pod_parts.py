@@ -25,6 +25,7 @@ from agent.pods.container_start import ContainerStarter
 from agent.pods.executor import PodExecutor
 from agent.pods.field_reference import NodeFacts
 from agent.pods.gc import GarbageCollector
+from agent.pods.gpu_allocation import GpuAllocation
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePulls
 from agent.pods.pod_files import PodFiles
@@ -78,7 +79,7 @@ class PodParts:
             record=record,
             link_log=host.link_log,
             clock=clock,
-            settings=_starter_settings(agent, limits, cgroups),
+            settings=_starter_settings(agent, self, limits, cgroups),
         )
         sandboxes = _sandbox_starter(agent, network, cgroups, handlers, _sandbox_settings(agent, pause_image, limits))
         executor = PodExecutor(
@@ -191,7 +192,8 @@ def _make_volumes(agent: NodeAgent, objects: ObjectSource, pause_image: str) -> 
     )
 
 
-def _starter_settings(agent: NodeAgent, limits: HostLimits, cgroups: PodCgroups) -> StarterSettings:
+def _starter_settings(agent: NodeAgent, parts: PodParts, limits: HostLimits, cgroups: PodCgroups) -> StarterSettings:
+    allocation = GpuAllocation(agent.gpus, agent.cache, lambda: parts.workers.admitted_pods())
     return StarterSettings(
         owner=agent.owner,
         host=limits,
@@ -199,6 +201,7 @@ def _starter_settings(agent: NodeAgent, limits: HostLimits, cgroups: PodCgroups)
         host_ip=agent.address,
         security_files=agent.host.make_security_files(),
         cgroup_parent=cgroups.parent,
+        allocate_gpus=allocation.allocate,
     )
 
 

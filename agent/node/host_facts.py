@@ -13,6 +13,7 @@ from agent.node.host_memory import read_memory
 from control.api.quantity import format_bytes
 
 HUGE_PAGES_ROOT = Path("/sys/kernel/mm/hugepages")
+GPUS_ROOT = Path("/proc/driver/nvidia/gpus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class HostFacts:
     kernel_version: str
     #: the agent can make mounts read-only with all that is mounted below them, where the engine finds them
     can_recurse: bool = False
+    #: UUIDs of NVIDIA's graphics cards
+    gpus: tuple[str, ...] = ()
     #: the engine's directories are the agent's too
     sees_engine_files: bool = False
 
@@ -75,6 +78,7 @@ def read_host_facts() -> HostFacts:
         boot_id=_read("/proc/sys/kernel/random/boot_id"),
         os_image=_os_image(),
         kernel_version=platform.release(),
+        gpus=read_gpus(),
     )
 
 
@@ -92,6 +96,18 @@ def read_host_usage(engine_root: str, state_dir: Path) -> HostUsage:
         pids=_thread_count(),
         huge_pages=read_huge_pages(),
     )
+
+
+def read_gpus(root: Path = GPUS_ROOT) -> tuple[str, ...]:
+    """UUIDs of the graphics cards that NVIDIA's driver shows."""
+    found = []
+    with suppress(OSError):
+        for directory in sorted(root.iterdir()):
+            for line in _read(str(directory / "information")).splitlines():
+                name, _, value = line.partition(":")
+                if name.strip() == "GPU UUID":
+                    found.append(value.strip())
+    return tuple(found)
 
 
 def read_huge_pages(root: Path = HUGE_PAGES_ROOT) -> dict[str, int]:

@@ -17,6 +17,7 @@ from agent.node.eviction.thresholds import Threshold
 from agent.node.host_facts import HostFacts, HostUsage
 from agent.node.node_features import NodeFeatures
 from agent.node.reservations import NOTHING_RESERVED, Reservations, allocatable_amounts
+from agent.runtime.gpus import GPU_RESOURCE, offered_gpus
 from agent.runtime.protocol import EngineInfo, ImageRecord
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
@@ -134,6 +135,7 @@ def _handler(name: str, features: NodeFeatures) -> Object:
 
 def node_capacity(inputs: NodeInputs) -> dict[str, int]:
     """What the host has: cpu in thousandths, memory and storage in bytes. Storage is that of the agent's directory."""
+    gpus = offered_gpus(inputs.facts.gpus, inputs.engine)
     return {
         "cpu": inputs.engine.cpus * 1000,
         "ephemeral-storage": inputs.usage.node_disk.capacity_bytes // 1024 * 1024,
@@ -141,6 +143,7 @@ def node_capacity(inputs: NodeInputs) -> dict[str, int]:
         "hugepages-2Mi": 0,
         **{f"{HUGE_PAGES_PREFIX}{size}": amount for size, amount in inputs.usage.huge_pages.items()},
         "memory": inputs.engine.memory_bytes // 1024 * 1024,
+        **({GPU_RESOURCE: len(gpus)} if gpus else {}),
         "pods": inputs.pods_max,
     }
 

@@ -143,6 +143,7 @@ class ContainerCache:
                     backoff_seconds=identity.backoff_seconds,
                     round=identity.round,
                     is_recursive=identity.is_recursive,
+                    gpus=identity.gpus,
                 )
             )
         sandboxes.sort(key=lambda item: item.attempt, reverse=True)

@@ -72,6 +72,7 @@ class StarterSettings:
     host_ip: Callable[[], str]
     security_files: SecurityFiles
     cgroup_parent: Callable[[ReadOnlyObject], str]
+    allocate_gpus: Callable[[ReadOnlyObject, ReadOnlyObject], Sequence[str]]
 
 
 class ContainerConfigurer:
@@ -133,6 +134,7 @@ class ContainerConfigurer:
         files = await asyncio.to_thread(
             self._files.container_mounts, pod, container, attempt=action.attempt, pod_ip=pod_ip
         )
+        gpus = settings.allocate_gpus(pod, container)
         return ContainerRequest(
             pod=pod,
             container=container,
@@ -147,6 +149,7 @@ class ContainerConfigurer:
                 backoff_seconds=action.backoff_seconds,
                 round=action.round,
                 is_recursive=any(mount.recursive_read_only for mount in mounts),
+                gpus=gpus,
             ),
             target_id=self._target_id(pod_record, container),
             runtime=await self._handlers.find(pod),
@@ -160,6 +163,7 @@ class ContainerConfigurer:
             args=expand_all(container.get("args") or (), environment),
             mounts=[*mounts, *files],
             devices=self._volumes.container_devices(container, pod_record.volumes or {}),
+            gpus=gpus,
         )
 
     async def _read_accounts(

@@ -7,7 +7,7 @@ engine, whose container ids are written `docker://ID`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_spec import ContainerType, is_sidecar
 from agent.pods.resize import PendingResize
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
+from agent.runtime.gpus import GPU_RESOURCE
 from agent.runtime.protocol import ProcessUser
 from agent.volumes.protocol import is_recursive
 from control.api.meta import is_deleting
@@ -145,10 +146,17 @@ def _seen_status(container: ReadOnlyObject, newest: ObservedContainer, inputs: S
         mounts = [_mount_status(mount, newest.is_recursive) for mount in container.get("volumeMounts") or ()]
         if mounts:
             status["volumeMounts"] = mounts
+        if newest.gpus:
+            status["allocatedResourcesStatus"] = [_gpu_status(newest.gpus)]
         status["stopSignal"] = _stop_signal(container, newest, inputs)
         if newest.record.user is not None:
             status["user"] = _user_status(newest.record.user)
     return status
+
+
+def _gpu_status(gpus: Sequence[str]) -> Object:
+    """The container's graphics cards (KEP-4680). The agent knows those that the driver showed when it began."""
+    return {"name": GPU_RESOURCE, "resources": [{"resourceID": gpu, "health": "Healthy"} for gpu in gpus]}
 
 
 def _stop_signal(container: ReadOnlyObject, running: ObservedContainer, inputs: StatusInputs) -> str:

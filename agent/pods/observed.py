@@ -60,6 +60,7 @@ class ObservedContainer:
     backoff_seconds: float = 0.0
     round: int = 0
     is_recursive: bool = False
+    gpus: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -33,6 +33,7 @@ SANDBOX_ID_LABEL = "io.podling.sandbox-id"
 RESOURCES_LABEL = "io.podling.resources"
 BACKOFF_LABEL = "io.podling.backoff-seconds"
 ROUND_LABEL = "io.podling.restart-round"
+GPUS_LABEL = "io.podling.gpus"
 RECURSIVE_LABEL = "io.podling.recursive-read-only"
 #: on a volume of the engine's: it is removed when nobody uses it
 DISPOSABLE_LABEL = "io.podling.disposable"
@@ -69,7 +70,8 @@ class ContainerIdentity:
     sandbox's that of the whole Pod.
 
     `backoff_seconds` is the delay that follows the container's end, `round` how often its Pod had started over,
-    `is_recursive` that those of its mounts are recursively read-only that are so if possible.
+    `is_recursive` that those of its mounts are recursively read-only that are so if possible; `gpus` are UUIDs of the
+    graphics cards that it has.
     """
 
     role: ContainerRole
@@ -90,6 +92,7 @@ class ContainerIdentity:
     backoff_seconds: float = 0.0
     round: int = 0
     is_recursive: bool = False
+    gpus: tuple[str, ...] = ()
 
 
 def sandbox_name(pod: ReadOnlyObject, attempt: int) -> str:
@@ -124,6 +127,7 @@ def container_labels(
     backoff_seconds: float = 0.0,
     round: int = 0,
     is_recursive: bool = False,
+    gpus: Sequence[str] = (),
 ) -> dict[str, str]:
     """Labels of a container of the Pod, with what its end needs even when the Pod object is gone by then."""
     labels = _pod_labels(owner, pod, attempt)
@@ -138,6 +142,8 @@ def container_labels(
         labels[ROUND_LABEL] = str(round)
     if is_recursive:
         labels[RECURSIVE_LABEL] = "true"
+    if gpus:
+        labels[GPUS_LABEL] = ",".join(gpus)
     labels[TERMINATION_MESSAGE_PATH_LABEL] = container.get("terminationMessagePath") or "/dev/termination-log"
     labels[TERMINATION_MESSAGE_POLICY_LABEL] = container.get("terminationMessagePolicy") or "File"
     return labels
@@ -219,6 +225,7 @@ def parse_identity(labels: Mapping[str, str]) -> ContainerIdentity | None:
             backoff_seconds=float(labels.get(BACKOFF_LABEL, "0")),
             round=int(labels.get(ROUND_LABEL, "0")),
             is_recursive=RECURSIVE_LABEL in labels,
+            gpus=tuple(filter(None, labels.get(GPUS_LABEL, "").split(","))),
         )
     except (KeyError, ValueError):
         return None

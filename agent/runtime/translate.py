@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.runtime.accounts import Accounts
+from agent.runtime.gpus import device_requests
 from agent.runtime.hostname import kernel_hostname
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.protocol import CreateBody
@@ -78,6 +79,7 @@ class ContainerRequest:
     args: Sequence[str] = ()
     mounts: Sequence[Mount] = field(default_factory=tuple)
     devices: Sequence[Device] = field(default_factory=tuple)
+    gpus: Sequence[str] = ()
 
 
 def sandbox_create_body(request: SandboxRequest) -> CreateBody:
@@ -236,6 +238,11 @@ def _set_devices(request: ContainerRequest, body: CreateBody) -> None:
         ]
 
 
+def _set_gpus(request: ContainerRequest, body: CreateBody) -> None:
+    if request.gpus:
+        body["HostConfig"]["DeviceRequests"] = device_requests(request.gpus)
+
+
 def _set_cpu(request: ContainerRequest, body: CreateBody) -> None:
     body["HostConfig"].update(cpu_settings(request.pod, request.container))
 
@@ -285,6 +292,7 @@ CONTAINER_PARTS: tuple[Callable[[ContainerRequest, CreateBody], None], ...] = (
     _join_namespaces,
     _set_mounts,
     _set_devices,
+    _set_gpus,
     _set_cpu,
     _set_memory,
     _set_oom,

@@ -21,6 +21,7 @@ from agent.pods.container_configuration import ConfinementError, StarterSettings
 from agent.pods.container_start import ContainerStarter
 from agent.pods.executor import PodExecutor
 from agent.pods.field_reference import NodeFacts
+from agent.pods.gpu_allocation import GpuAllocation
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePulls
 from agent.pods.pod_files import PodFiles
@@ -244,6 +245,7 @@ class HollowNode:
         self.client = Client(LocalTransport(self.api, User(name="system:node:node-1")))
         self.network = FakeNetwork()
         self.cgroup_tree = FakeCgroupTree()
+        self.gpus: Sequence[str] = ()
         self.volumes = FakeVolumes()
         self.security_files = FakeSecurityFiles()
         self.objects = FakeObjects()
@@ -346,6 +348,7 @@ class HollowNode:
                 host_ip=lambda: NODE_IP,
                 security_files=self.security_files,
                 cgroup_parent=self.cgroups.parent,
+                allocate_gpus=GpuAllocation(self.gpus, self.cache, lambda: self.workers.admitted_pods()).allocate,
             ),
         )
         sandboxes = SandboxStarter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from agent.node.admission import NodeAdmission
 from agent.node.eviction.thresholds import parse_thresholds
 from agent.node.heartbeat import Heartbeat
-from agent.node.host_facts import DiskUsage, HostFacts, HostUsage
+from agent.node.host_facts import DiskUsage, HostFacts, HostUsage, read_huge_pages
 from agent.node.node_features import NodeFeatures
 from agent.node.node_status import NodeInputs, compute_node_status, node_object, status_differs
 from agent.node.registration import NodeRegistration
@@ -78,6 +79,24 @@ def test_huge_pages_are_capacity_and_no_memory_for_others() -> None:
     status = compute_node_status(replace(INPUTS, usage=usage), {})
     assert (status["capacity"]["hugepages-2Mi"], status["allocatable"]["hugepages-2Mi"]) == ("1Gi", "1Gi")
     assert (status["capacity"]["memory"], status["allocatable"]["memory"]) == ("4194304Ki", "3145728Ki")
+
+
+def test_graphics_cards_are_capacity_where_the_engine_can_give_them() -> None:
+    facts = replace(INPUTS.facts, gpus=("GPU-a", "GPU-b"))
+    engine = replace(INPUTS.engine, runtimes=("nvidia", "runc"))
+    status = compute_node_status(replace(INPUTS, facts=facts, engine=engine), {})
+    assert (status["capacity"]["nvidia.com/gpu"], status["allocatable"]["nvidia.com/gpu"]) == ("2", "2")
+    assert "nvidia.com/gpu" not in compute_node_status(replace(INPUTS, facts=facts), {})["capacity"]
+
+
+def test_the_huge_pages_that_the_kernel_has(tmp_path: Path) -> None:
+    for kibibytes, pages in ((2048, 3), (1048576, 1)):
+        directory = tmp_path / f"hugepages-{kibibytes}kB"
+        directory.mkdir()
+        (directory / "nr_hugepages").write_text(f"{pages}\n")
+
+    assert read_huge_pages(tmp_path) == {"1Gi": 1 << 30, "2Mi": 6 << 20}
+    assert read_huge_pages(tmp_path / "none") == {}
 
 
 def condition(status: dict[str, Any], name: str) -> dict[str, Any]:
