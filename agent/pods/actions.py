@@ -64,7 +64,8 @@ class StartContainer:
 class StopContainer:
     """Run the pre-stop hook and send the stop signal; the container has `grace_seconds` until it is killed.
 
-    `pod_deadline` is the end of the Pod's own grace period, if it is the Pod that stops.
+    `pod_deadline` is the end of the Pod's own grace period, if it is the Pod that stops; `restarts` says that it is
+    stopped in order to run again, whatever its restart policy.
     """
 
     container_id: str
@@ -72,6 +73,7 @@ class StopContainer:
     grace_seconds: float
     cause: str
     pod_deadline: datetime | None = None
+    restarts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

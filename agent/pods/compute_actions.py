@@ -248,7 +248,8 @@ class _Decision:
             return
         else:
             return
-        self._stop(running, f"{message}, will be restarted" if will_restart else message, grace_seconds=probe_grace)
+        cause = f"{message}, will be restarted" if will_restart else message
+        self._stop(running, cause, grace_seconds=probe_grace, restarts=will_restart)
 
     def _resize(self, running: ObservedContainer, changed: list[str]) -> None:
         cause = f"{' and '.join(changed)} of the spec changed"
@@ -337,9 +338,13 @@ class _Decision:
     def _verdicts(self, container: ObservedContainer) -> ContainerVerdicts:
         return self.probes.get(container.id, NO_VERDICTS)
 
-    def _stop(self, container: ObservedContainer, cause: str, *, grace_seconds: float | None = None) -> None:
+    def _stop(
+        self, container: ObservedContainer, cause: str, *, grace_seconds: float | None = None, restarts: bool = False
+    ) -> None:
         grace = grace_period_seconds(self.pod) if grace_seconds is None else grace_seconds
-        self.actions += stop_actions(container, self.observed, grace_seconds=grace, cause=cause, now=self.now)
+        self.actions += stop_actions(
+            container, self.observed, grace_seconds=grace, cause=cause, now=self.now, restarts=restarts
+        )
 
 
 def _exit_cause(container: ObservedContainer) -> str:

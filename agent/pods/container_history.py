@@ -55,8 +55,13 @@ def is_finished(pod: ReadOnlyObject, observed: ObservedPod, container: ReadOnlyO
 def is_wanted_back(
     pod: ReadOnlyObject, observed: ObservedPod, container: ReadOnlyObject, exited: ObservedContainer
 ) -> bool:
-    """True when a container that exited runs again: by its policy and rules, or because the whole Pod starts over."""
-    return needs_restart(pod, container, exited) or is_stale(pod, observed, exited)
+    """True when a container that exited runs again: by its policy and rules, or because it was stopped to run again.
+
+    Upstream stops and starts it in one go, so that its policy has no say (computePodActions).
+    """
+    if exited.id in observed.restarting or is_stale(pod, observed, exited):
+        return True
+    return needs_restart(pod, container, exited)
 
 
 def has_failed_for_good(pod: ReadOnlyObject, observed: ObservedPod, container: ReadOnlyObject) -> bool:

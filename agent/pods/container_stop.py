@@ -53,6 +53,7 @@ def stop_actions(
     cause: str,
     now: datetime,
     pod_deadline: datetime | None = None,
+    restarts: bool = False,
 ) -> list[Action]:
     """Stop a running container: begin, wait out the grace period, or kill, whichever comes next.
 
@@ -68,6 +69,7 @@ def stop_actions(
                 grace_seconds=grace_seconds,
                 cause=cause,
                 pod_deadline=pod_deadline,
+                restarts=restarts,
             )
         ]
     deadline = stopping.deadline

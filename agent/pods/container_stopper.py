@@ -52,6 +52,8 @@ class ContainerStopper:
             grace_seconds += GRACE_SECONDS_MIN
         deadline = begun + timedelta(seconds=grace_seconds)
         pod_record.stopping[action.container_id] = Stopping(deadline=deadline, pod_deadline=action.pod_deadline)
+        if action.restarts:
+            pod_record.restarting.add(action.container_id)
         path = field_path(pod, action.container_name)
         self._record(pod, "Normal", "Killing", action.cause, field_path=path)
         pod_record.spawn(self._signal(pod_record, container, action, begun))

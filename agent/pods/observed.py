@@ -111,15 +111,17 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedPod:
-    """All that exists of one Pod on the node. `stopping` is by container id, `pre_stopped` are ids of containers.
+    """All that exists of one Pod on the node. `stopping` is by container id, the other two are ids of containers.
 
-    The pre-stop hook of those has begun, and may have ended, although they were not told to stop yet.
+    The pre-stop hook of `pre_stopped` ones has begun, and may have ended, although they were not told to stop yet.
+    `restarting` ones were told to stop, and may have ended, in order to run again.
     """
 
     sandboxes: tuple[ObservedSandbox, ...] = ()
     containers: Mapping[str, tuple[ObservedContainer, ...]] = field(default_factory=dict)
     stopping: Mapping[str, Stopping] = field(default_factory=dict)
     pre_stopped: frozenset[str] = frozenset()
+    restarting: frozenset[str] = frozenset()
 
     @property
     def sandbox(self) -> ObservedSandbox | None:

@@ -21,11 +21,12 @@ from control.api.objects import ReadOnlyObject
 class PodRecord:
     """One Pod on this node.
 
-    `attached` are the sandboxes this process has wired, `stopping` the containers that were told to stop, `waiting`
-    why containers do not run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes,
-    `allocated` the Pod with the resources it has while it waits for others, `resize_errors` why containers could not be
-    given other resources, `mount_failures` how often in a row the engine could not mount a volume of its own,
-    `mount_again_at` when it is asked again (monotonic).
+    `attached` are the sandboxes this process has wired, `stopping` the containers that were told to stop,
+    `restarting` those that were told so in order to run again, `waiting` why containers do not run, `volumes` what
+    is mounted (None: not yet), `image_layers` the images of image volumes, `allocated` the Pod with the resources
+    it has while it waits for others, `resize_errors` why containers could not be given other resources,
+    `mount_failures` how often in a row the engine could not mount a volume of its own, `mount_again_at` when it is
+    asked again (monotonic).
     `ending` is set when the Pod must stop, `pre_stops` are the pre-stop hooks begun, by container id. `is_unsure` means
     that a call to the engine failed which may have happened: the cache may lack a container.
     """
@@ -35,6 +36,7 @@ class PodRecord:
     wake: Callable[[], None]
     attached: set[str] = field(default_factory=set)
     stopping: dict[str, Stopping] = field(default_factory=dict)
+    restarting: set[str] = field(default_factory=set)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     volumes: Mapping[str, MountedVolume] | None = None
     image_layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -52,7 +54,8 @@ class PodRecord:
     def observe(self, cache: ContainerCache) -> ObservedPod:
         """The snapshot that decisions are made from."""
         seen = cache.observe(self.uid, stopping=self.stopping, attached=self.attached)
-        observed = replace(seen, pre_stopped=frozenset(self.pre_stops))
+        self.restarting.intersection_update(container.id for container in seen.each_container())
+        observed = replace(seen, pre_stopped=frozenset(self.pre_stops), restarting=frozenset(self.restarting))
         running = {container.id for container in observed.running_containers()}
         for container_id in [item for item in self.stopping if item not in running]:
             del self.stopping[container_id]

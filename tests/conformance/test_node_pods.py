@@ -86,7 +86,12 @@ def test_pod_generation_should_start_at_1_and_increment_per_update(made: Batch) 
     for change in (nothing, *bumps, annotate, set_generation):
         expected += change in bumps
         assert update(made, "generation", change)["metadata"]["generation"] == expected, change.__name__
-    made.wait(lambda pod: generations(pod) == (5, 5) and is_ready(pod), "generation", what="all updates were seen")
+    made.wait(lambda pod: generations(pod) == (5, 5), "generation", what="all updates were seen")
+    made.wait(
+        lambda pod: is_ready(pod) and pod["status"]["containerStatuses"][0]["restartCount"] == 1,
+        "generation",
+        what="the container runs its new image, though its policy is never to restart it",
+    )
     status = made.pod("generation")["status"]
     assert {item.get("observedGeneration") for item in status["conditions"]} == {5}
     assert [item["restartCount"] for item in status["initContainerStatuses"]] == [0]
@@ -113,7 +118,7 @@ def test_pod_generation_custom_set_generation_on_new_pods_and_graceful_delete(ma
 def test_pod_generation_issue_500_podspec_updates_and_observed_generation_converges(made: Batch) -> None:
     made.wait(is_ready, "many-updates", what="the Pod runs")
     for seconds in range(4999, 4999 - 499, -1):
-        made.api.patch(made.path("pods/many-updates"), {"spec": {"activeDeadlineSeconds": seconds}})
+        made.api.patch(made.path("pods/many-updates"), {"spec": {"activeDeadlineSeconds": seconds}}, MERGE_PATCH)
     assert made.pod("many-updates")["metadata"]["generation"] == 500
     made.wait(lambda pod: generations(pod) == (500, 500), "many-updates", what="all updates were seen")
     (status,) = made.pod("many-updates")["status"]["containerStatuses"]

@@ -206,6 +206,15 @@ def test_probes(policy: str, verdict: ContainerVerdicts, expected: list[str]) ->
     assert decide(observed(sandbox(), container()), pod=make_pod(restartPolicy=policy), web_0=verdict) == expected
 
 
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+def test_a_container_that_was_stopped_to_run_again_does_so_under_every_policy(policy: str) -> None:
+    pod = make_pod(restartPolicy=policy)
+    seen = observed(sandbox(), container(state=ContainerState.EXITED, hash="other"))
+    assert decide(replace(seen, restarting=frozenset({"web-0"})), pod=pod) == [
+        "StartContainer: attempt 0 exited with code 0"
+    ]
+
+
 def test_a_second_failure_waits_for_its_delay() -> None:
     seen = observed(sandbox(), container(1, ContainerState.EXITED, exit_code=1, backoff_seconds=10))
     (action,) = compute_actions(POD, seen, RestartBackoff(), {}, NOW)

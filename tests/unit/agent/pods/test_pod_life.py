@@ -284,8 +284,9 @@ async def test_a_volume_that_cannot_be_mounted_is_reported_and_tried_again(node:
     assert (await node.status())["phase"] == "Running"
 
 
-async def test_a_changed_image_replaces_the_container(node: HollowNode) -> None:
-    await node.create()
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+async def test_a_changed_image_replaces_the_container(node: HollowNode, policy: str) -> None:
+    await node.create(restartPolicy=policy)
     pod = await node.find()
     assert pod is not None
     patch = {"spec": {"containers": [{**pod["spec"]["containers"][0], "image": "web:2"}]}}
@@ -294,6 +295,8 @@ async def test_a_changed_image_replaces_the_container(node: HollowNode) -> None:
     (web,) = await node.running("web")
     assert web.image == "web:2"
     assert node.event_messages("Killing") == ["Container web definition changed, will be restarted"]
+    status = await node.status()
+    assert (status["phase"], status["containerStatuses"][0]["restartCount"]) == ("Running", 1)
 
 
 async def test_a_failed_liveness_probe_restarts_the_container(node: HollowNode) -> None:
