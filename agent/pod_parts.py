@@ -18,6 +18,7 @@ from agent.node.eviction.measuring import UseMeasuring
 from agent.node.eviction.pod_evictor import EvictionServices, PodEvictor
 from agent.node.node_features import engine_recurses
 from agent.node.node_reference import node_reference
+from agent.node.pod_preemptor import PodPreemptor
 from agent.node.security_admission import SecurityPolicy
 from agent.pods.backoff import RestartBackoff
 from agent.pods.container_configuration import StarterSettings
@@ -36,7 +37,7 @@ from agent.pods.sandbox_start import SandboxSettings, SandboxStarter
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
 from agent.pods.volume_refresh import VolumeRefresh
-from agent.pods.worker import WorkerServices
+from agent.pods.worker_services import WorkerServices
 from agent.runtime.images import ImagePuller
 from agent.runtime.sysctls import SysctlAllowlist
 from agent.runtime.translate import HostLimits
@@ -142,11 +143,18 @@ def _host_limits(agent: NodeAgent) -> HostLimits:
 
 
 def _make_admission(agent: NodeAgent, parts: PodParts) -> NodeAdmission:
+    preemptor = PodPreemptor(
+        fail=lambda uid, rejection: parts.workers.fail(uid, rejection),
+        is_released=lambda uid: parts.workers.is_released(uid),
+        record=agent.recorder.record,
+        clock=agent.clock,
+    )
     return NodeAdmission(
         lambda: agent.registration.node,
         lambda: parts.workers.admitted_pods(),
         _security_policy(agent),
-        lambda: parts.evictor.conditions,
+        pressures=lambda: parts.evictor.conditions,
+        preempt=preemptor.preempt,
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from agent.node.eviction.admission import judge_under_pressure
+from agent.node.preemption import choose_victims, failure_message
 from agent.node.security_admission import SecurityPolicy
 from agent.pods.rejection import Rejection
 from agent.pods.resize import PendingResize, judge_resize
-from control.api.fit import AdmissionFailure, node_admission_failure
+from control.api.fit import AdmissionFailure, lacking_resources, node_admission_failure
 from control.api.objects import ReadOnlyObject
-from control.api.pods import is_terminal
+from control.api.pods import is_critical, is_terminal
 
 
 class NodeAdmission:
@@ -21,37 +22,50 @@ class NodeAdmission:
         node: Callable[[], ReadOnlyObject | None],
         pods: Callable[[], Iterable[ReadOnlyObject]],
         security: SecurityPolicy,
-        pressures: Callable[[], frozenset[str]] = frozenset,
+        *,
+        pressures: Callable[[], frozenset[str]],
+        preempt: Callable[[Sequence[ReadOnlyObject]], Awaitable[None]],
     ) -> None:
-        """`pressures` are the conditions of pressure that hold now, which the Node may not show yet."""
+        """`pressures` are the conditions of pressure that hold now, which the Node may not show yet.
+
+        `preempt` lets Pods fail and returns when they have ended.
+        """
         self._node = node
         self._pods = pods
         self._security = security
         self._pressures = pressures
+        self._preempt = preempt
 
     def judge_resize(self, pod: ReadOnlyObject) -> PendingResize | None:
         """Why a running Pod keeps the resources it has, or None when the node has room for those it wants."""
         node = self._node()
         return None if node is None else judge_resize(pod, node, self._others(pod))
 
-    def admit(self, pod: ReadOnlyObject) -> Rejection | None:
+    async def admit(self, pod: ReadOnlyObject) -> Rejection | None:
         """Why the Pod fails, or None. The order is the kubelet's."""
         security = self._security
-        for judge in (
-            self._judge_pressure,
-            security.judge_sysctls,
-            self._judge_fit,
-            security.judge_groups,
-            security.judge_app_armor,
-        ):
-            failure = judge(pod)
-            if failure is not None:
-                return Rejection(reason=failure.reason, message=failure.message)
-        return None
+        failure = self._judge_pressure(pod) or security.judge_sysctls(pod)
+        failure = failure or await self._judge_fit(pod)
+        failure = failure or security.judge_groups(pod) or security.judge_app_armor(pod)
+        return Rejection(reason=failure.reason, message=failure.message) if failure is not None else None
 
-    def _judge_fit(self, pod: ReadOnlyObject) -> AdmissionFailure | None:
+    async def _judge_fit(self, pod: ReadOnlyObject) -> AdmissionFailure | None:
+        """A critical Pod gets its room at the expense of others, if there is nothing else against it."""
         node = self._node()
-        return None if node is None else node_admission_failure(pod, node, self._others(pod))
+        if node is None:
+            return None
+        others = self._others(pod)
+        failure = node_admission_failure(pod, node, others)
+        lacking = lacking_resources(pod, node, others) if failure is not None and is_critical(pod) else []
+        if not lacking:
+            return failure
+        victims = choose_victims(pod, others, lacking)
+        if victims is None:
+            return AdmissionFailure("UnexpectedAdmissionError", failure_message(lacking))
+        rest = [other for other in others if other not in victims]
+        if (failure := node_admission_failure(pod, node, rest)) is None:
+            await self._preempt(victims)
+        return failure
 
     def _judge_pressure(self, pod: ReadOnlyObject) -> AdmissionFailure | None:
         return judge_under_pressure(pod, self._pressures())

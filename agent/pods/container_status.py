@@ -49,7 +49,7 @@ class StatusInputs:
 
     `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` and
     `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good,
-    `is_disruption` that it did so for the node's sake.
+    `disruption` how that is told if it did so for the node's sake.
     """
 
     now: datetime
@@ -62,7 +62,7 @@ class StatusInputs:
     is_terminated: bool = False
     reason: str = ""
     message: str = ""
-    is_disruption: bool = False
+    disruption: str = ""
     pending_resize: PendingResize | None = None
     resize_errors: Mapping[str, str] = field(default_factory=dict)
 

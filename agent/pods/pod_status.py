@@ -115,7 +115,7 @@ def compute_rejected_status(pod: ReadOnlyObject, inputs: StatusInputs) -> Object
     }
     if pod["metadata"].get("generation"):
         status["observedGeneration"] = pod["metadata"]["generation"]
-    if inputs.is_disruption:
+    if inputs.disruption:
         old_conditions = (pod.get("status") or {}).get("conditions") or ()
         status["conditions"] = _disruption(pod, old_conditions, inputs)
     return status
@@ -251,8 +251,8 @@ def _conditions(
         ("ContainersReady", containers_ready),
         ("PodScheduled", (True, "", "")),
     ]
-    ends = inputs.is_disruption and status["phase"] in TERMINAL_PHASES
-    disruption = _disruption(pod, old_conditions, inputs) if ends else []
+    is_told = inputs.disruption and status["phase"] in TERMINAL_PHASES
+    disruption = _disruption(pod, old_conditions, inputs) if is_told else []
     replaced = {*OWN_CONDITIONS, *(item["type"] for item in disruption)}
     foreign = [condition for condition in old_conditions if condition.get("type") not in replaced]
     return [
@@ -290,7 +290,7 @@ def _condition(
 
 def _disruption(pod: ReadOnlyObject, old_conditions: Sequence[Any], inputs: StatusInputs) -> list[Object]:
     """The node itself ended the Pod; told with the Pod's end, not before."""
-    return [_condition(pod, old_conditions, DISRUPTION, (True, TERMINATION_BY_KUBELET, inputs.message), inputs)]
+    return [_condition(pod, old_conditions, DISRUPTION, (True, TERMINATION_BY_KUBELET, inputs.disruption), inputs)]
 
 
 def _resize(inputs: StatusInputs) -> list[tuple[str, tuple[bool, str, str]]]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from agent.pods.container_cache import ContainerCache
 from agent.pods.rejection import Rejection
-from agent.pods.worker import PodWorker, WorkerServices
+from agent.pods.worker import PodWorker
+from agent.pods.worker_services import WorkerServices
 from agent.runtime.protocol import RuntimeEvent, RuntimeFailure
 from control.api.clock import Clock
 from control.api.objects import Object, ReadOnlyObject
@@ -74,7 +75,11 @@ class PodWorkers:
 
     def evictable_pods(self) -> Iterator[ReadOnlyObject]:
         """Those that the node may let fail: taken on, not ended and not about to."""
-        return (pod for pod in self.admitted_pods() if is_active(pod))
+        return (pod for pod in self.admitted_pods() if is_active(pod) and not self._is_failing(pod))
+
+    def _is_failing(self, pod: ReadOnlyObject) -> bool:
+        worker = self._workers.get(pod["metadata"]["uid"])
+        return worker is not None and worker.is_failing
 
     async def remove_dead_containers(self) -> None:
         """Remove the containers of Pods that have ended, with their logs and what they wrote: disk is short."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 class Rejection:
     """Upstream's reason and message, and how what runs already ends.
 
-    `grace_seconds` shortens the Pod's own grace period (None: it stands). `is_disruption` says that the Pod goes for
-    the node's sake, which the condition DisruptionTarget tells. `removes_containers`: what it wrote goes with it.
+    `grace_seconds` shortens the Pod's own grace period (None: it stands). `disruption` is the message of the condition
+    DisruptionTarget of a Pod that goes for the node's sake. `removes_containers`: what it wrote goes with it.
     """
 
     reason: str
     message: str
     grace_seconds: float | None = None
-    is_disruption: bool = False
+    disruption: str = ""
     removes_containers: bool = False

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 
 from agent.network.protocol import NetworkError
-from agent.pods.backoff import RestartBackoff
 from agent.pods.compute_actions import compute_actions
 from agent.pods.compute_termination import compute_removal, compute_termination, deletion_deadline, stop_deadline
-from agent.pods.container_cache import ContainerCache
 from agent.pods.echo import is_echo
-from agent.pods.executor import Outcome, PodExecutor
-from agent.pods.image_pull import ImagePulls
+from agent.pods.executor import Outcome
 from agent.pods.observed import ObservedContainer, ObservedPod
-from agent.pods.pod_files import PodFiles
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import all_containers
 from agent.pods.pod_status import (
@@ -34,14 +30,11 @@ from agent.pods.pod_status import (
     compute_rejected_status,
     is_own_condition,
 )
-from agent.pods.probes import ProbeRunner
 from agent.pods.rejection import Rejection
 from agent.pods.resize import PendingResize, allocated_pod, is_resize_wanted
-from agent.pods.status_reporter import StatusReporter
-from agent.pods.termination_message import TerminationMessages
+from agent.pods.worker_services import WorkerServices
 from agent.runtime.protocol import ImageRecord, RuntimeFailure
-from agent.volumes.protocol import VolumeError, VolumeManager
-from control.api.clock import Clock
+from agent.volumes.protocol import VolumeError
 from control.api.errors import ApiError
 from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
@@ -64,30 +57,6 @@ class Phase(Enum):
     TERMINATED = "terminated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerServices:
-    """What workers share. `admit` judges a Pod that is new to the node, `judge_resize` one that wants other resources;
-    `unsupported` names fields not carried out.
-    """
-
-    cache: ContainerCache
-    executor: PodExecutor
-    probes: ProbeRunner
-    backoff: RestartBackoff
-    reporter: StatusReporter
-    images: ImagePulls
-    volumes: VolumeManager
-    files: PodFiles
-    messages: TerminationMessages
-    clock: Clock
-    record: Callable[..., None]
-    unlink_logs: Callable[[ReadOnlyObject], None]
-    host_ips: Callable[[], tuple[str, ...]]
-    admit: Callable[[ReadOnlyObject], Rejection | None]
-    unsupported: Callable[[ReadOnlyObject], Sequence[str]]
-    judge_resize: Callable[[ReadOnlyObject], PendingResize | None]
-
-
 class PodWorker:
     """Drives one Pod."""
 
@@ -98,7 +67,7 @@ class PodWorker:
         self._object_changed = asyncio.Event()
         self._record = PodRecord(uid=pod["metadata"]["uid"], pod=pod, wake=self.wake)
         self._removed = False
-        self._admitted = False
+        self._judged = self._admitted = False
         self._pending_resize: PendingResize | None = None
         self._stop_seen: datetime | None = None
         self._rejection: Rejection | None = None
@@ -113,8 +82,13 @@ class PodWorker:
 
     @property
     def is_admitted(self) -> bool:
-        """True when the node has taken the Pod on: it counts against what the node has."""
-        return self._admitted and self._rejection is None
+        """True when the node has taken the Pod on: it counts against what the node has, until it has ended."""
+        return self._admitted and not self._released
+
+    @property
+    def is_failing(self) -> bool:
+        """True when the Pod is to fail, or has."""
+        return self._rejection is not None
 
     @property
     def is_released(self) -> bool:
@@ -211,8 +185,8 @@ class PodWorker:
     async def _sync(self) -> float | None:
         services, pod = self._services, self._with_status()
         observed = self._record.observe(services.cache)
-        if not self._admitted:
-            self._admit(pod, observed)
+        if not self._judged:
+            await self._admit(pod, observed)
         if self._rejection is not None or (pod.get("status") or {}).get("phase") in TERMINAL_PHASES:
             return await self._stop_for_good(pod, observed)
         unsupported = services.unsupported(pod)
@@ -251,15 +225,16 @@ class PodWorker:
         self._record.allocated = allocated_pod(pod, observed)
         return self._record.allocated
 
-    def _admit(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
+    async def _admit(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
         """Judge a Pod that is new here; one that has containers or a status of ours was admitted before."""
-        self._admitted = True
+        self._judged = self._admitted = True
         if observed.is_empty and not (pod.get("status") or {}).get("startTime"):
-            rejection = self._services.admit(pod)
+            rejection = await self._services.admit(pod)
             if rejection is not None:
                 self._services.record(pod, "Warning", rejection.reason, rejection.message)
                 # The kubelet's words, in the status alone (rejectPod in pkg/kubelet/kubelet.go).
                 self._rejection = replace(rejection, message=f"Pod was rejected: {rejection.message}")
+                self._admitted = False
 
     def _report_fields(self, pod: ReadOnlyObject, fields: Sequence[str]) -> None:
         """Name what is not carried out, once: also what was added to a Pod that runs (an ephemeral container)."""
@@ -400,7 +375,7 @@ class PodWorker:
             is_terminated=is_terminated,
             reason=rejection.reason if rejection else "",
             message=rejection.message if rejection else "",
-            is_disruption=rejection is not None and rejection.is_disruption,
+            disruption=rejection.disruption if rejection else "",
             pending_resize=self._pending_resize,
             resize_errors=dict(self._record.resize_errors),
         )

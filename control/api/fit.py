@@ -169,17 +169,21 @@ def _ports_taken(pod: ReadOnlyObject, others: Iterable[ReadOnlyObject]) -> bool:
 def _resource_failure(
     pod: ReadOnlyObject, node: ReadOnlyObject, others: list[ReadOnlyObject]
 ) -> AdmissionFailure | None:
+    lacking = lacking_resources(pod, node, others)
+    return AdmissionFailure(f"OutOf{lacking[0].resource}", lacking[0].refusal) if lacking else None
+
+
+def lacking_resources(
+    pod: ReadOnlyObject, node: ReadOnlyObject, others: Collection[ReadOnlyObject]
+) -> list[InsufficientResource]:
+    """What a node has too little of for a Pod, given the Pods that already hold resources of it."""
     allocatable = allocatable_of(node)
     # A node that does not list an extended resource leaves it to the device's owner, as the kubelet does.
     requests = {name: amount for name, amount in pod_requests(pod).items() if name in allocatable}
-    lacking = insufficient_resources(
+    return insufficient_resources(
         requests,
         allocatable=allocatable,
         used=held_by(others),
         pod_count=len(others),
         pod_count_max=allocatable.get("pods", 0),
     )
-    if not lacking:
-        return None
-    first = lacking[0]
-    return AdmissionFailure(f"OutOf{first.resource}", first.refusal)

@@ -34,7 +34,7 @@ from agent.pods.runtime_class import RuntimeHandlers
 from agent.pods.sandbox_start import SandboxSettings, SandboxStarter
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
-from agent.pods.worker import WorkerServices
+from agent.pods.worker_services import WorkerServices
 from agent.runtime.accounts import Accounts
 from agent.runtime.events import EventFeed
 from agent.runtime.fake_runtime import FakeRuntime
@@ -316,6 +316,9 @@ class HollowNode:
     def _record(self, obj: ReadOnlyObject, type: str, reason: str, message: str, **details: Any) -> None:
         self.events.append((type, reason, message))
 
+    async def _admit(self, pod: ReadOnlyObject) -> Rejection | None:
+        return self.rejection(pod)
+
     def _services(self) -> WorkerServices:
         host = HostLimits(memory_bytes=16 << 30, can_lower_oom_score=True)
         layout = CgroupLayout(cluster=OWNER.cluster, node=OWNER.node)
@@ -382,7 +385,7 @@ class HollowNode:
             record=self._record,
             unlink_logs=lambda pod: None,
             host_ips=lambda: (NODE_IP,),
-            admit=lambda pod: self.rejection(pod),
+            admit=self._admit,
             unsupported=lambda pod: self.unsupported(pod),
             judge_resize=lambda pod: self.pending_resize,
         )

@@ -21,6 +21,7 @@ from agent.node.eviction.settings import EvictionSettings
 from agent.node.eviction.signals import CONDITIONS, RESOURCES, Observations, Signal, observe_signals
 from agent.node.eviction.thresholds import Threshold, thresholds_met
 from agent.node.host_facts import HostUsage
+from agent.node.release import wait_until_released
 from agent.pods.rejection import Rejection
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 # After an eviction the next look comes soon; a moment later all the same, so that nodes of one host get their turn.
 URGENT_SECONDS = 1.0
 CLEAN_UP_SECONDS_MAX = 30.0
-CLEAN_UP_POLL_SECONDS = 0.5
 HARD_GRACE_SECONDS = 1
 # Measuring many files takes its time; it may have a tenth of it.
 MEASURING_SHARE = 0.1
@@ -196,7 +196,7 @@ class PodEvictor:
                 reason=REASON,
                 message=message,
                 grace_seconds=grace_seconds,
-                is_disruption=is_disruption,
+                disruption=message if is_disruption else "",
                 removes_containers=True,
             ),
         )
@@ -204,9 +204,5 @@ class PodEvictor:
     async def _wait_until_released(self, pods: Sequence[ReadOnlyObject]) -> None:
         """What a Pod held is only free when it has ended: do not evict another one before, within reason."""
         services = self._services
-        deadline = services.clock.monotonic() + CLEAN_UP_SECONDS_MAX
-        while not all(services.is_released(pod["metadata"]["uid"]) for pod in pods):
-            if services.clock.monotonic() >= deadline:
-                logger.warning("An evicted Pod does not end")
-                return
-            await services.clock.sleep(CLEAN_UP_POLL_SECONDS)
+        if not await wait_until_released(pods, services.is_released, services.clock, seconds_max=CLEAN_UP_SECONDS_MAX):
+            logger.warning("An evicted Pod does not end")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from agent.node.admission import NodeAdmission
 from agent.node.eviction.thresholds import parse_thresholds
 from agent.node.heartbeat import Heartbeat
 from agent.node.host_facts import DiskUsage, HostFacts, HostUsage, read_huge_pages
@@ -17,16 +16,13 @@ from agent.node.node_features import NodeFeatures
 from agent.node.node_status import NodeInputs, compute_node_status, node_object, status_differs
 from agent.node.registration import NodeRegistration
 from agent.node.reservations import Reservations, parse_reserved
-from agent.node.security_admission import SecurityPolicy
 from agent.runtime.protocol import EngineInfo, ImageRecord
-from agent.runtime.sysctls import SysctlAllowlist
 from control.api.builtin_kinds import LEASES, NODES
 from control.api.clock import FakeClock
 from control.api.errors import ApiError
 from control.api.exchange import User
 from control.client.client import Client
 from control.client.local_transport import LocalTransport
-from tests.fakes.agent_node import make_pod
 from tests.fakes.memory_endpoint import MemoryEndpoint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -257,44 +253,3 @@ async def test_a_failed_renewal_is_not_the_end(api: MemoryEndpoint, client: Clie
     with pytest.raises(ApiError):
         await heartbeat.step()
     await heartbeat.step()
-
-
-@pytest.mark.parametrize(
-    ("spec", "reason"),
-    [
-        pytest.param({}, None, id="a pod that fits is admitted"),
-        pytest.param({"nodeSelector": {"disk": "ssd"}}, "NodeAffinity", id="a selector that does not match"),
-        pytest.param(
-            {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1500m"}}}]},
-            "OutOfcpu",
-            id="too little cpu",
-        ),
-        pytest.param(
-            {"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 80}]}]},
-            "NodePorts",
-            id="a host port that another Pod has",
-        ),
-        pytest.param(
-            {"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 80, "hostIP": "127.0.0.1"}]}]},
-            None,
-            id="a host port at another address",
-        ),
-        pytest.param(
-            {"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 81}]}]},
-            None,
-            id="a host port that only a finished Pod has",
-        ),
-    ],
-)
-def test_admission(spec: dict[str, Any], reason: str | None) -> None:
-    node = node_object(INPUTS)
-    address = "10.244.0.1"
-    port = {"containerPort": 1, "hostPort": 80, "hostIP": address}
-    other = make_pod("other", containers=[{"name": "c", "resources": {"requests": {"cpu": "1"}}, "ports": [port]}])
-    other["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    done = make_pod("done", containers=[{"name": "c", "ports": [{"containerPort": 1, "hostPort": 81}]}])
-    done["status"] = {"phase": "Succeeded"}
-    security = SecurityPolicy(sysctls=SysctlAllowlist.of([], "6.1"))
-    admission = NodeAdmission(lambda: node, lambda: [other, done], security)
-    rejection = admission.admit(make_pod("web", **spec))
-    assert (rejection.reason if rejection else None) == reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from agent.node.security_admission import SecurityPolicy
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.sysctls import SysctlAllowlist
 from control.api.clock import FakeClock
+from control.api.objects import ReadOnlyObject
 
 ABLE = NodeFeatures(app_armor=True, recursive_read_only=True, supplemental_groups_policy=True)
 NO_APP_ARMOR = ("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
@@ -59,9 +61,13 @@ def make_pod(container: dict[str, Any] | None = None, **context: Any) -> dict[st
         pytest.param(ABLE, make_pod(supplementalGroupsPolicy="Strict"), None, id="groups, of an image that is read"),
     ],
 )
-def test_admission(features: NodeFeatures, pod: dict[str, Any], expected: tuple[str, str] | None) -> None:
+async def test_admission(features: NodeFeatures, pod: dict[str, Any], expected: tuple[str, str] | None) -> None:
+    async def preempt(pods: Sequence[ReadOnlyObject]) -> None:
+        raise AssertionError("no Pod is in the way")
+
     policy = SecurityPolicy(sysctls=SysctlAllowlist.of([], "6.1"), features=features)
-    rejection = NodeAdmission(lambda: None, list, policy).admit(pod)
+    admission = NodeAdmission(lambda: None, list, policy, pressures=frozenset, preempt=preempt)
+    rejection = await admission.admit(pod)
     assert (rejection and (rejection.reason, rejection.message)) == expected
 
 

@@ -15,7 +15,7 @@ def evicted(grace_seconds: float = 1, *, is_disruption: bool = True) -> Rejectio
         reason="Evicted",
         message=MESSAGE,
         grace_seconds=grace_seconds,
-        is_disruption=is_disruption,
+        disruption=MESSAGE if is_disruption else "",
         removes_containers=True,
     )
 

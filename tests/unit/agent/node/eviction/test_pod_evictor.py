@@ -136,7 +136,8 @@ async def test_one_pod_goes_at_a_time_until_enough_is_free() -> None:
     assert node.gone == ["large"]
     assert node.evictor.conditions == {"MemoryPressure"}
     (_, rejection), *_ = node.evicted
-    assert (rejection.reason, rejection.grace_seconds, rejection.is_disruption) == ("Evicted", 1, True)
+    assert (rejection.reason, rejection.grace_seconds) == ("Evicted", 1)
+    assert rejection.disruption == rejection.message
     assert rejection.message.startswith("The node was low on resource: memory. Threshold quantity: 100Mi")
     assert node.events[0] == ("Node", "Warning", "EvictionThresholdMet", "Attempting to reclaim memory")
     assert node.events[1] == ("Pod", "Warning", "Evicted", rejection.message)
@@ -260,7 +261,7 @@ async def test_pods_over_their_limits_go_without_any_pressure() -> None:
     assert node.gone == ["over", "over-too"]
     _, rejection = node.evicted[0]
     assert rejection.message == 'Usage of EmptyDir volume "v" exceeds the limit "10Mi". '
-    assert (rejection.grace_seconds, rejection.is_disruption) == (1, False)
+    assert (rejection.grace_seconds, rejection.disruption) == (1, "")
     assert node.reasons("Node") == []
 
 
