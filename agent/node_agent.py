@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
 from agent.config import AgentConfig
 from agent.host import Host
+from agent.images.image_list import ImageList
 from agent.network.protocol import PodNetwork
 from agent.node.heartbeat import Heartbeat
 from agent.node.node_features import NodeFeatures, compute_node_features
@@ -25,7 +26,7 @@ from agent.pods.container_cache import ContainerCache
 from agent.runtime.events import EventFeed
 from agent.runtime.gpus import offered_gpus
 from agent.runtime.identity import NodeIdentity
-from agent.runtime.protocol import EngineInfo, ImageRecord, Runtime, RuntimeFailure
+from agent.runtime.protocol import EngineInfo, Runtime
 from control.api.builtin_kinds import NODES, PODS, SERVICES
 from control.api.clock import Clock
 from control.api.objects import Object
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 NO_POD_RANGE = "container runtime network not ready: the node has no Pod range yet (spec.podCIDR)"
 STARTING = "container runtime network not ready: the agent is starting"
-IMAGES_SECONDS = 60.0
 START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 2.0
 
@@ -68,7 +68,6 @@ class NodeAgent:
         self._facts = host.read_facts()
         self._problem = STARTING
         self._node_ip = ""
-        self._images: Sequence[ImageRecord] = ()
         self._pressures: Callable[[], frozenset[str]] = frozenset
         self._pod_range = asyncio.Event()
         self._started = asyncio.Event()
@@ -81,6 +80,7 @@ class NodeAgent:
             client, clock, self._observe_node, status_seconds=config.timings.status_seconds
         )
         self.cache = ContainerCache(runtime, self._owner)
+        self.image_list = ImageList(runtime=runtime, clock=clock)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until stopped, or until a part fails for good (raises). Pods are left as they are."""
@@ -132,7 +132,8 @@ class NodeAgent:
         await self._start_pods(network, services, pause_image)
         self._problem = ""
         self._started.set()
-        self._spawn(self._watch_images())
+        self.image_list.listeners.append(self.registration.wake)
+        self._spawn_stoppable(self.image_list.run)
         logger.info("Node can run Pods node=%s address=%s", config.node_name, self._node_ip)
 
     async def _report(self) -> None:
@@ -152,9 +153,9 @@ class NodeAgent:
         # Before the first Pod is judged: what is short now was short before this agent started.
         parts.evictor.observe()
         self._pressures = lambda: parts.evictor.conditions
+        self.image_list.listeners.append(parts.images.forget_seen)
         feed = EventFeed(
-            runtime=self._runtime,
-            labels=self._owner.labels(),
+            open=lambda: self._runtime.events(self._owner.labels()),
             clock=self._clock,
             on_event=self.workers.on_engine_event,
             relist=self.cache.relist,
@@ -282,7 +283,8 @@ class NodeAgent:
             now=self._clock.now(),
             pods_max=config.pods_max,
             problem=self._problem,
-            images=self._images,
+            images=self.image_list.images,
+            images_max=config.images.reported_max,
             labels=dict(config.labels),
             volume_root=str(config.volume_root),
             features=self.features,
@@ -322,12 +324,3 @@ class NodeAgent:
         if await self._runtime.find_image(reference) is None:
             await self._runtime.load_image(pause_archive(architecture))
         return reference
-
-    async def _watch_images(self) -> None:
-        while True:
-            try:
-                self._images = await self._runtime.list_images()
-                self.registration.wake()
-            except RuntimeFailure as error:
-                logger.warning("Cannot list the engine's images error=%s", error)
-            await self._clock.sleep(IMAGES_SECONDS)

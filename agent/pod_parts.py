@@ -18,6 +18,8 @@ from agent.node.eviction.measuring import UseMeasuring
 from agent.node.eviction.pod_evictor import EvictionServices, PodEvictor
 from agent.node.node_features import engine_recurses
 from agent.node.node_reference import node_reference
+from agent.node.node_status import go_architecture
+from agent.node.platforms import can_run
 from agent.node.pod_preemptor import PodPreemptor
 from agent.node.security_admission import SecurityPolicy
 from agent.pods.backoff import RestartBackoff
@@ -63,7 +65,7 @@ class PodParts:
         volumes = _make_volumes(agent, objects, pause_image)
         files = PodFiles(agent.config.state_dir / "pods", host.make_network_files())
         pulled = PulledImages(agent.config.state_dir)
-        images = ImagePulls(runtime, ImagePuller(runtime=runtime, pulled=pulled, clock=clock), clock)
+        self.images = images = ImagePulls(runtime, _image_puller(agent, pulled), clock)
         handlers = RuntimeHandlers(objects, agent.engine.runtimes)
         hooks = HookRunner(runtime, cache, clock, record, agent.address)
         reporter = StatusReporter(agent.client, clock)
@@ -246,6 +248,18 @@ def _sandbox_settings(agent: NodeAgent, pause_image: str, limits: HostLimits) ->
         host=limits,
         node_ip=agent.address,
         cluster_domain=agent.config.cluster_domain,
+    )
+
+
+def _image_puller(agent: NodeAgent, pulled: PulledImages) -> ImagePuller:
+    architecture = go_architecture(agent.engine.architecture)
+    return ImagePuller(
+        runtime=agent.runtime,
+        pulled=pulled,
+        clock=agent.clock,
+        limits=agent.config.images.pulls,
+        platform=f"linux/{architecture}",
+        can_run=lambda platform: can_run(platform, architecture),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent.images.settings import GarbagePolicy
 from agent.runtime.protocol import ImageRecord
+from control.api.sizes import format_size
 
 NEVER = float("-inf")
 
@@ -67,13 +68,3 @@ def full_disk_message(disk: DiskState, freed_bytes: int) -> str:
         f"(freed {freed_bytes} bytes). Investigate disk usage, as it could be used by active images, logs, volumes, "
         "or other data."
     )
-
-
-def format_size(count: int) -> str:
-    """For people: `512 B`, `89.9 GiB`."""
-    size, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:.1f} {unit}" if unit != "B" else f"{count} B"

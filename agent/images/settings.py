@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 
+from agent.runtime.shared_pulls import PullLimits
 from control.api.durations import parse_duration
 
 
@@ -28,6 +29,9 @@ class ImageSettings:
     """All of it."""
 
     garbage: GarbagePolicy = field(default_factory=GarbagePolicy)
+    pulls: PullLimits = field(default_factory=PullLimits)
+    #: so many of the largest are in the Node's status; -1: all
+    reported_max: int = 50
 
 
 def add_image_flags(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +42,16 @@ def add_image_flags(parser: argparse.ArgumentParser) -> None:
     add("--image-gc-low-threshold", type=_percent, default=garbage.low_percent, metavar="PERCENT")
     add("--minimum-image-ttl-duration", type=_duration, default=garbage.minimum_age_seconds, metavar="TIME")
     add("--image-maximum-gc-age", type=_duration, default=garbage.maximum_age_seconds, metavar="TIME")
+    add("--serialize-image-pulls", action="store_true", help="pull one image after the other")
+    add("--max-parallel-image-pulls", type=int, default=0, metavar="N", help="pull so many images at once (0: all)")
+    add(
+        "--image-pull-progress-deadline",
+        type=_duration,
+        default=PullLimits().progress_seconds_max,
+        metavar="TIME",
+        help="give up a pull that gets nowhere for so long (0: never)",
+    )
+    add("--node-status-max-images", type=int, default=50, metavar="N", help="how many images the Node lists (-1: all)")
     add("--image-gc-all-images", action="store_true", help="remove images that Podling did not pull as well")
 
 
@@ -55,14 +69,30 @@ def read_image_settings(options: argparse.Namespace) -> ImageSettings:
             "invalid configuration: imageMaximumGCAge (--image-maximum-gc-age) "
             f"{oldest:g}s must be greater than imageMinimumGCAge (--minimum-image-ttl-duration) {youngest:g}s"
         )
+    if options.max_parallel_image_pulls < 0 or (options.serialize_image_pulls and options.max_parallel_image_pulls > 1):
+        raise ValueError(
+            "invalid configuration: maxParallelImagePulls (--max-parallel-image-pulls) "
+            f"{options.max_parallel_image_pulls} must be a positive number, and 1 with serializeImagePulls "
+            "(--serialize-image-pulls)"
+        )
+    if options.node_status_max_images < -1:
+        raise ValueError(
+            "invalid configuration: nodeStatusMaxImages (--node-status-max-images) "
+            f"{options.node_status_max_images} must be -1 or greater"
+        )
     return ImageSettings(
+        reported_max=options.node_status_max_images,
+        pulls=PullLimits(
+            parallel_max=1 if options.serialize_image_pulls else options.max_parallel_image_pulls,
+            progress_seconds_max=options.image_pull_progress_deadline,
+        ),
         garbage=GarbagePolicy(
             high_percent=high,
             low_percent=low,
             minimum_age_seconds=youngest,
             maximum_age_seconds=oldest,
             all_images=options.image_gc_all_images,
-        )
+        ),
     )
 
 

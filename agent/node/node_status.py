@@ -64,6 +64,7 @@ class NodeInputs:
     pods_max: int = 110
     problem: str = ""
     images: Sequence[ImageRecord] = ()
+    images_max: int = IMAGES_MAX
     labels: Mapping[str, str] | None = None
     volume_root: str = ""
     features: NodeFeatures = field(default_factory=NodeFeatures)
@@ -118,7 +119,7 @@ def compute_node_status(inputs: NodeInputs, old: ReadOnlyObject) -> Object:
         "addresses": _addresses(inputs),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": inputs.port}},
         "nodeInfo": _node_info(inputs),
-        "images": _images(inputs.images),
+        "images": _images(inputs),
         "runtimeHandlers": [_handler(name, inputs.features) for name in ("", *inputs.engine.runtimes)],
         "features": {"supplementalGroupsPolicy": inputs.features.supplemental_groups_policy},
     }
@@ -201,9 +202,11 @@ def _node_info(inputs: NodeInputs) -> Object:
     }
 
 
-def _images(images: Sequence[ImageRecord]) -> list[Object]:
+def _images(inputs: NodeInputs) -> list[Object]:
+    """The largest ones; all of them when the maximum is -1."""
     listed = []
-    for image in sorted(images, key=lambda item: (-item.size_bytes, item.id))[:IMAGES_MAX]:
+    largest = sorted(inputs.images, key=lambda item: (-item.size_bytes, item.id))
+    for image in largest if inputs.images_max == -1 else largest[: inputs.images_max]:
         names = [*image.digests, *image.tags][:NAMES_PER_IMAGE_MAX]
         if names:
             listed.append({"names": names, "sizeBytes": image.size_bytes})

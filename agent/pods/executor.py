@@ -41,10 +41,10 @@ from agent.pods.process_sharing_hint import process_sharing_hint
 from agent.pods.sandbox_start import SandboxStarter
 from agent.pods.start_failure import AlreadyStartedError, SandboxGoneError, StartFailure
 from agent.runtime.identity import format_pod_resources, format_resources
-from agent.runtime.images import format_duration
 from agent.runtime.protocol import ImageNotFoundError, Runtime, RuntimeFailure
 from agent.runtime.resource_settings import cpu_settings, memory_settings
 from control.api.clock import Clock
+from control.api.durations import format_duration
 
 IN_FLIGHT_MAX = 6
 RESIZE_RETRY_SECONDS = 10.0

@@ -17,7 +17,7 @@ import h2.events
 import h2.exceptions
 
 from agent.pods.http_get import USER_AGENT, describe_failure
-from agent.runtime.images import format_duration
+from control.api.durations import format_duration
 
 PATH = "/grpc.health.v1.Health/Check"
 STATUSES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")

@@ -65,8 +65,13 @@ class ImageRequest:
 
     @property
     def key(self) -> str:
-        """Identifies this start of this container."""
-        return f"{self.pod_uid}/{self.container['name']}/{self.attempt}"
+        """Identifies this start of this container with this image."""
+        return f"{self.place}{self.image}"
+
+    @property
+    def place(self) -> str:
+        """Where the image is wanted: what the keys of this start begin with, whatever the image."""
+        return f"{self.pod_uid}/{self.container['name']}/{self.attempt}/"
 
 
 class ImagePulls:
@@ -84,6 +89,7 @@ class ImagePulls:
         """Return the image. Raises ImagePendingError or ImageProblemError."""
         task = self._tasks.get(request.key)
         if task is None:
+            self._cancel(request.place)  # what was pulled before the Pod was given another image
             image = self._find_seen(request)
             if image is not None:
                 message = f'Container image "{request.image}" already present on machine and can be accessed by the pod'
@@ -104,6 +110,10 @@ class ImagePulls:
         """The engine says that the image is gone."""
         self._seen.pop(qualified_reference(reference), None)
 
+    def forget_seen(self) -> None:
+        """The engine says that images changed: look again."""
+        self._seen.clear()
+
     async def find_by_id(self, image_id: str) -> ImageRecord | None:
         """The image of a container; ids never change their content, so each is read once."""
         image = self._by_id.get(image_id)
@@ -114,17 +124,21 @@ class ImagePulls:
         return image
 
     def forget_pod(self, pod_uid: str) -> None:
-        """Drop what is remembered of a Pod that is gone and stop waiting for its pulls."""
-        for key in [key for key in self._tasks if key.startswith(f"{pod_uid}/")]:
-            self._tasks.pop(key).cancel()
+        """Drop what is remembered of a Pod that ends, and stop waiting for its pulls: they end when no other waits."""
+        self._cancel(f"{pod_uid}/")
         self._puller.forget_pod(pod_uid)
 
     async def close(self) -> None:
-        """Stop waiting for pulls."""
+        """Stop waiting for pulls, and pulling."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._puller.close()
+
+    def _cancel(self, prefix: str) -> None:
+        for key in [key for key in self._tasks if key.startswith(prefix)]:
+            self._tasks.pop(key).cancel()
 
     def _find_seen(self, request: ImageRequest) -> ImageRecord | None:
         """An image that needs no question to the engine or a registry."""

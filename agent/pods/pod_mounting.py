@@ -57,6 +57,7 @@ class PodMounting:
             for reason in error.event_reasons:
                 self._record(pod_record.pod, "Warning", reason, str(error))
             self._back_off(pod_record, error)
+            pod_record.image_layers.clear()  # an image may have gone since it was looked for
             delay_seconds = self._backoff_seconds(pod_record) or RETRY_SECONDS
             raise StartFailure("ContainerCreating", "", delay_seconds) from error
         pod_record.mount_failures = 0

@@ -119,6 +119,7 @@ class PodWorkers:
             await asyncio.gather(*tasks, return_exceptions=True)
             for worker in self._workers.values():
                 await worker.close()
+            await self._services.images.close()
 
     async def _relist_now_and_then(self) -> None:
         while True:

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from agent.pods.hooks import http_url
 from agent.pods.http_get import HttpGetError, describe_failure, http_get
 from agent.pods.ports import PortError, resolve_port
-from agent.runtime.images import format_duration
 from agent.runtime.protocol import Runtime, RuntimeFailure
+from control.api.durations import format_duration
 from control.api.objects import ReadOnlyObject
 
 

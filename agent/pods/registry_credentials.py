@@ -1,4 +1,4 @@
-"""Image pull secrets to registry logins. Pure. Upstream: pkg/credentialprovider/keyring.go, v1.36."""
+"""Image pull secrets to registry logins. Pure. Upstream: pkg/credentialprovider/keyring.go and secrets/, v1.36."""
 
 from __future__ import annotations
 
@@ -11,78 +11,90 @@ from typing import Any
 from agent.runtime.protocol import RegistryCredentials
 from control.api.objects import ReadOnlyObject
 
-DEFAULT_REGISTRY = "docker.io"
+HUB = "docker.io"
+#: what `docker login` calls Docker Hub
+HUB_KEY = "index.docker.io"
+# The types of Secrets that hold logins, with the key of their data.
+_KEYS = {"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
 
 
 def credentials_from_secrets(secrets: Iterable[ReadOnlyObject], image: str) -> list[RegistryCredentials]:
-    """The logins of dockerconfigjson and dockercfg Secrets that are meant for the image, most specific first.
-
-    What cannot be read is no login.
-    """
-    found: list[tuple[int, RegistryCredentials]] = []
+    """The logins that are meant for the image: of each Secret in turn, the most specific first."""
     target = _target(image)
+    found: list[RegistryCredentials] = []
     for secret in secrets:
+        by_key: dict[str, list[RegistryCredentials]] = {}
         for server, entry in _entries(secret).items():
-            pattern = _normalize(server)
-            credentials = _credentials(server, entry) if _matches(pattern, target) else None
+            credentials = _credentials(server, entry)
             if credentials is not None:
-                found.append((len(pattern), credentials))
-    return [credentials for _, credentials in sorted(found, key=lambda item: -item[0])]
+                by_key.setdefault(_key(server), []).append(credentials)
+        matching = [key for key in sorted(by_key, reverse=True) if _matches(key, target)]
+        if not matching and target.startswith(f"{HUB}/") and HUB_KEY in by_key:
+            matching = [HUB_KEY]
+        found += [credentials for key in matching for credentials in by_key[key]]
+    return found
 
 
 def _entries(secret: ReadOnlyObject) -> Mapping[str, Any]:
-    data = secret.get("data") or {}
+    data, key = secret.get("data") or {}, _KEYS.get(str(secret.get("type")))
+    if key is None or key not in data:
+        return {}
     try:
-        if ".dockerconfigjson" in data:
-            return dict(json.loads(b64decode(data[".dockerconfigjson"])).get("auths") or {})
-        if ".dockercfg" in data:
-            return dict(json.loads(b64decode(data[".dockercfg"])))
-    except (ValueError, TypeError, AttributeError):
-        return {}  # anybody may write a Secret: what is none of these forms holds no login
-    return {}
+        content = json.loads(b64decode(data[key]))
+        entries = content.get("auths") if key == ".dockerconfigjson" else content
+        return dict(entries or {})
+    except (ValueError, AttributeError, TypeError):
+        return {}
 
 
 def _credentials(server: str, entry: Any) -> RegistryCredentials | None:
+    """None for an entry that says nothing that could be used."""
     if not isinstance(entry, Mapping):
         return None
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:
-            username, _, password = b64decode(str(entry["auth"])).decode("utf-8", "replace").partition(":")
+            decoded = b64decode(str(entry["auth"])).decode()
         except ValueError:
+            return None
+        username, colon, password = decoded.partition(":")
+        if not colon:
             return None
     token = str(entry.get("identitytoken") or "")
     return RegistryCredentials(username=username, password=password, identity_token=token, server=server)
 
 
 def _target(image: str) -> str:
-    """`registry/repository` of an image reference, Docker Hub named."""
-    first, slash, _ = image.partition("/")
-    if not slash or ("." not in first and ":" not in first and first != "localhost"):
-        return f"{DEFAULT_REGISTRY}/{image}"
-    return image
+    """`registry/repository` of an image reference, Docker Hub named and its short names made long."""
+    name = image.partition("@")[0]
+    repository, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:
+        repository = name
+    first, slash, rest = repository.partition("/")
+    if not slash:
+        return f"{HUB}/library/{repository}"
+    if first in (HUB, HUB_KEY):
+        return f"{HUB}/{rest}" if "/" in rest else f"{HUB}/library/{rest}"
+    return repository if "." in first or ":" in first or first == "localhost" else f"{HUB}/{repository}"
 
 
-def _normalize(server: str) -> str:
-    name = server.removeprefix("https://").removeprefix("http://").rstrip("/")
-    for suffix in ("/v1", "/v2"):
-        name = name.removesuffix(suffix)
-    return DEFAULT_REGISTRY if name in ("index.docker.io", "registry-1.docker.io", "docker.io") else name
+def _key(server: str) -> str:
+    """Host, port and path of an entry, without its scheme and the version of the registry's API."""
+    host, slash, path = server.removeprefix("https://").removeprefix("http://").partition("/")
+    for version in ("v1/", "v2/"):
+        path = path.removeprefix(version)
+    return f"{host}{slash}{path}" if path else host
 
 
-def _matches(pattern: str, target: str) -> bool:
-    host, _, path = pattern.partition("/")
-    target_host, _, target_path = target.partition("/")
-    return _host_matches(host, target_host) and target_path.startswith(path)
+def _matches(key: str, target: str) -> bool:
+    """Equal ports; as many parts of the host, of which each may have wildcards; the path is a beginning."""
+    (key_host, key_port, key_path), (host, port, path) = _split(key), _split(target)
+    if key_port != port or len(key_host) != len(host) or not path.startswith(key_path):
+        return False
+    return all(fnmatch.fnmatchcase(part, pattern) for part, pattern in zip(host, key_host, strict=True))
 
 
-def _host_matches(pattern: str, host: str) -> bool:
-    """A wildcard stands for part of one label: a login for `*.example.com` is none for `a.b.example.com`."""
-    pattern_name, _, pattern_port = pattern.partition(":")
-    name, _, port = host.partition(":")
-    labels, wanted = name.split("."), pattern_name.split(".")
-    return (
-        port == pattern_port
-        and len(labels) == len(wanted)
-        and all(fnmatch.fnmatchcase(label, one) for label, one in zip(labels, wanted, strict=True))
-    )
+def _split(text: str) -> tuple[list[str], str, str]:
+    address, _, path = text.partition("/")
+    host, colon, port = address.rpartition(":")
+    return (host if colon else address).split("."), port if colon else "", path

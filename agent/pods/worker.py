@@ -300,6 +300,7 @@ class PodWorker:
 
     async def _terminate(self) -> float | None:
         services, pod = self._services, self._with_status()
+        services.images.forget_pod(self._record.uid)
         now = services.clock.now()
         self._stop_seen = self._stop_seen or now
         deadline = deletion_deadline(pod, first_seen=self._stop_seen, removed=self._removed)
@@ -344,7 +345,6 @@ class PodWorker:
         await services.volumes.unmount_all(uid)
         await asyncio.to_thread(services.files.remove, uid)
         services.unlink_logs(self.pod)
-        services.images.forget_pod(uid)
         services.messages.forget(container.id for container in observed.each_container())
 
     # --- status -------------------------------------------------------------------------------------------------------

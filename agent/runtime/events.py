@@ -1,6 +1,6 @@
-"""The engine's container events, for ever: reopened when the stream breaks, with a re-list at every opening.
+"""A stream of the engine's events, for ever: reopened when it breaks, with a re-list at every opening.
 
-The agent's main loop runs it. Events only wake; the re-list is what makes sure that nothing was missed.
+Events only wake; the re-list is what makes sure that nothing was missed.
 """
 
 from __future__ import annotations
@@ -8,33 +8,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Generic, TypeVar
 
-from agent.runtime.protocol import EngineUnavailableError, Runtime, RuntimeEvent, RuntimeFailure
+from agent.runtime.protocol import EngineUnavailableError, RuntimeFailure
 from control.api.clock import Clock
 from control.client.running import run_until
 
 log = logging.getLogger(__name__)
 
+E = TypeVar("E")
+
 REOPEN_SECONDS_FIRST = 0.1
 REOPEN_SECONDS_MAX = 5.0
 
 
-class EventFeed:
+class EventFeed(Generic[E]):
     """Hands every event to `on_event` and calls `relist` whenever events may have been missed."""
 
     def __init__(
         self,
         *,
-        runtime: Runtime,
-        labels: Mapping[str, str],
+        open: Callable[[], AsyncIterator[E]],
         clock: Clock,
-        on_event: Callable[[RuntimeEvent], None],
+        on_event: Callable[[E], None],
         relist: Callable[[], Awaitable[None]],
     ) -> None:
         """`relist` may raise RuntimeFailure: the feed waits and tries again."""
-        self._runtime = runtime
-        self._labels = labels
+        self._open = open
         self._clock = clock
         self._on_event = on_event
         self._relist = relist
@@ -58,7 +59,7 @@ class EventFeed:
 
         The stream starts at the moment of opening, so the re-list that follows sees whatever came before it.
         """
-        events = aiter(self._runtime.events(self._labels))
+        events = aiter(self._open())
         upcoming = asyncio.ensure_future(anext(events))
         try:
             await asyncio.sleep(0)  # lets the stream open first

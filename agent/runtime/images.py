@@ -1,4 +1,4 @@
-"""Making a container's image present: pull policy, one pull per image at a time, back-off, in the kubelet's words.
+"""Making a container's image present: pull policy, back-off, and what happens in the kubelet's words.
 
 Called by the Pod worker before a container is created. Images that were built on this engine are used at once, also
 with policy Always: no registry has ever seen them, so asking one could only fail or hand out a stranger's image.
@@ -6,50 +6,49 @@ with policy Always: no registry has ever seen them, so asking one could only fai
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
+from agent.runtime.image_backoff import ImageBackoff
 from agent.runtime.image_reference import default_pull_policy, is_image_reference, qualified_reference
 from agent.runtime.protocol import ImageRecord, RegistryCredentials, Runtime, RuntimeFailure
+from agent.runtime.shared_pulls import PullLimits, PullRecord, SharedPull, SharedPulls
 from control.api.clock import Clock
+from control.api.durations import format_duration
+from control.api.sizes import format_size
 
 log = logging.getLogger(__name__)
 
-BACKOFF_SECONDS_FIRST = 10.0  # the kubelet's (imageBackOffPeriod, MaxContainerBackOff)
-BACKOFF_SECONDS_MAX = 300.0
+# The first report of a pull that takes long, and the longest time between two: each interval is twice the one before.
+PROGRESS_SECONDS_FIRST = 10.0
+PROGRESS_SECONDS_MAX = 320.0
 
 # (event type, reason, message): Normal/Warning, Pulling/Pulled/Failed/BackOff/...
 RecordEvent = Callable[[str, str, str], None]
-
-
-@dataclass(slots=True)
-class _Backoff:
-    seconds: float
-    until: float
-    message: str
-
-
-class PullRecord(Protocol):
-    """Remembers which images Podling pulled."""
-
-    async def add(self, reference: str, image: ImageRecord, *, was_absent: bool) -> None:
-        """A pull has ended; `was_absent` says that the engine did not have the image before."""
-        ...
+# Whether the node runs programs of a platform (`linux/arm64`).
+CanRun = Callable[[str], bool]
 
 
 class ImagePuller:
     """Makes images present. One per agent."""
 
-    def __init__(self, *, runtime: Runtime, pulled: PullRecord, clock: Clock) -> None:
-        """The clock decides when a failed pull is tried again."""
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        pulled: PullRecord,
+        clock: Clock,
+        limits: PullLimits | None = None,
+        platform: str = "",
+        can_run: CanRun = lambda platform: True,
+    ) -> None:
+        """The clock decides when a failed pull is tried again; `platform` is the node's own."""
         self._runtime = runtime
-        self._pulled = pulled
         self._clock = clock
-        self._pulls: dict[tuple[str, tuple[RegistryCredentials, ...]], asyncio.Task[ImageRecord]] = {}
-        self._backoffs: dict[tuple[str, str], _Backoff] = {}
+        self._platform = platform
+        self._can_run = can_run
+        self._pulls = SharedPulls(runtime=runtime, pulled=pulled, clock=clock, limits=limits or PullLimits())
+        self._backoff = ImageBackoff()
 
     async def ensure_image(
         self,
@@ -83,13 +82,15 @@ class ImagePuller:
 
     def backoff_seconds_left(self, reference: str, pod_uid: str) -> float:
         """Seconds until the image may be pulled again for that Pod; the worker wakes then."""
-        backoff = self._backoffs.get((pod_uid, reference))
-        return max(0.0, backoff.until - self._clock.monotonic()) if backoff else 0.0
+        return self._backoff.seconds_left(pod_uid, reference, self._clock.monotonic())
 
     def forget_pod(self, pod_uid: str) -> None:
         """Drop the back-off of a Pod that is gone."""
-        for key in [key for key in self._backoffs if key[0] == pod_uid]:
-            del self._backoffs[key]
+        self._backoff.forget_pod(pod_uid)
+
+    async def close(self) -> None:
+        """Give up all pulls."""
+        await self._pulls.close()
 
     async def _find(self, reference: str, record_event: RecordEvent) -> ImageRecord | None:
         try:
@@ -100,11 +101,12 @@ class ImagePuller:
             raise RuntimeFailure(message, reason="ImageInspectError") from error
 
     def _needs_pull(self, local: ImageRecord, policy: str, reference: str) -> bool:
+        """An image of another platform counts as absent: the registry may have the node's."""
         if policy != "Always":
-            return False
+            return not self._can_run(local.platform)
         if not local.digests:
             log.info("Used the image built on this engine without asking a registry", extra={"image": reference})
-            return False
+            return not self._can_run(local.platform)
         return True
 
     async def _pull_with_backoff(
@@ -114,61 +116,60 @@ class ImagePuller:
         credentials: tuple[RegistryCredentials, ...],
         record_event: RecordEvent,
     ) -> ImageRecord:
-        key = (pod_uid, reference)
-        backoff = self._backoffs.get(key)
-        if backoff is not None and self._clock.monotonic() < backoff.until:
+        if cause := self._backoff.cause(pod_uid, reference, self._clock.monotonic()):
             record_event("Normal", "BackOff", f'Back-off pulling image "{reference}"')
-            raise RuntimeFailure(f'Back-off pulling image "{reference}": {backoff.message}', reason="ImagePullBackOff")
+            raise RuntimeFailure(f'Back-off pulling image "{reference}": {cause}', reason="ImagePullBackOff")
         record_event("Normal", "Pulling", f'Pulling image "{reference}"')
         started = self._clock.monotonic()
+
+        async def watch(pull: SharedPull) -> None:
+            await self._report_progress(reference, pull, record_event)
+
         try:
-            image = await self._pull_once(reference, credentials)
+            result = await self._pulls.pull(reference, credentials, watch)
+            self._check_platform(reference, result.image)
         except RuntimeFailure as error:
             record_event("Warning", "Failed", f'Failed to pull image "{reference}": {error}')
-            self._extend_backoff(key, error)
-            raise RuntimeFailure(str(error), reason=error.reason or "ErrImagePull") from error
-        self._backoffs.pop(key, None)
-        seconds = format_duration(self._clock.monotonic() - started)
+            reason = error.reason or "ErrImagePull"
+            self._backoff.extend(pod_uid, reference, f"{reason}: {error}", self._clock.monotonic())
+            raise RuntimeFailure(str(error), reason=reason) from error
+        self._backoff.reset(pod_uid, reference)
         record_event(
             "Normal",
             "Pulled",
-            f'Successfully pulled image "{reference}" in {seconds} ({seconds} including waiting). '
-            f"Image size: {image.size_bytes} bytes.",
+            f'Successfully pulled image "{reference}" in {_rounded(result.seconds)} '
+            f"({_rounded(self._clock.monotonic() - started)} including waiting). "
+            f"Image size: {result.image.size_bytes} bytes.",
         )
-        return image
+        return result.image
 
-    async def _pull_once(self, reference: str, credentials: tuple[RegistryCredentials, ...]) -> ImageRecord:
-        """Pods that want the same image at once share one pull; it outlives any single one of them."""
-        key = (reference, credentials)
-        task = self._pulls.get(key)
-        if task is None:
-            task = asyncio.ensure_future(self._pull(reference, credentials))
-            self._pulls[key] = task
-            task.add_done_callback(lambda done: self._pulls.pop(key, None) and None)
-        return await asyncio.shield(task)
+    def _check_platform(self, reference: str, image: ImageRecord) -> None:
+        if not self._can_run(image.platform):
+            raise RuntimeFailure(
+                f"image with reference {reference} was found but does not match the specified platform: "
+                f"wanted {self._platform}, actual: {image.platform}",
+                reason="ErrImagePull",
+            )
 
-    async def _pull(self, reference: str, credentials: tuple[RegistryCredentials, ...]) -> ImageRecord:
-        before = {image.id for image in await self._runtime.list_images()}
-        image = await self._runtime.pull_image(qualified_reference(reference), credentials)
-        await self._pulled.add(reference, image, was_absent=image.id not in before)
-        return image
-
-    def _extend_backoff(self, key: tuple[str, str], error: RuntimeFailure) -> None:
-        """Doubles from 10 s to 5 min; forgotten, as upstream's, when twice the maximum passed without a pull."""
-        previous = self._backoffs.get(key)
-        now = self._clock.monotonic()
-        is_recent = previous is not None and now - previous.until <= 2 * BACKOFF_SECONDS_MAX
-        seconds = min(BACKOFF_SECONDS_MAX, previous.seconds * 2) if previous and is_recent else BACKOFF_SECONDS_FIRST
-        reason = error.reason or "ErrImagePull"
-        self._backoffs[key] = _Backoff(seconds, now + seconds, f"{reason}: {error}")
+    async def _report_progress(self, reference: str, pull: SharedPull, record_event: RecordEvent) -> None:
+        """An Event now and then while a pull takes long. Upstream has none."""
+        seconds = PROGRESS_SECONDS_FIRST
+        while True:
+            await self._clock.sleep(seconds)
+            record_event("Normal", "PullProgress", f'Pulling image "{reference}": {_describe(pull)}')
+            seconds = min(PROGRESS_SECONDS_MAX, seconds * 2)
 
 
-def format_duration(seconds: float) -> str:
-    """As Go prints a duration rounded to milliseconds: `350ms`, `1.2s`, `1m2.5s`."""
-    milliseconds = round(seconds * 1000)
-    if milliseconds < 1000:
-        return f"{milliseconds}ms" if milliseconds else "0s"
-    minutes, rest = divmod(milliseconds, 60_000)
-    text = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{text}" if hours else f"{minutes}m{text}" if minutes else text
+def _rounded(seconds: float) -> str:
+    return format_duration(round(seconds, 3))
+
+
+def _describe(pull: SharedPull) -> str:
+    if pull.began is None:
+        return "waiting for other pulls to end"
+    if pull.progress is None:
+        return "no answer from the registry yet"
+    if pull.progress.is_queued:
+        return "waiting for other downloads to end"
+    size = pull.progress.size_bytes
+    return f"downloaded {format_size(pull.progress.downloaded_bytes)} of {format_size(size)}"

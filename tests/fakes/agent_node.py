@@ -271,8 +271,7 @@ class HollowNode:
         self.informer = Informer(self.client, PODS, clock=self.clock, random=Random(1))
         self.informer.add_handler(self.workers.on_pod_change)
         feed = EventFeed(
-            runtime=self.runtime,
-            labels=OWNER.labels(),
+            open=lambda: self.runtime.events(OWNER.labels()),
             clock=self.clock,
             on_event=self.workers.on_engine_event,
             relist=self.cache.relist,

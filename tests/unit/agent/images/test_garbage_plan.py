@@ -12,7 +12,6 @@ from agent.images.garbage_plan import (
     ImageUse,
     excess_bytes,
     find_expired,
-    format_size,
     full_disk_message,
     rank_for_space,
 )
@@ -100,10 +99,3 @@ def test_the_message_of_a_full_disk() -> None:
         "Insufficient free disk space on the node's image filesystem (86% of 89.9 GiB used). "
         "Failed to free sufficient space by deleting unused images (freed 36018163 bytes). "
     )
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1 << 40, "1.0 TiB"), (1 << 60, "1024.0 PiB")]
-)
-def test_format_size(count: int, text: str) -> None:
-    assert format_size(count) == text

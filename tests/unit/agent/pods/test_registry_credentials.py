@@ -1,4 +1,4 @@
-"""Which logins of image pull secrets are meant for an image."""
+"""Which logins of image pull secrets an image is given."""
 
 from __future__ import annotations
 
@@ -11,51 +11,100 @@ import pytest
 from agent.pods.registry_credentials import credentials_from_secrets
 from tests.fakes.agent_node import HollowNode
 
-LOGIN = {"auth": b64encode(b"me:word").decode()}
+
+def encode(content: object) -> str:
+    return b64encode(content if isinstance(content, bytes) else json.dumps(content).encode()).decode()
 
 
-def make_secret(content: Any, key: str = ".dockerconfigjson") -> dict[str, Any]:
-    text = content if isinstance(content, str) else json.dumps(content)
-    return {"data": {key: b64encode(text.encode()).decode()}}
+def secret(*servers: str, user: str = "") -> dict[str, Any]:
+    """A Secret whose users are called after their servers."""
+    auths = {server: {"auth": encode(f"{user or server}:word".encode())} for server in servers}
+    return {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": encode({"auths": auths})}}
 
 
 @pytest.mark.parametrize(
-    ("server", "image", "expected"),
+    ("server", "image", "matches"),
     [
-        ("https://reg.example:5000", "reg.example:5000/team/app:1", True),
-        ("reg.example/v2/", "reg.example/app", True),
+        ("reg.example", "reg.example/app:1", True),
+        ("https://reg.example/v1/", "reg.example/app:1", True),
+        ("https://reg.example/v2/", "reg.example/app:1", True),
+        ("reg.example", "other.example/app", False),
+        ("reg.example", "reg.example:5000/app", False),
+        ("reg.example:5000", "reg.example:5000/team/app:1", True),
         ("reg.example:5000", "reg.example/app", False),
+        ("*.example", "reg.example/app", True),
+        ("*.example", "a.reg.example/app", False),
+        ("*.*.example", "a.reg.example/app", True),
+        ("*.example", "example/app", False),
+        ("prefix*.reg.example", "prefix-1.reg.example/app", True),
+        ("*.example:5000", "reg.example:5000/app", True),
         ("reg.example/team", "reg.example/team/app", True),
         ("reg.example/team", "reg.example/other/app", False),
-        ("*.example", "reg.example/app", True),
-        ("*.example", "deep.reg.example/app", False),
-        ("*.example", "example/app", False),
-        ("*.*.example", "deep.reg.example/app", True),
-        ("reg*.example", "reg-1.example/app", True),
+        ("reg.example/team", "reg.example/team-2/app", True),
+        ("reg.example/v2/team", "reg.example/team/app", True),
+        ("*.example/team", f"reg.example/team/app:1@sha256:{'a' * 64}", True),
         ("https://index.docker.io/v1/", "nginx", True),
         ("https://index.docker.io/v1/", "team/app:1", True),
-        ("reg.example", "nginx", False),
+        ("https://index.docker.io/v1/", "docker.io/team/app", True),
+        ("https://index.docker.io/v1/", "index.docker.io/team/app", True),
+        ("https://index.docker.io/v1/", "localhost/app", False),
+        ("docker.io", "nginx:1", True),
+        ("docker.io/library", "nginx", True),
+        ("docker.io/team", "nginx", False),
+        ("localhost:5000", "localhost:5000/app", True),
     ],
 )
-def test_a_login_is_for_its_registry(server: str, image: str, expected: bool) -> None:
-    found = credentials_from_secrets([make_secret({"auths": {server: LOGIN}})], image)
-    assert [(one.username, one.password) for one in found] == ([("me", "word")] if expected else [])
+def test_a_login_is_for_images_of_its_server(server: str, image: str, matches: bool) -> None:
+    assert bool(credentials_from_secrets([secret(server)], image)) is matches
 
 
-def test_the_most_specific_login_comes_first_and_both_forms_of_secrets_count() -> None:
-    secrets = [
-        make_secret({"reg.example": {"username": "all", "password": "p"}}, ".dockercfg"),
-        make_secret({"auths": {"reg.example/team": LOGIN}}),
-    ]
-    assert [one.username for one in credentials_from_secrets(secrets, "reg.example/team/app")] == ["me", "all"]
+def test_secrets_are_tried_in_their_order_and_their_most_specific_login_first() -> None:
+    secrets = [secret("*.example", "reg.example", "reg.example/team", "other.example"), secret("reg.example", user="b")]
+
+    found = credentials_from_secrets(secrets, "reg.example/team/app")
+
+    assert [one.username for one in found] == ["reg.example/team", "reg.example", "*.example", "b"]
+
+
+def test_docker_hub_is_matched_by_name_before_the_default_login() -> None:
+    found = credentials_from_secrets([secret("https://index.docker.io/v1/", "docker.io/team")], "team/app")
+
+    assert [one.username for one in found] == ["docker.io/team"]
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["{", "[]", '"text"', {"auths": []}, {"auths": {"reg.example": "text"}}, {"auths": {"reg.example": {"auth": "a"}}}],
+    ("entry", "expected"),
+    [
+        ({"username": "me", "password": "word"}, ("me", "word", "")),
+        ({"auth": encode(b"me:wo:rd"), "username": "other"}, ("me", "wo:rd", "")),
+        ({"identitytoken": "token"}, ("", "", "token")),
+        ({"auth": "!"}, None),
+        ({"auth": encode(b"no colon")}, None),
+        ({"auth": encode(b"\xff:\xfe")}, None),
+        ("text", None),
+    ],
 )
-def test_what_is_no_login_is_none(content: Any) -> None:
-    assert credentials_from_secrets([make_secret(content)], "reg.example/app") == []
+def test_an_entry_is_read_or_left_out(entry: Any, expected: tuple[str, str, str] | None) -> None:
+    old = {"type": "kubernetes.io/dockercfg", "data": {".dockercfg": encode({"reg.example": entry})}}
+
+    found = credentials_from_secrets([old], "reg.example/app")
+
+    assert [(one.username, one.password, one.identity_token) for one in found] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"type": "Opaque", "data": {".dockerconfigjson": encode({"auths": {"reg.example": {"username": "a"}}})}},
+        {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": encode(b"{")}},
+        {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": encode([])}},
+        {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": encode({"auths": 1})}},
+        {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "?"}},
+        {"type": "kubernetes.io/dockerconfigjson"},
+    ],
+)
+def test_other_secrets_and_damaged_ones_hold_no_login(other: dict[str, Any]) -> None:
+    assert credentials_from_secrets([other], "reg.example/app") == []
 
 
 async def test_a_missing_pull_secret_is_named(node: HollowNode) -> None:

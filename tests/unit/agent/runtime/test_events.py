@@ -30,7 +30,7 @@ async def test_the_feed_relists_at_every_opening_and_delivers_in_between() -> No
     def on_event(event: RuntimeEvent) -> None:
         told.append(event.action)
 
-    feed = EventFeed(runtime=runtime, labels=LABELS, clock=clock, on_event=on_event, relist=relist)
+    feed = EventFeed(open=lambda: runtime.events(LABELS), clock=clock, on_event=on_event, relist=relist)
     stop = asyncio.Event()
     running = asyncio.create_task(feed.run(stop))
     await settle()
@@ -59,7 +59,7 @@ async def test_a_relist_that_fails_is_tried_again_later_and_later() -> None:
         if len(attempts) < 4:
             raise EngineUnavailableError("down")
 
-    feed = EventFeed(runtime=runtime, labels={}, clock=clock, on_event=lambda event: None, relist=relist)
+    feed = EventFeed(open=lambda: runtime.events({}), clock=clock, on_event=lambda event: None, relist=relist)
     stop = asyncio.Event()
     running = asyncio.create_task(feed.run(stop))
     for _ in range(20):

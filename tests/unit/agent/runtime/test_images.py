@@ -10,7 +10,7 @@ import pytest
 from agent.images.pulled_images import PulledImages
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.image_reference import default_pull_policy, is_image_reference, qualified_reference
-from agent.runtime.images import ImagePuller, format_duration
+from agent.runtime.images import ImagePuller
 from agent.runtime.protocol import ImageRecord, RegistryCredentials, RuntimeFailure
 from control.api.clock import FakeClock
 
@@ -198,9 +198,38 @@ def test_qualified_reference(reference: str, qualified: str) -> None:
     assert qualified_reference(reference) == qualified
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0s"), (0.35, "350ms"), (1.2, "1.2s"), (62.5, "1m2.5s"), (3600, "1h0m0s"), (15.981, "15.981s")],
-)
-def test_format_duration(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
+ARM = "linux/arm64"
+
+
+def strange(node: Node) -> ImagePuller:
+    """A puller of a node that runs nothing of arm64."""
+    return ImagePuller(
+        runtime=node.runtime,
+        pulled=node.pulled,
+        clock=node.clock,
+        platform="linux/amd64",
+        can_run=lambda platform: platform != ARM,
+    )
+
+
+async def test_a_pulled_image_of_another_platform_is_refused(node: Node) -> None:
+    node.puller = strange(node)
+    node.runtime.add_registry_image("arm:1", platform=ARM)
+    message = (
+        "image with reference arm:1 was found but does not match the specified platform: "
+        "wanted linux/amd64, actual: linux/arm64"
+    )
+
+    assert await node.failure("arm:1") == ("ErrImagePull", message)
+    assert node.events[-1] == ("Warning", "Failed", f'Failed to pull image "arm:1": {message}')
+    assert (await node.failure("arm:1"))[0] == "ImagePullBackOff"
+
+
+async def test_a_present_image_of_another_platform_counts_as_absent(node: Node) -> None:
+    node.runtime.add_registry_image("both:1", platform=ARM)
+    await node.runtime.pull_image("both:1")
+    node.runtime.add_registry_image("both:1", platform="linux/amd64")
+    node.puller = strange(node)
+
+    assert (await node.failure("both:1", "Never"))[0] == "ErrImageNeverPull"
+    assert (await node.ensure("both:1", "IfNotPresent")).platform == "linux/amd64"
