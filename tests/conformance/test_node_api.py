@@ -157,6 +157,12 @@ def test_configmap_should_run_through_a_configmap_lifecycle(batch: Batch, api: H
     assert api.items(path, selector) == []
 
 
+@pytest.mark.requirement("[sig-node] ConfigMap should fail to create ConfigMap with empty key")
+def test_configmap_should_fail_to_create_configmap_with_empty_key(batch: Batch, api: HttpApi) -> None:
+    answer = api.expect(422, "POST", batch.path("configmaps"), make_object("ConfigMap", "empty-key", data={"": "v"}))
+    assert 'data[]: Invalid value: ""' in answer["message"]
+
+
 @pytest.mark.requirement("[sig-node] Secrets should patch a secret")
 def test_secrets_should_patch_a_secret(batch: Batch, api: HttpApi) -> None:
     path = batch.path("secrets")

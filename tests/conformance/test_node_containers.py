@@ -24,34 +24,80 @@ SERVER = make_pod(
     "server",
     shell(serve(NOTE), ports=[{"containerPort": 8080}], readinessProbe={"tcpSocket": {"port": 8080}}),
 )
-INITIALIZED = make_pod(
-    "initialized",
-    shell("exit 0"),
-    initContainers=[{"name": name, **IMAGE, **shell("exit 0")} for name in ("init1", "init2")],
-)
 TARGET = make_pod("target", shell("exec sleep 10000"))
 
 
 @pytest.fixture(scope="module")
 def started(batch: Batch) -> Batch:
     """The Pods of this module, created before anything is waited for."""
-    batch.create(SERVER, INITIALIZED, TARGET)
+    terminated = [make_pod(name, container) for name, container, _, _ in TERMINATIONS.values()]
+    batch.create(SERVER, TARGET, HOSTS, HOSTS_OF_THE_NODE, *terminated)
     return batch
 
 
-@pytest.mark.requirement(
-    "[sig-node] InitContainer [NodeConformance] should invoke init containers on a RestartNever pod"
-)
-def test_init_container_should_invoke_init_containers_on_a_restart_never_pod(started: Batch) -> None:
-    started.wait(is_finished, "initialized", what="the Pod has ended")
-    pod = started.pod("initialized")
-    assert pod["status"]["phase"] == "Succeeded"
-    conditions = {item["type"]: item for item in pod["status"]["conditions"]}
-    assert conditions["Initialized"]["status"] == "True"
-    statuses = pod["status"]["initContainerStatuses"]
-    assert [item["state"]["terminated"]["exitCode"] for item in statuses] == [0, 0]
-    assert [item["ready"] for item in statuses] == [True, True]
-    assert [item["restartCount"] for item in statuses] == [0, 0]
+# --- termination messages ---------------------------------------------------------------------------------------------
+
+BLACKBOX = "[sig-node] Container Runtime blackbox test on terminated container should report termination message "
+CUSTOM = {"terminationMessagePath": "/dev/termination-custom-log", "securityContext": {"runAsUser": 10000}}
+FALLBACK = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+#: requirement → name of the Pod, its container, its phase in the end, its message
+TERMINATIONS: dict[str, tuple[str, Object, str, str]] = {
+    BLACKBOX + "if TerminationMessagePath is set as non-root user and at a non-default path": (
+        "message-of-a-user",
+        shell("echo -n DONE > /dev/termination-custom-log", **CUSTOM),
+        "Succeeded",
+        "DONE",
+    ),
+    BLACKBOX + "from log output if TerminationMessagePolicy FallbackToLogsOnError is set": (
+        "message-of-the-log",
+        shell("echo -n DONE; exit 1", **FALLBACK),
+        "Failed",
+        "DONE",
+    ),
+    BLACKBOX + "as empty when pod succeeds and TerminationMessagePolicy FallbackToLogsOnError is set": (
+        "no-message",
+        shell("echo -n DONE", **FALLBACK),
+        "Succeeded",
+        "",
+    ),
+    BLACKBOX + "from file when pod succeeds and TerminationMessagePolicy FallbackToLogsOnError is set": (
+        "message-of-the-file",
+        shell("echo -n OK > /dev/termination-log; echo DONE", **FALLBACK),
+        "Succeeded",
+        "OK",
+    ),
+}
+
+
+@pytest.mark.parametrize("requirement", TERMINATIONS)
+def test_container_runtime_on_terminated_container_should_report_termination_message(
+    started: Batch, requirement: str
+) -> None:
+    name, _, phase, message = TERMINATIONS[requirement]
+    started.wait(is_finished, name, what="the Pod has ended")
+    status = started.pod(name)["status"]
+    (container,) = status["containerStatuses"]
+    assert (status["phase"], container["state"]["terminated"].get("message", "")) == (phase, message)
+
+
+# --- /etc/hosts -------------------------------------------------------------------------------------------------------
+
+MOUNT = {"volumeMounts": [{"name": "hosts", "mountPath": "/etc/hosts"}]}
+HOST_FILE = [{"name": "hosts", "hostPath": {"path": "/etc/hosts", "type": "File"}}]
+PRINT = shell("cat /etc/hosts")
+HOSTS = make_pod("hosts", PRINT, PRINT, PRINT | MOUNT, volumes=HOST_FILE)
+HOSTS_OF_THE_NODE = make_pod("hosts-of-the-node", PRINT, hostNetwork=True)
+
+
+@pytest.mark.requirement("[sig-node] KubeletManagedEtcHosts should test kubelet managed /etc/hosts file")
+def test_kubelet_managed_etc_hosts_should_test_kubelet_managed_etc_hosts_file(started: Batch) -> None:
+    started.wait(is_finished, "hosts", "hosts-of-the-node", what="the Pods have ended")
+    printed = {
+        (pod, container): started.api.text(started.path(f"pods/{pod}/log"), container=container)
+        for pod, container in (("hosts", "main"), ("hosts", "c1"), ("hosts", "c2"), ("hosts-of-the-node", "main"))
+    }
+    managed = {key for key, text in printed.items() if text.startswith("# Kubernetes-managed hosts file.")}
+    assert managed == {("hosts", "main"), ("hosts", "c1")}
 
 
 # --- hooks ------------------------------------------------------------------------------------------------------------
@@ -64,6 +110,8 @@ HOOKS: dict[str, tuple[str, str, str]] = {
     "properly": ("prestop-exec", "preStop", "prestop-exec"),
     "[sig-node] Container Lifecycle Hook when create a pod with lifecycle hook should execute prestop http hook "
     "properly": ("prestop-http", "preStop", "prestop-http header"),
+    "[sig-node] Container Lifecycle Hook when create a pod with lifecycle hook should execute poststart http hook "
+    "properly": ("poststart-http", "postStart", "poststart-http header"),
     "[sig-node] PreStop should call prestop when killing a pod": ("tester", "preStop", '{"Source": "prestop"}'),
 }
 
@@ -84,11 +132,12 @@ def hooked_pods(address: str) -> list[Object]:
         "poststart-exec": call(f"{url}?poststart-exec"),
         "prestop-exec": call(f"{url}?prestop-exec"),
         "prestop-http": {"httpGet": {"port": 8080, "path": "/cgi-bin/call?prestop-http", "httpHeaders": headers}},
+        "poststart-http": {"httpGet": {"port": 8080, "path": "/cgi-bin/call?poststart-http", "httpHeaders": headers}},
         "tester": call('--post-data={"Source": "prestop"}', url),
     }
     pods = []
     for name, kind, _ in HOOKS.values():
-        spec = {"initContainers": [sidecar]} if name == "prestop-http" else {}
+        spec = {"initContainers": [sidecar]} if name.endswith("-http") else {}
         container = shell("exec sleep 600", lifecycle={kind: handlers[name]})
         pods.append(make_pod(name, container, terminationGracePeriodSeconds=30, **spec))
     return pods

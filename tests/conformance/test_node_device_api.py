@@ -33,6 +33,12 @@ class Case:
 
 
 CASES = {
+    "[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 DeviceClass": Case(
+        kind="DeviceClass",
+        resource="deviceclasses",
+        spec={"selectors": [{"cel": {"expression": "true"}}]},
+        namespaced=False,
+    ),
     "[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 ResourceClaim": Case(
         kind="ResourceClaim",
         resource="resourceclaims",

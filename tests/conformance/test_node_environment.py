@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.batch import BUSYBOX, Batch, Object, is_finished, is_ready, make_object, make_pod, shell
+from tests.conformance.batch import BUSYBOX, Batch, Object, is_finished, make_object, make_pod, shell
 from tests.fakes.docker_images import ARGUMENTS_IMAGE
 
 pytestmark = pytest.mark.docker
@@ -74,6 +74,14 @@ PRINTED: dict[str, tuple[Object, list[str]]] = {
     "[sig-node] ConfigMap should be consumable via the environment": (
         env_pod("config-all", envFrom=all_of("configMap", "settings", "", "p-")),
         [f"{prefix}data-{number}=value-{number}" for prefix in ("", "p-") for number in (1, 2, 3)],
+    ),
+    "[sig-node] ConfigMap should be consumable as environment variable names with various prefixes": (
+        env_pod("config-prefixes", envFrom=all_of("configMap", "settings", *PREFIXES)),
+        [f"{escaped(prefix)}data-{number}=value-{number}" for prefix in PREFIXES for number in (1, 2, 3)],
+    ),
+    "[sig-node] Secrets should be consumable from pods in env vars": (
+        env_pod("secret-key", from_key("SECRET_DATA", "secret", "hidden", "data-1")),
+        ["SECRET_DATA=value-1"],
     ),
     "[sig-node] Secrets should be consumable via the environment": (
         env_pod("secret-all", envFrom=all_of("secret", "hidden", "", "p-")),
@@ -192,6 +200,29 @@ PRINTED: dict[str, tuple[Object, list[str]]] = {
             "cat: can't open '/file': No such file or directory",
         ],
     ),
+    "[sig-node] Kubelet when scheduling an agnhost Pod with hostAliases should write entries to /etc/hosts": (
+        make_pod(
+            "aliases",
+            shell("cat /etc/hosts"),
+            hostAliases=[{"ip": "123.45.67.89", "hostnames": ["foo", "bar"]}],
+        ),
+        ["# Kubernetes-managed hosts file.", "# Entries added by HostAliases.", "123.45.67.89\tfoo\tbar"],
+    ),
+    "[sig-node] Security Context When creating a pod with readOnlyRootFilesystem should run the container with "
+    "writable rootfs when readOnlyRootFilesystem=false": (
+        make_pod(
+            "writable", shell("echo test > /file; cat /file", securityContext={"readOnlyRootFilesystem": False})
+        ),
+        ["test"],
+    ),
+    "[sig-node] Security Context when creating containers with AllowPrivilegeEscalation should not allow privilege "
+    "escalation when false": (
+        make_pod(
+            "no-new-privileges",
+            shell("grep NoNewPrivs: /proc/self/status", securityContext={"allowPrivilegeEscalation": False}),
+        ),
+        ["NoNewPrivs:\t1"],
+    ),
     "[sig-node] Sysctls [LinuxOnly] [NodeConformance] should support sysctls": (
         make_pod(
             "sysctls",
@@ -276,111 +307,3 @@ def facts_of(batch: Batch, pod: Object) -> dict[str, str]:
         "node_memory": str(int(allocatable["memory"][:-2]) * 1024),
         "service_ip": batch.get("service", "fooservice")["spec"]["clusterIP"],
     }
-
-
-# --- subpaths of expanded variables -----------------------------------------------------------------------------------
-
-POD_NAME = {"name": "POD_NAME", "value": "foo"}
-ANNOTATION = from_field("ANNOTATION", "metadata.annotations['mysubpath']")
-FAILING = {
-    "[sig-node] Variable Expansion should fail substituting values in a volume subpath with absolute path": (
-        "absolute",
-        "/tmp",
-        "$(POD_NAME)",
-        "must be relative",
-    ),
-    "[sig-node] Variable Expansion should fail substituting values in a volume subpath with backticks": (
-        "parent",
-        "..",
-        "$(POD_NAME)",
-        'not contain ".."',
-    ),
-    "a subpath with a command in place of a variable": ("backticks", "foo", "$(`hostname`)", "missing value"),
-}
-
-
-def subpath_pod(name: str, expression: str, *env: Object) -> Object:
-    """A Pod that has a directory of its volume at /subpath and all of the volume at /volume."""
-    mounts = [
-        {"name": "work", "mountPath": "/subpath", "subPathExpr": expression},
-        {"name": "work", "mountPath": "/volume"},
-    ]
-    container = shell("exec sleep 1000", env=list(env), volumeMounts=mounts)
-    return make_pod(name, container, volumes=[{"name": "work", "emptyDir": {}}])
-
-
-def has_configuration_error(pod: Object) -> bool:
-    return bool(waiting(pod).get("reason") == "CreateContainerConfigError")
-
-
-def waiting(pod: Object) -> Object:
-    statuses = pod["status"].get("containerStatuses") or [{}]
-    found: Object = (statuses[0].get("state") or {}).get("waiting", {})
-    return found
-
-
-@pytest.fixture(scope="module")
-def mounted(batch: Batch) -> Batch:
-    """The Pods with such subpaths, and one that fails."""
-    pods = [
-        subpath_pod(name, expression, {"name": "POD_NAME", "value": value})
-        for name, value, expression, _ in FAILING.values()
-    ]
-    for name, annotation in (("modified", "notmysubpath"), ("writes", "mysubpath")):
-        pods.append(subpath_pod(name, "$(ANNOTATION)/$(POD_NAME)", POD_NAME, ANNOTATION))
-        pods[-1]["metadata"]["annotations"] = {annotation: "mypath"}
-    batch.create(*pods, make_pod("fails", {"command": ["/bin/false"]}))
-    return batch
-
-
-@pytest.mark.parametrize("requirement", FAILING)
-def test_variable_expansion_should_fail_substituting_values_in_a_volume_subpath(
-    mounted: Batch, requirement: str
-) -> None:
-    name, _, _, message = FAILING[requirement]
-    mounted.wait(has_configuration_error, name, what="a subpath that cannot be expanded is refused")
-    assert message in waiting(mounted.pod(name))["message"]
-
-
-@pytest.mark.requirement(
-    "[sig-node] Variable Expansion should verify that a failing subpath expansion can be modified during the lifecycle "
-    "of a container"
-)
-def test_variable_expansion_a_failing_subpath_expansion_can_be_modified(mounted: Batch) -> None:
-    mounted.wait(has_configuration_error, "modified", what="the expansion fails")
-    mounted.kubectl("annotate", "pod", "modified", "mysubpath=mypath")
-    mounted.wait(is_ready, "modified", what="the container runs once it can")
-    mounted.kubectl("exec", "modified", "--", "test", "-d", "/volume/mypath/foo")
-    mounted.kubectl("delete", "pod", "modified")
-
-
-@pytest.mark.requirement("[sig-node] Variable Expansion should succeed in writing subpaths in container")
-def test_variable_expansion_should_succeed_in_writing_subpaths_in_container(mounted: Batch) -> None:
-    mounted.wait(is_ready, "writes", what="the Pod runs")
-    mounted.kubectl("exec", "writes", "--", "touch", "/volume/mypath/foo/test.log")
-    mounted.kubectl("exec", "writes", "--", "test", "-f", "/subpath/test.log")
-    mounted.kubectl("annotate", "--overwrite", "pod", "writes", "mysubpath=/no-longer-valid")
-    assert is_ready(mounted.pod("writes"))
-    mounted.kubectl("delete", "pod", "writes")
-    assert "writes" not in mounted.pods()
-
-
-# --- a command that always fails --------------------------------------------------------------------------------------
-
-
-@pytest.mark.requirement(
-    "[sig-node] Kubelet when scheduling a busybox command that always fails in a pod should have an terminated reason"
-)
-def test_kubelet_when_a_command_always_fails_should_have_a_terminated_reason(mounted: Batch) -> None:
-    mounted.wait(is_finished, "fails", what="the Pod has failed")
-    (status,) = mounted.pod("fails")["status"]["containerStatuses"]
-    assert (status["state"]["terminated"]["reason"], status["state"]["terminated"]["exitCode"]) == ("Error", 1)
-
-
-@pytest.mark.requirement(
-    "[sig-node] Kubelet when scheduling a busybox command that always fails in a pod should be possible to delete"
-)
-def test_kubelet_when_a_command_always_fails_should_be_possible_to_delete(mounted: Batch) -> None:
-    mounted.wait(is_finished, "fails", what="the Pod has failed")
-    mounted.kubectl("delete", "pod", "fails")
-    assert "fails" not in mounted.pods()

@@ -37,6 +37,12 @@ RESIZES: dict[str, tuple[list[Amounts], list[Amounts], bool]] = {
         [guaranteed(0, 25, 40), guaranteed(1, 25, 40), guaranteed(2, 15, 30)],
         True,
     ),
+    "[sig-node] Pod InPlace Resize Container guaranteed pods with multiple containers 3 containers - increase cpu & "
+    "mem on c1, decrease cpu & mem on c2, c3 - net decrease": (
+        ORIGINAL,
+        [guaranteed(0, 25, 40), guaranteed(1, 15, 30), guaranteed(2, 15, 30)],
+        True,
+    ),
     "[sig-node] Pod InPlace Resize Container guaranteed pods with multiple containers 3 containers - increase: CPU "
     "(c1,c3), memory (c2, c3) ; decrease: CPU (c2)": (
         ORIGINAL,
