@@ -79,7 +79,7 @@ class NodeAgent:
         self.registration = NodeRegistration(
             client, clock, self._observe_node, status_seconds=config.timings.status_seconds
         )
-        self.cache = ContainerCache(runtime, self._owner)
+        self.cache = ContainerCache(runtime, self._owner, clock)
         self.image_list = ImageList(runtime=runtime, clock=clock)
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -34,8 +34,9 @@ class RestartBackoff:
         return 0.0 if lived_seconds > 2 * self.maximum_seconds else min(exited.backoff_seconds, self.maximum_seconds)
 
     def remaining_seconds(self, exited: ObservedContainer, now: datetime) -> float:
-        """What is left of that delay."""
-        return max(0.0, self.delay_seconds(exited) - (now - exited.finished_at).total_seconds())
+        """What is left of that delay; `now` is of the clock that `ended_at` is of."""
+        ended_at = exited.ended_at or exited.finished_at
+        return max(0.0, self.delay_seconds(exited) - (now - ended_at).total_seconds())
 
     def next_delay_seconds(self, newest: ObservedContainer | None) -> float:
         """The delay to write on the attempt that follows `newest`."""

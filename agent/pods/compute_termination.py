@@ -20,8 +20,13 @@ from control.api.timestamps import parse_time
 GRACE_SECONDS_OF_REMOVED_POD = 1.0
 
 
-def deletion_deadline(pod: ReadOnlyObject, *, first_seen: datetime, removed: bool) -> datetime:
-    """When containers of a Pod that is being deleted are killed. `removed` means its object is gone already."""
+def deletion_deadline(
+    pod: ReadOnlyObject, *, first_seen: datetime, removed: bool, wall_step: timedelta = timedelta()
+) -> datetime:
+    """When containers of a Pod that is being deleted are killed. `removed` means its object is gone already.
+
+    `wall_step` is how far the clock of the API's times is ahead of the one that `first_seen` is of.
+    """
     if removed:
         return first_seen + timedelta(seconds=GRACE_SECONDS_OF_REMOVED_POD)
     metadata = pod["metadata"]
@@ -30,7 +35,7 @@ def deletion_deadline(pod: ReadOnlyObject, *, first_seen: datetime, removed: boo
         return first_seen + timedelta(seconds=GRACE_SECONDS_OF_REMOVED_POD)
     earliest = first_seen + timedelta(seconds=min(grace, GRACE_SECONDS_MIN))
     # deletionTimestamp is cut to seconds; the fraction belongs to the container.
-    accepted = parse_time(metadata["deletionTimestamp"]) + timedelta(seconds=1)
+    accepted = parse_time(metadata["deletionTimestamp"]) + timedelta(seconds=1) - wall_step
     return max(earliest, min(accepted, first_seen + timedelta(seconds=grace)))
 
 

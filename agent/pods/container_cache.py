@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from agent.pods.observed import ObservedContainer, ObservedPod, ObservedSandbox, Stopping
 from agent.runtime.identity import POD_UID_LABEL, ContainerIdentity, ContainerRole, NodeIdentity, parse_identity
@@ -18,6 +19,7 @@ from agent.runtime.protocol import (
     Runtime,
     RuntimeEvent,
 )
+from control.api.clock import Clock, SteadyClock
 
 # After `die` the engine may still show the old state for an instant.
 SETTLE_READS = 5
@@ -27,12 +29,15 @@ SETTLE_SECONDS = 0.01
 class ContainerCache:
     """All containers of one node, with the identity that their labels give."""
 
-    def __init__(self, runtime: Runtime, owner: NodeIdentity) -> None:
+    def __init__(self, runtime: Runtime, owner: NodeIdentity, clock: Clock) -> None:
+        """`steady` is the clock that the ends of containers are told by."""
+        self.steady = SteadyClock(clock)
         self._runtime = runtime
         self._owner = owner
         self._records: dict[str, tuple[int, ContainerRecord, ContainerIdentity]] = {}
         self._by_pod: dict[str, set[str]] = {}
         self._resources: dict[str, str] = {}
+        self._ends: dict[str, tuple[datetime, datetime]] = {}
         self._reads = 0
         self.on_change: Callable[[str], None] = lambda pod_uid: None
 
@@ -142,6 +147,7 @@ class ContainerCache:
                     resources=self._resources.get(record.id) or identity.resources,
                     backoff_seconds=identity.backoff_seconds,
                     round=identity.round,
+                    ended_at=self._ends[record.id][1] if record.id in self._ends else None,
                     is_recursive=identity.is_recursive,
                     gpus=identity.gpus,
                 )
@@ -175,13 +181,24 @@ class ContainerCache:
         if identity is None:
             return
         self._records[record.id] = (read, record, identity)
+        self._note_end(record)
         self._by_pod.setdefault(identity.pod_uid, set()).add(record.id)
         if known is None or known[1] != record:
             self.on_change(identity.pod_uid)
 
+    def _note_end(self, record: ContainerRecord) -> None:
+        """The engine tells ends by the wall clock, which may have jumped by the time they are looked at again."""
+        # A command that cannot be run ends as its container is made.
+        end = record.finished_at or (record.created_at if record.exit_code else None)
+        if end is None:
+            self._ends.pop(record.id, None)
+        elif record.id not in self._ends or self._ends[record.id][0] != end:
+            self._ends[record.id] = (end, self.steady.place(end))
+
     def _drop(self, container_id: str) -> None:
         entry = self._records.pop(container_id, None)
         self._resources.pop(container_id, None)
+        self._ends.pop(container_id, None)
         if entry is None:
             return
         pod_uid = entry[2].pod_uid

@@ -126,7 +126,9 @@ class PodExecutor:
         self._cache = cache
         self._sandboxes = sandboxes
         self._starter = starter
-        self._stopper = ContainerStopper(runtime=runtime, starter=starter, hooks=hooks, record=record, clock=clock)
+        self._stopper = ContainerStopper(
+            runtime=runtime, starter=starter, hooks=hooks, record=record, clock=cache.steady
+        )
         self._record = record
         self._slots = asyncio.Semaphore(in_flight_max)
 

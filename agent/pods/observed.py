@@ -61,6 +61,8 @@ class ObservedContainer:
     round: int = 0
     is_recursive: bool = False
     gpus: tuple[str, ...] = ()
+    #: its end on the steady clock, where the cache has seen it
+    ended_at: datetime | None = None
 
     @property
     def id(self) -> str:

@@ -187,7 +187,7 @@ class ProbeRunner:
 
     async def _wait_to_begin(self, target: _Target, period: float) -> None:
         """Wait for the initial delay; after a restart of the agent, spread the first probes over their period."""
-        age = (self._clock.now() - target.started_at).total_seconds()
+        age = max(0.0, (self._clock.now() - target.started_at).total_seconds())  # the clock may have been set back
         delay = float(target.probe.get("initialDelaySeconds") or 0) - age
         if age > period and self._clock.monotonic() - self._started_at < JITTER_WITHIN_SECONDS:
             delay = max(delay, self._random.random() * period)

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from enum import Enum
 
 from agent.network.protocol import NetworkError
@@ -30,6 +29,7 @@ from agent.pods.pod_status import (
     compute_rejected_status,
     is_own_condition,
 )
+from agent.pods.pod_time import PodTime
 from agent.pods.rejection import Rejection
 from agent.pods.resize import PendingResize, allocated_pod, is_resize_wanted
 from agent.pods.worker_services import WorkerServices
@@ -38,7 +38,6 @@ from agent.volumes.protocol import VolumeError
 from control.api.errors import ApiError
 from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
-from control.api.timestamps import parse_time
 from control.client.running import run_until
 from control.client.transport import ServerUnavailableError
 
@@ -69,7 +68,7 @@ class PodWorker:
         self._removed = False
         self._judged = self._admitted = False
         self._pending_resize: PendingResize | None = None
-        self._stop_seen: datetime | None = None
+        self._time = PodTime(services.cache.steady)
         self._rejection: Rejection | None = None
         self._status: Object = {}
         self._released = False
@@ -198,7 +197,7 @@ class PodWorker:
         outcome = Outcome()
         services.probes.sync(self._record, observed)
         pod = self._allocate(pod, observed)
-        actions = compute_actions(pod, observed, services.backoff, services.probes.verdicts, services.clock.now())
+        actions = compute_actions(pod, observed, services.backoff, services.probes.verdicts, self._time.now())
         if actions:
             for action in actions:
                 logger.debug("Decided pod=%s action=%s", self._name, action)
@@ -251,11 +250,9 @@ class PodWorker:
     async def _stop_for_good(self, pod: ReadOnlyObject, observed: ObservedPod) -> float | None:
         """A Pod that has failed or is complete keeps its dead containers and nothing else."""
         services = self._services
-        now = services.clock.now()
-        self._stop_seen = self._stop_seen or now
         rejection = self._rejection
-        deadline = stop_deadline(pod, first_seen=self._stop_seen, rejection=rejection)
-        actions = compute_termination(pod, observed, deadline, now)
+        deadline = stop_deadline(pod, first_seen=self._time.stop_seen(), rejection=rejection)
+        actions = compute_termination(pod, observed, deadline, self._time.now())
         outcome = await services.executor.execute(self._record, actions) if actions else Outcome()
         observed = self._record.observe(services.cache)
         services.probes.sync(self._record, observed, terminating=True)
@@ -277,7 +274,7 @@ class PodWorker:
         """The executor's timer, the next look at a resize that waits, or the Pod's deadline, whichever comes first."""
         if self._pending_resize is not None:
             outcome.wake_after(PENDING_RESIZE_SECONDS)
-        remaining = self._active_seconds_left()
+        remaining = self._time.active_seconds_left(self.pod, self._status)
         if remaining is None:
             return outcome.wake_seconds
         if remaining <= 0:
@@ -289,24 +286,17 @@ class PodWorker:
             return 0.0
         return remaining if outcome.wake_seconds is None else min(remaining, outcome.wake_seconds)
 
-    def _active_seconds_left(self) -> float | None:
-        limit = self.pod["spec"].get("activeDeadlineSeconds")
-        started = self._status.get("startTime")
-        if limit is None or not started:
-            return None
-        return float(limit) - (self._services.clock.now() - parse_time(started)).total_seconds()
-
     # --- terminating --------------------------------------------------------------------------------------------------
 
     async def _terminate(self) -> float | None:
         services, pod = self._services, self._with_status()
         services.images.forget_pod(self._record.uid)
-        now = services.clock.now()
-        self._stop_seen = self._stop_seen or now
-        deadline = deletion_deadline(pod, first_seen=self._stop_seen, removed=self._removed)
+        deadline = deletion_deadline(
+            pod, first_seen=self._time.stop_seen(), removed=self._removed, wall_step=self._time.wall_step(pod)
+        )
         outcome = Outcome()
         observed = self._record.observe(services.cache)
-        while actions := compute_termination(pod, observed, deadline, services.clock.now()):
+        while actions := compute_termination(pod, observed, deadline, self._time.now()):
             outcome = await services.executor.execute(self._record, actions)
             before, observed = observed, self._record.observe(services.cache)
             services.probes.sync(self._record, observed, terminating=True)

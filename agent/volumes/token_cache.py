@@ -1,12 +1,14 @@
 """ServiceAccount tokens of projected volumes, kept until they are due for renewal.
 
-As the kubelet: renewed after 80 % of their life, at the latest after 24 hours.
+As the kubelet: renewed after 80 % of their life, at the latest after 24 hours. Whoever checks a token does so by the
+wall clock: when that jumps ahead, the token is renewed too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from agent.volumes.protocol import ObjectSource
 from control.api.clock import Clock
@@ -23,6 +25,7 @@ _Key = tuple[str, str, tuple[str, ...], int]
 class _Token:
     text: str
     renew_at: float
+    renew_at_wall: datetime
 
 
 class TokenCache:
@@ -39,7 +42,7 @@ class TokenCache:
         account = pod["spec"].get("serviceAccountName") or "default"
         key = (pod["metadata"]["uid"], account, tuple(audiences), expiration_seconds)
         known = self._tokens.get(key)
-        if known is not None and self._clock.monotonic() < known.renew_at:
+        if known is not None and not self._is_due(known):
             return known.text
         text = await self._objects.create_token(
             pod["metadata"].get("namespace", "default"),
@@ -49,8 +52,11 @@ class TokenCache:
             pod=pod,
         )
         life = min(RENEW_SECONDS_MAX, expiration_seconds * RENEW_FRACTION)
-        self._tokens[key] = _Token(text, self._clock.monotonic() + life)
+        self._tokens[key] = _Token(text, self._clock.monotonic() + life, self._clock.now() + timedelta(seconds=life))
         return text
+
+    def _is_due(self, token: _Token) -> bool:
+        return self._clock.monotonic() >= token.renew_at or self._clock.now() >= token.renew_at_wall
 
     def forget_pod(self, pod_uid: str) -> None:
         """Drop the tokens of a Pod."""

@@ -41,6 +41,37 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+class SteadyClock:
+    """The wall clock as it stood when this one was made, and what has passed since by the monotonic clock.
+
+    For durations and deadlines between moments that are written as times; nobody else is shown them.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._anchor = clock.now() - timedelta(seconds=clock.monotonic())
+
+    def now(self) -> datetime:
+        """Steady time, UTC; the wall clock's until that jumps."""
+        return self._anchor + timedelta(seconds=self._clock.monotonic())
+
+    def step(self) -> timedelta:
+        """How far the wall clock has jumped since, backwards if negative."""
+        return self._clock.now() - self.now()
+
+    def place(self, time: datetime) -> datetime:
+        """A past moment of the wall clock as it is now, on this one: never later than now."""
+        return min(time - self.step(), self.now())
+
+    def monotonic(self) -> float:
+        """Seconds of the monotonic clock."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds."""
+        await self._clock.sleep(seconds)
+
+
 class FakeClock:
     """A clock that moves only when `advance` is called; sleepers wake in order of their deadline."""
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.cluster import Cluster, docker, wait_for
 from tests.conformance.batch import Batch, Object, is_ready, make_pod, shell
+from tests.conformance.http_api import HttpApi
+from tests.fakes.docker_images import ensure_busybox_image
 
 pytestmark = pytest.mark.docker
 
@@ -59,10 +61,13 @@ def claimed(name: str) -> Object:
 
 
 def test_what_pods_see_of_docker_volumes_and_devices(
-    cluster: Cluster, namespace: str, names: tuple[str, str], device: str
+    cluster: Cluster, namespace: str, names: tuple[str, str], device: str, request: pytest.FixtureRequest
 ) -> None:
     by_hand, made = names
-    batch = Batch(cluster, namespace)
+    ensure_busybox_image()
+    api = HttpApi(cluster)
+    request.addfinalizer(api.close)
+    batch = Batch(cluster, api, namespace)
     mountpoint = Path(json.loads(docker("volume", "inspect", by_hand))[0]["Mountpoint"])
     (mountpoint / "file").write_text("mine\n")
     memory = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}

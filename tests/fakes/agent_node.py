@@ -265,7 +265,7 @@ class HollowNode:
         self._stop = asyncio.Event()
         # One thread: whoever waits for it has waited for all that was begun before.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-        self.cache = ContainerCache(self.runtime, OWNER)
+        self.cache = ContainerCache(self.runtime, OWNER, self.clock)
         self.workers = PodWorkers(self.cache, self._services())
         await self.cache.relist()
         self.informer = Informer(self.client, PODS, clock=self.clock, random=Random(1))

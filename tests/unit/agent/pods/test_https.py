@@ -84,7 +84,7 @@ async def run_hook(port: int, scheme: str) -> list[tuple[str, str]]:
         events.append((reason, message))
 
     runtime = FakeRuntime(FakeClock())
-    hooks = HookRunner(runtime, ContainerCache(runtime, OWNER), FakeClock(), record, lambda: "127.0.0.1")
+    hooks = HookRunner(runtime, ContainerCache(runtime, OWNER, FakeClock()), FakeClock(), record, lambda: "127.0.0.1")
     action = {"httpGet": {"path": "hook", "port": port, "scheme": scheme, "host": "127.0.0.1"}}
     pod = make_pod()
     container = {"name": "web", "lifecycle": {"postStart": action}}

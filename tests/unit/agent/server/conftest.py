@@ -47,7 +47,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
     )
     for created in (sandbox_id, container_id):
         await runtime.start_container(created)
-    cache = ContainerCache(runtime, OWNER)
+    cache = ContainerCache(runtime, OWNER, runtime.clock)
     await cache.relist()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -55,7 +55,7 @@ async def measuring_of(engine: Engine, directories: Mapping[str, Path]) -> UseMe
     labels = container_labels(OWNER, POD, POD["spec"]["containers"][0], attempt=0, sandbox_id="")
     container_id = await engine.create_container("web", {"Image": "web:1", "Labels": labels})
     await engine.start_container(container_id)
-    cache = ContainerCache(engine, OWNER)
+    cache = ContainerCache(engine, OWNER, engine.clock)
     await cache.refresh(container_id)
 
     def local_directories(pod: ReadOnlyObject) -> Mapping[str, Path]:
