@@ -106,13 +106,19 @@ def test_what_pods_see_of_docker_volumes_and_devices(
         assert "failed to mount local volume: mount :/exports/none:" in message
         assert batch.get("pod", "nfs")["status"]["phase"] == "Pending"
     finally:
+        volumes = {made, *(f"podling_{pod['metadata']['uid']}_v" for pod in batch.pods().values())}
         batch.kubectl("delete", "pod,pvc", "--all")
         cluster.kubectl("delete", "pv", *(f"{namespace}-{name}" for name in ("by-hand", "made", "disk")))
-    left = docker("volume", "ls", "-q").split()
-    assert [name for name in left if name == made or name.startswith("podling_")] == []
+    wait_for(lambda: not leftovers(namespace, volumes, device), "nothing is left")
     assert (mountpoint / "file").exists()
-    assert "VOLUME" not in docker("ps", "-a", "--filter", f"label=io.kubernetes.pod.namespace={namespace}")
-    assert device not in Path("/proc/mounts").read_text()
+
+
+def leftovers(namespace: str, volumes: set[str], device: str) -> list[str]:
+    """Volumes, holders and mounts that have not gone with their Pods."""
+    label = f"label=io.kubernetes.pod.namespace={namespace}"
+    holders = docker("ps", "-a", "--filter", label, "--format", "{{.Names}}").split()
+    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if line.startswith(f"{device} ")]
+    return [*volumes.intersection(docker("volume", "ls", "-q").split()), *holders, *mounts]
 
 
 def mount_failures(batch: Batch) -> list[str]:
