@@ -69,6 +69,10 @@ class AgentConfig:
     container_restart_seconds_max: float = 300.0
     images: ImageSettings = field(default_factory=ImageSettings)
     lifeline: bool = False
+    #: directory of manifests of static Pods; None: there are none
+    pod_manifest_path: Path | None = None
+    #: what an unset shareProcessNamespace of a static Pod means
+    static_pods_share_processes: bool = False
     #: sysctls (`net.core.somaxconn`, `kernel.msg*`) that Pods may have beside the safe ones
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     #: where `localhostProfile` of a seccomp profile is looked for

@@ -86,6 +86,12 @@ def make_parser() -> argparse.ArgumentParser:
         default=SECCOMP_PROFILE_ROOT,
         help="directory of the seccomp profiles that Pods name",
     )
+    run.add_argument(
+        "--pod-manifest-path",
+        type=Path,
+        metavar="DIR",
+        help="directory of the manifests of static Pods (default: none)",
+    )
     add_image_flags(run)
     run.add_argument("--lifeline", action="store_true", help="stop when standard input closes")
     commands.add_parser("check", help="say what the Docker Engine is, or why it cannot be used")
@@ -174,6 +180,8 @@ def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
         container_restart_seconds_max=options.max_container_restart_period,
         images=read_image_settings(options),
         lifeline=options.lifeline,
+        pod_manifest_path=options.pod_manifest_path.absolute() if options.pod_manifest_path else None,
+        static_pods_share_processes=options.profile == "default",
         allowed_unsafe_sysctls=options.allowed_unsafe_sysctls,
         seccomp_profile_root=options.seccomp_profile_root.absolute(),
     )

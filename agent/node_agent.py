@@ -15,10 +15,11 @@ from typing import Any
 from agent.config import AgentConfig
 from agent.host import Host
 from agent.images.image_list import ImageList
-from agent.network.protocol import PodNetwork
+from agent.network.protocol import NetworkError, PodNetwork
 from agent.node.heartbeat import Heartbeat
 from agent.node.node_features import NodeFeatures, compute_node_features
 from agent.node.node_status import NodeInputs, go_architecture
+from agent.node.pod_range import RememberedRange
 from agent.node.registration import NodeRegistration
 from agent.pause_image import pause_archive, pause_reference
 from agent.pod_parts import PodParts
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 NO_POD_RANGE = "container runtime network not ready: the node has no Pod range yet (spec.podCIDR)"
 STARTING = "container runtime network not ready: the agent is starting"
 START_SECONDS_MAX = 10.0
+#: how long static Pods wait for an API that knows the node's Pod range better than the node itself
+API_SECONDS_MAX = 3.0
 STOP_SECONDS_MAX = 2.0
 
 
@@ -72,6 +75,7 @@ class NodeAgent:
         self._pod_range = asyncio.Event()
         self._started = asyncio.Event()
         self._pod_cidr = config.pod_cidr
+        self._remembered_range = RememberedRange(config.state_dir)
         self._tasks: list[asyncio.Task[None]] = []
         self._obedient: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -116,9 +120,27 @@ class NodeAgent:
         nodes = self._informer(NODES, f"metadata.name={config.node_name}")
         nodes.add_handler(self._on_node_change)
         services = self._informer(SERVICES, "")
-        pause_image, _, _ = await asyncio.gather(
-            self._ensure_pause_image(), self.cache.relist(), self.registration.register()
-        )
+        pods = self._informer(PODS, f"spec.nodeName={config.node_name}")
+        joining = asyncio.ensure_future(self._join(nodes, services))
+        self._tasks.append(joining)
+        pause_image, _ = await asyncio.gather(self._ensure_pause_image(), self.cache.relist())
+        if config.pod_manifest_path is None:
+            await joining
+        await self._prepare_network(network)
+        parts = PodParts(self, network=network, services=services, pause_image=pause_image)
+        await self._start_workers(parts)
+        await joining
+        await self._follow_pods(parts, pods, services)
+        self._problem = ""
+        self._started.set()
+        self.image_list.listeners.append(self.registration.wake)
+        self._spawn_stoppable(self.image_list.run)
+        logger.info("Node can run Pods node=%s address=%s", config.node_name, self._node_ip)
+
+    async def _join(self, nodes: Informer, services: Informer) -> None:
+        """Register, and follow the API from then on. Returns when the API has agreed."""
+        config = self._config
+        await self.registration.register()
         heartbeat = Heartbeat(
             self._client,
             self._clock,
@@ -128,13 +150,6 @@ class NodeAgent:
         )
         self._spawn_stoppable(self.recorder.run, nodes.run, services.run)
         self._spawn(heartbeat.run(), self._report())
-        await self._prepare_network(network)
-        await self._start_pods(network, services, pause_image)
-        self._problem = ""
-        self._started.set()
-        self.image_list.listeners.append(self.registration.wake)
-        self._spawn_stoppable(self.image_list.run)
-        logger.info("Node can run Pods node=%s address=%s", config.node_name, self._node_ip)
 
     async def _report(self) -> None:
         """Report the node's status: from when it is started, or has not managed to for a while."""
@@ -144,11 +159,22 @@ class NodeAgent:
     async def _prepare_network(self, network: PodNetwork) -> None:
         if not self._pod_cidr:
             self._problem = NO_POD_RANGE
-            await self._pod_range.wait()
+            await self._find_pod_range()
         self._node_ip = await network.prepare_node(self._pod_cidr)
 
-    async def _start_pods(self, network: PodNetwork, services: Informer, pause_image: str) -> None:
-        parts = PodParts(self, network=network, services=services, pause_image=pause_image)
+    async def _find_pod_range(self) -> None:
+        """The range that the API assigns; while that is away, static Pods have the one of the last time."""
+        remembered = self._remembered_range.read() if self._config.pod_manifest_path is not None else ""
+        if remembered:
+            await run_until(self._pod_range, self._clock.sleep(API_SECONDS_MAX))
+            if not self._pod_range.is_set():
+                logger.warning("The API is away: taking the Pod range of the last time range=%s", remembered)
+                self._pod_cidr = remembered
+        else:
+            await self._pod_range.wait()
+
+    async def _start_workers(self, parts: PodParts) -> None:
+        """Whatever runs Pods, and the Pods that need no API."""
         self.workers = parts.workers
         # Before the first Pod is judged: what is short now was short before this agent started.
         parts.evictor.observe()
@@ -160,13 +186,18 @@ class NodeAgent:
             on_event=self.workers.on_engine_event,
             relist=self.cache.relist,
         )
-        pods = self._informer(PODS, f"spec.nodeName={self._config.node_name}")
+        self._spawn_stoppable(feed.run, self.workers.run)
+        if parts.static_pods is not None:
+            await parts.static_pods.start()
+            self._spawn(parts.static_pods.run())
+
+    async def _follow_pods(self, parts: PodParts, pods: Informer, services: Informer) -> None:
         await services.wait_synced()
-        pods.add_handler(self.workers.on_pod_change)
-        pods.add_handler(parts.volume_refresh.on_pod_change)
-        self._spawn_stoppable(pods.run, feed.run, self.workers.run)
+        pods.add_handler(parts.on_pod_change)
+        self._spawn_stoppable(pods.run)
         await pods.wait_synced()
         self.workers.adopt()
+        self._spawn(parts.mirrors.run())
         self._spawn(parts.garbage.run(), parts.image_garbage.run(), parts.volume_refresh.run(), parts.evictor.run())
         self._spawn(self._serve())
 
@@ -296,9 +327,19 @@ class NodeAgent:
     def _on_node_change(self, old: Object | None, new: Object | None) -> None:
         self.registration.on_node_change(old, new)
         cidr = ((new or {}).get("spec") or {}).get("podCIDR") or ""
-        if cidr and not self._pod_cidr:
+        if not cidr or self._config.pod_cidr:
+            return
+        self._remembered_range.write(cidr)
+        if not self._pod_cidr:
             self._pod_cidr = cidr
             self._pod_range.set()
+        elif cidr != self._pod_cidr and not self._pod_range.is_set():
+            # Pods have addresses of the range of the last time.
+            self._spawn(self._give_up(f"the node's Pod range is {cidr} now, not {self._pod_cidr}"))
+
+    async def _give_up(self, cause: str) -> None:
+        """End the agent: the next one starts from what is true now."""
+        raise NetworkError(cause)
 
     def _node_uid(self) -> str:
         node = self.registration.node

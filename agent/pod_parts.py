@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,13 @@ from agent.runtime.images import ImagePuller
 from agent.runtime.sysctls import SysctlAllowlist
 from agent.runtime.translate import HostLimits
 from agent.runtime.unsupported_fields import unsupported_fields
+from agent.static_pods.manifest_directory import ManifestDirectory
+from agent.static_pods.mirror_pods import MirrorPods
+from agent.static_pods.pod_router import route_pods
+from agent.static_pods.static_pods import StaticPods
 from agent.volumes.protocol import ObjectSource, VolumeManager
 from agent.volumes.volume_holders import VolumeHolders
-from control.api.objects import ReadOnlyObject
+from control.api.objects import Object, ReadOnlyObject
 from control.client.informer import Informer
 
 if TYPE_CHECKING:
@@ -90,27 +95,27 @@ class PodParts:
         )
         probes = _make_probes(agent)
         admission = _make_admission(agent, self)
-        self.workers = PodWorkers(
-            cache,
-            WorkerServices(
-                cache=cache,
-                executor=executor,
-                probes=probes,
-                backoff=RestartBackoff.with_maximum(agent.config.container_restart_seconds_max),
-                reporter=reporter,
-                images=images,
-                volumes=volumes,
-                files=files,
-                messages=TerminationMessages(files, host.read_log_tail),
-                clock=clock,
-                record=record,
-                unlink_logs=host.unlink_logs,
-                host_ips=lambda: (agent.address(),),
-                admit=admission.admit,
-                judge_resize=admission.judge_resize,
-                unsupported=_unsupported_fields(agent, cgroups),
-            ),
+        shared = WorkerServices(
+            cache=cache,
+            executor=executor,
+            probes=probes,
+            backoff=RestartBackoff.with_maximum(agent.config.container_restart_seconds_max),
+            reporter=reporter,
+            images=images,
+            volumes=volumes,
+            files=files,
+            messages=TerminationMessages(files, host.read_log_tail),
+            clock=clock,
+            record=record,
+            unlink_logs=host.unlink_logs,
+            host_ips=lambda: (agent.address(),),
+            admit=admission.admit,
+            judge_resize=admission.judge_resize,
+            unsupported=_unsupported_fields(agent, cgroups),
         )
+        self.workers = PodWorkers(cache, shared)
+        self.mirrors = MirrorPods(agent.client, reporter, node=lambda: agent.registration.node, clock=clock)
+        self.static_pods = _static_pods(agent, self.workers, shared, self.mirrors)
         self.garbage = GarbageCollector(
             cache=cache,
             volumes=volumes,
@@ -123,6 +128,30 @@ class PodParts:
         self.image_garbage = _image_garbage(agent, pulled, pause_image)
         self.evictor = _make_evictor(agent, self, volumes)
         self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
+        self.on_pod_change = route_pods(pods=self._on_own_pod_change, mirrors=self.mirrors.on_pod_change)
+
+    def _on_own_pod_change(self, old: Object | None, new: Object | None) -> None:
+        self.workers.on_pod_change(old, new)
+        self.volume_refresh.on_pod_change(old, new)
+
+
+def _static_pods(
+    agent: NodeAgent, workers: PodWorkers, shared: WorkerServices, mirrors: MirrorPods
+) -> StaticPods | None:
+    """The Pods of the manifests' directory, None where there is no such directory."""
+    config = agent.config
+    if config.pod_manifest_path is None:
+        return None
+    node = node_reference(config.node_name)
+    directory = ManifestDirectory(
+        config.pod_manifest_path,
+        node_name=config.node_name,
+        shares_processes=config.static_pods_share_processes,
+        clock=agent.clock,
+        report=lambda problem: agent.recorder.record(node, "Warning", "InvalidStaticPod", problem),
+    )
+    services = replace(shared, reporter=mirrors)
+    return StaticPods(directory, workers=workers, services=services, mirrors=mirrors, clock=agent.clock)
 
 
 def _make_probes(agent: NodeAgent) -> ProbeRunner:

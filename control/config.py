@@ -129,6 +129,10 @@ class ClusterDirectory:
         """Directory of a node: its credentials and its Pods' volumes."""
         return self.root / "nodes" / name
 
+    def manifests(self, node: str) -> Path:
+        """Directory of a node's static Pods."""
+        return self.node(node) / "manifests"
+
     def log_file(self, process: str) -> Path:
         """Log of a process (`supervisor`, `control`, `agent-<node>`)."""
         return self.logs / f"{process}.log"

@@ -75,6 +75,7 @@ def _ensure_node(
 ) -> None:
     state = directory.node(node.name)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory.manifests(node.name).mkdir(exist_ok=True, mode=0o700)
     client = ensure_client(state, "client", keys.authority, f"system:node:{node.name}", (NODE_GROUP,), now=now)
     _write_kubeconfig(state / "kubeconfig", config, keys, client)
     # Every address of the node's range is covered by name: the agent learns its address after it has its certificate.

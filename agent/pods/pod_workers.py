@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from agent.pods.container_cache import ContainerCache
@@ -37,6 +37,8 @@ class PodWorkers:
         self._done: set[str] = set()
         self._beside: set[asyncio.Task[Any]] = set()
         self._api_was_read = False
+        #: called with the UID of a Pod whose worker is done with it
+        self.on_ended: Callable[[str], None] = lambda uid: None
         cache.on_change = self._on_container_change
 
     # --- the API's side -----------------------------------------------------------------------------------------------
@@ -55,6 +57,15 @@ class PodWorkers:
             worker.update(new)
         elif uid not in self._done:
             self._start(PodWorker(new, self._services))
+
+    def run_static(self, pod: ReadOnlyObject, services: WorkerServices) -> None:
+        """Take on a Pod that no object of the API stands for, or its changed form."""
+        uid = pod["metadata"]["uid"]
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.update(pod)
+        elif uid not in self._done:
+            self._start(PodWorker(pod, services))
 
     def adopt(self) -> None:
         """Call once the informer has its first list: Pods that only the engine knows are stopped from now on."""
@@ -176,16 +187,18 @@ class PodWorkers:
         self._workers.pop(uid, None)
         self._tasks.pop(uid, None)
         if worker.is_removed:
-            self._forget(uid)
+            self.forget(uid)
+        self.on_ended(uid)
 
     def _remove(self, uid: str) -> None:
         worker = self._workers.get(uid)
         if worker is not None:
             worker.remove()
         else:
-            self._forget(uid)
+            self.forget(uid)
 
-    def _forget(self, uid: str) -> None:
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a Pod that is gone: it may come again."""
         self._done.discard(uid)
         self._services.reporter.forget(uid)
 

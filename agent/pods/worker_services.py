@@ -13,7 +13,7 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.probes import ProbeRunner
 from agent.pods.rejection import Rejection
 from agent.pods.resize import PendingResize
-from agent.pods.status_reporter import StatusReporter
+from agent.pods.status_sink import StatusSink
 from agent.pods.termination_message import TerminationMessages
 from agent.volumes.protocol import VolumeManager
 from control.api.clock import Clock
@@ -30,7 +30,7 @@ class WorkerServices:
     executor: PodExecutor
     probes: ProbeRunner
     backoff: RestartBackoff
-    reporter: StatusReporter
+    reporter: StatusSink
     images: ImagePulls
     volumes: VolumeManager
     files: PodFiles

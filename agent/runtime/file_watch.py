@@ -9,13 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-_MODIFY, _MOVED_FROM, _MOVED_TO, _CREATE = 0x002, 0x040, 0x080, 0x100
+_MODIFY, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x002, 0x040, 0x080, 0x100, 0x200
 _EVENT_BYTES = 4096
 POLL_SECONDS = 0.1
 
 
 class FileWatch:
-    """Wakes when a file in the directory is written, made or renamed. Changes before a `wait` are not lost."""
+    """Wakes when a file in the directory is written, made, renamed or deleted. Changes before a `wait` are not lost."""
 
     def __init__(self, directory: Path) -> None:
         """Starts watching; without inotify, or without the directory, every wait is a short sleep."""
@@ -23,6 +23,11 @@ class FileWatch:
         self._changed = asyncio.Event()
         if self._descriptor >= 0:
             asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether the system tells of changes; otherwise a wait is a short sleep."""
+        return self._descriptor >= 0
 
     async def wait(self, seconds_max: float) -> None:
         """Return at the next change, or after that time."""
@@ -54,7 +59,7 @@ def _open_watch(directory: Path) -> int:
     descriptor: int = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if descriptor < 0:
         return -1
-    mask = _MODIFY | _MOVED_FROM | _MOVED_TO | _CREATE
+    mask = _MODIFY | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
     if library.inotify_add_watch(descriptor, os.fsencode(directory), mask) < 0:
         os.close(descriptor)
         return -1

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from control.api.pods import is_mirror_pod
 from control.cli.api_probe import ApiProbe, wait_until
 from control.cli.clusters import (
     DEFAULT_NAME,
@@ -187,6 +188,9 @@ def _delete_pods(api: ApiProbe, node: str, options: dict[str, Any] | None = None
 
     def are_gone() -> bool:
         pods = (_request(api, "GET", f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}") or {"items": []})["items"]
+        if options is None:
+            # The node's static Pods end with the node, and would come back before.
+            pods = [pod for pod in pods if not is_mirror_pod(pod)]
         for pod in pods:
             metadata = pod["metadata"]
             if metadata["uid"] not in deleted:

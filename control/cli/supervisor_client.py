@@ -66,6 +66,7 @@ def agent_arguments(directory: ClusterDirectory, config: ClusterConfig, node: st
         *("--kubeconfig", str(state / "kubeconfig"), "--state-dir", str(state)),
         *("--tls-cert", str(state / "serving.crt"), "--tls-key", str(state / "serving.key")),
         *("--client-ca", str(directory.pki / "ca.crt"), "--cluster-cidr", config.pod_cidr),
+        *("--pod-manifest-path", str(directory.manifests(node))),
     ]
 
 

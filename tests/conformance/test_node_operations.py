@@ -101,3 +101,34 @@ def test_a_copy_of_a_pod_is_debugged_beside_it(pods: Batch) -> None:
     pods.wait(is_ready, "copy", what="the copy runs")
     wait_for(lambda: pods.logs("copy", "-c", "debugger") == "seen\n", "the debugger sees the process of the copy")
     assert pods.pods()["idle"]["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+def test_a_manifest_of_the_node_is_a_pod_whatever_happens_to_its_mirror(pods: Batch) -> None:
+    node = pods.get("pod", "busy")["spec"]["nodeName"]
+    directory = pods.cluster.state / "nodes" / node / "manifests"
+    file, name = directory / "static.json", f"static-{node}"
+
+    def write(word: str) -> None:
+        pod = make_pod("static", shell(f"echo {word}; sleep 1000"))
+        pod["metadata"]["namespace"] = pods.namespace
+        file.write_text(json.dumps(pod))
+
+    def mirror() -> dict[str, Any]:
+        return pods.pods().get(name) or {}
+
+    (directory / "broken.yaml").write_text("kind: [")
+    write("one")
+    try:
+        pods.wait(is_ready, name, what="the static Pod runs beside a broken manifest")
+        before = mirror()["metadata"]
+        container = pods.cluster.containers(name, "main")[0]["Id"]
+        pods.kubectl("delete", "pod", name)
+        wait_for(lambda: is_ready(mirror()) and mirror()["metadata"]["uid"] != before["uid"], "the mirror is back")
+        assert pods.cluster.containers(name, "main")[0]["Id"] == container
+        write("two")
+        changed = "the changed manifest is another Pod"
+        wait_for(lambda: pods.kubectl("logs", name, check=False) == "two\n", changed)
+    finally:
+        file.unlink()
+        (directory / "broken.yaml").unlink()
+    wait_for(lambda: not mirror() and not pods.cluster.containers(name, everything=True), "the Pod goes with its file")

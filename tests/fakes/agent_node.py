@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -42,6 +42,7 @@ from agent.runtime.identity import NodeIdentity
 from agent.runtime.images import ImagePuller
 from agent.runtime.protocol import ContainerRecord, ContainerState, CreateBody
 from agent.runtime.translate import HostLimits
+from agent.static_pods.pod_router import route_pods
 from agent.volumes.protocol import ConfigurationSource, Device, Mount, MountedVolume, VolumeError
 from control.api.builtin_kinds import PODS
 from control.api.clock import FakeClock
@@ -231,6 +232,10 @@ class FakeProbes:
         return self.answers.get(container["name"], ProbeResult(passed=True))
 
 
+async def _nothing() -> None:
+    """Do nothing."""
+
+
 class HollowNode:
     """Everything a node needs for its Pods. `start` may be called again after `crash`: the engine keeps its state."""
 
@@ -254,6 +259,7 @@ class HollowNode:
         self.rejection: Callable[[ReadOnlyObject], Rejection | None] = lambda pod: None
         self.pending_resize: PendingResize | None = None
         self.unsupported: Callable[[ReadOnlyObject], Sequence[str]] = lambda pod: ()
+        self.before_adoption: Callable[[], Awaitable[None]] = _nothing
         self._uids = itertools.count(1)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -266,10 +272,11 @@ class HollowNode:
         # One thread: whoever waits for it has waited for all that was begun before.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
         self.cache = ContainerCache(self.runtime, OWNER, self.clock)
-        self.workers = PodWorkers(self.cache, self._services())
+        self.worker_services = self._services()
+        self.workers = PodWorkers(self.cache, self.worker_services)
         await self.cache.relist()
         self.informer = Informer(self.client, PODS, clock=self.clock, random=Random(1))
-        self.informer.add_handler(self.workers.on_pod_change)
+        self.informer.add_handler(route_pods(pods=self.workers.on_pod_change, mirrors=lambda old, new: None))
         feed = EventFeed(
             open=lambda: self.runtime.events(OWNER.labels()),
             clock=self.clock,
@@ -282,6 +289,7 @@ class HollowNode:
             asyncio.ensure_future(self.workers.run(self._stop)),
         ]
         await self.informer.wait_synced()
+        await self.before_adoption()
         self.workers.adopt()
         await self.settle()
 
@@ -291,7 +299,7 @@ class HollowNode:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._reporter.close()
+        await self.reporter.close()
         await self._images.close()
         await self._probe_runner.close()
 
@@ -323,7 +331,7 @@ class HollowNode:
         layout = CgroupLayout(cluster=OWNER.cluster, node=OWNER.node)
         self.cgroups = CgroupfsPodCgroups(self.cgroup_tree, layout, pids_max=1000)
         self.cgroups.prepare(node_cpus=4)
-        self._reporter = StatusReporter(self.client, self.clock)
+        self.reporter = StatusReporter(self.client, self.clock)
         pulled = PulledImages(self.directory)
         puller = ImagePuller(runtime=self.runtime, pulled=pulled, clock=self.clock)
         self._images = ImagePulls(self.runtime, puller, self.clock)
@@ -375,7 +383,7 @@ class HollowNode:
             executor=executor,
             probes=self._probe_runner,
             backoff=RestartBackoff(),
-            reporter=self._reporter,
+            reporter=self.reporter,
             images=self._images,
             volumes=self.volumes,
             files=files,

@@ -1,0 +1,187 @@
+"""Mirror Pods: what the API shows of static Pods. They are kept equal to them, and nothing in the API moves those.
+
+A mirror that is deleted is made again; one of another form of the Pod, or of a Pod that has gone, is deleted.
+Upstream: mirrorClient (pkg/kubelet/pod/mirror_client.go) and HandlePodCleanups, v1.36.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from enum import Enum
+
+from agent.pods.status_reporter import StatusReporter
+from agent.static_pods.manifest import HASH_ANNOTATION
+from control.api.builtin_kinds import PODS
+from control.api.clock import Clock
+from control.api.errors import ApiError
+from control.api.meta import is_deleting
+from control.api.objects import Object, ReadOnlyObject
+from control.client.client import Client
+from control.client.running import run_until
+from control.client.transport import ServerUnavailableError
+
+logger = logging.getLogger(__name__)
+
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+RETRY_SECONDS_FIRST = 0.5
+RETRY_SECONDS_MAX = 10.0
+
+#: namespace and name
+FullName = tuple[str, str]
+
+
+class MirrorAction(Enum):
+    """What a mirror needs."""
+
+    NONE = "none"
+    CREATE = "create"
+    DELETE = "delete"
+
+
+def full_name(pod: ReadOnlyObject) -> FullName:
+    """What a static Pod and its mirror have in common."""
+    return pod["metadata"]["namespace"], pod["metadata"]["name"]
+
+
+def compute_mirror_action(static: ReadOnlyObject | None, mirror: ReadOnlyObject | None) -> MirrorAction:
+    """What brings the mirror to what it should be."""
+    if mirror is None:
+        return MirrorAction.NONE if static is None else MirrorAction.CREATE
+    return MirrorAction.NONE if static is not None and is_mirror_of(static, mirror) else MirrorAction.DELETE
+
+
+def is_mirror_of(static: ReadOnlyObject, mirror: ReadOnlyObject) -> bool:
+    """Whether a mirror shows exactly this static Pod, and is to stay."""
+    shown = (mirror["metadata"].get("annotations") or {}).get(MIRROR_ANNOTATION)
+    return bool(shown == static["metadata"]["annotations"][HASH_ANNOTATION] and not is_deleting(mirror))
+
+
+def mirror_of(static: ReadOnlyObject, node: ReadOnlyObject) -> Object:
+    """The mirror of a static Pod, which goes with the Node."""
+    metadata = {name: value for name, value in static["metadata"].items() if name not in ("uid", "resourceVersion")}
+    owner = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "name": node["metadata"]["name"],
+        "uid": node["metadata"]["uid"],
+        "controller": True,
+    }
+    annotations = {**metadata["annotations"], MIRROR_ANNOTATION: metadata["annotations"][HASH_ANNOTATION]}
+    metadata |= {"annotations": annotations, "ownerReferences": [owner]}
+    # The API sets the priority of the class itself.
+    spec = {name: value for name, value in static["spec"].items() if name != "priority"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+class MirrorPods:
+    """All mirrors of the node; for the workers of static Pods also where their statuses go (`StatusSink`)."""
+
+    def __init__(
+        self, client: Client, reporter: StatusReporter, *, node: Callable[[], ReadOnlyObject | None], clock: Clock
+    ) -> None:
+        self._client = client
+        self._reporter = reporter
+        self._node = node
+        self._clock = clock
+        self._static: dict[FullName, ReadOnlyObject] = {}
+        self._mirrors: dict[FullName, Object] = {}
+        self._statuses: dict[FullName, Object] = {}
+        self._wake = asyncio.Event()
+
+    # --- static Pods --------------------------------------------------------------------------------------------------
+
+    def show(self, static: ReadOnlyObject) -> None:
+        """Let the API show this Pod from now on."""
+        self._static[full_name(static)] = static
+        self._wake.set()
+
+    def submit(self, pod: ReadOnlyObject, status: Object) -> None:
+        """Report the status of a static Pod with its mirror, as soon as there is one."""
+        name = full_name(pod)
+        self._statuses[name] = status
+        mirror, static = self._mirrors.get(name), self._static.get(name)
+        if mirror is not None and static is not None and is_mirror_of(static, mirror):
+            self._reporter.submit(mirror, status)
+
+    def reconcile(self, pod: ReadOnlyObject, status: Object) -> None:
+        """A file tells nothing of what the API has."""
+
+    async def flush(self, uid: str) -> None:
+        """What the API shows of a static Pod holds nothing up: it may be away for days."""
+
+    async def delete(self, pod: ReadOnlyObject) -> None:
+        """Nothing of a static Pod runs any more: its mirror goes, now or when the API is back."""
+        name = full_name(pod)
+        self._static.pop(name, None)
+        self._statuses.pop(name, None)
+        self._wake.set()
+
+    def forget(self, uid: str) -> None:
+        """Nothing is kept by the UID of a static Pod."""
+
+    # --- mirrors ------------------------------------------------------------------------------------------------------
+
+    def on_pod_change(self, old: Object | None, new: Object | None) -> None:
+        """Informer handler, of mirror Pods alone."""
+        changed = new or old
+        assert changed is not None
+        name = full_name(changed)
+        if old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"]):
+            self._reporter.forget(old["metadata"]["uid"])
+        if new is None:
+            # The one that was made again meanwhile stays.
+            if self._mirrors.get(name, changed)["metadata"]["uid"] == changed["metadata"]["uid"]:
+                self._mirrors.pop(name, None)
+        else:
+            self._mirrors[name] = new
+            static, status = self._static.get(name), self._statuses.get(name)
+            if static is not None and status is not None and is_mirror_of(static, new):
+                self._reporter.submit(new, status)
+                self._reporter.reconcile(new, status)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep the mirrors for ever, once the API's Pods are known."""
+        delay = 0.0
+        while True:
+            if delay:
+                await run_until(self._wake, self._clock.sleep(delay))
+            else:
+                await self._wake.wait()
+            self._wake.clear()
+            failed = not await self.step()
+            delay = min(max(delay * 2, RETRY_SECONDS_FIRST), RETRY_SECONDS_MAX) if failed else 0.0
+
+    async def step(self) -> bool:
+        """Give every mirror what it needs; returns whether all was done."""
+        done = True
+        for name in sorted(self._static.keys() | self._mirrors.keys()):
+            try:
+                await self._settle(name)
+            except ServerUnavailableError as error:
+                logger.debug("Cannot mirror a static Pod pod=%s/%s error=%s", *name, error)
+                done = False
+            except ApiError as error:
+                logger.warning("Cannot mirror a static Pod pod=%s/%s error=%s", *name, error)
+                done = False
+        return done
+
+    async def _settle(self, name: FullName) -> None:
+        static, mirror, node = self._static.get(name), self._mirrors.get(name), self._node()
+        action = compute_mirror_action(static, mirror)
+        if action is MirrorAction.DELETE and mirror is not None:
+            await self._delete(mirror)
+        elif action is MirrorAction.CREATE and static is not None and node is not None:
+            self._mirrors[name] = await self._client.create(PODS, mirror_of(static, node))
+
+    async def _delete(self, mirror: Object) -> None:
+        metadata = mirror["metadata"]
+        try:
+            await self._client.delete(
+                PODS, metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"], grace_period_seconds=0
+            )
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
