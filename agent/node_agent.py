@@ -177,7 +177,7 @@ class NodeAgent:
         """Whatever runs Pods, and the Pods that need no API."""
         self.workers = parts.workers
         # Before the first Pod is judged: what is short now was short before this agent started.
-        parts.evictor.observe()
+        await parts.evictor.observe()
         self._pressures = lambda: parts.evictor.conditions
         self.image_list.listeners.append(parts.images.forget_seen)
         feed = EventFeed(

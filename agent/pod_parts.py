@@ -17,6 +17,7 @@ from agent.network.protocol import PodNetwork
 from agent.node.admission import NodeAdmission
 from agent.node.eviction.measuring import UseMeasuring
 from agent.node.eviction.pod_evictor import EvictionServices, PodEvictor
+from agent.node.eviction.signals import Observation
 from agent.node.node_features import engine_recurses
 from agent.node.node_reference import node_reference
 from agent.node.node_status import go_architecture
@@ -198,8 +199,18 @@ def _make_evictor(agent: NodeAgent, parts: PodParts, volumes: VolumeManager) -> 
         files=agent.host,
         clock=agent.clock,
     )
+
+    async def observe_allocatable_memory() -> Observation | None:
+        reserved = agent.config.reservations.of("memory")
+        if not reserved:
+            return None
+        capacity = agent.engine.memory_bytes - reserved
+        used = await measuring.memory_bytes(list(workers.admitted_pods()))
+        return Observation(available=max(0, capacity - used), capacity=capacity)
+
     services = EvictionServices(
         read_usage=lambda: agent.host.read_usage(agent.engine),
+        observe_allocatable_memory=observe_allocatable_memory,
         pods=workers.evictable_pods,
         measure_files=measuring.measure_files,
         measure_all=measuring.measure_all,

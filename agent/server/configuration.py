@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.config import AgentConfig
+from agent.node.eviction.signals import Signal
 from agent.node.eviction.thresholds import NOTHING, Threshold
 from agent.node.heartbeat import INTERVALS_PER_DURATION
 from agent.node.node_status import format_resources
@@ -35,6 +36,8 @@ def kubelet_configuration(config: AgentConfig) -> Object:
 
 
 def _thresholds(thresholds: Sequence[Threshold]) -> Object:
+    """By their kinds. What the agent makes of them for the Pods' share is no flag."""
+    thresholds = [item for item in thresholds if item.signal is not Signal.ALLOCATABLE_MEMORY_AVAILABLE]
     hard = [item for item in thresholds if item.is_hard]
     soft = [item for item in thresholds if not item.is_hard]
     return {

@@ -58,6 +58,13 @@ class UseMeasuring:
         """Files, memory and processes, by UID."""
         return {pod["metadata"]["uid"]: await self._measure(pod, with_samples=True) for pod in pods}
 
+    async def memory_bytes(self, pods: Sequence[ReadOnlyObject]) -> int:
+        """The working set of all containers of these Pods together."""
+        observed = [self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=()) for pod in pods]
+        running = [container for pod in observed for container in pod.running_containers()]
+        samples = await asyncio.gather(*(self._sample(container) for container in running))
+        return sum(memory_bytes for memory_bytes, _ in samples)
+
     async def _measure(self, pod: ReadOnlyObject, *, with_samples: bool) -> PodUse:
         observed = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=())
         newest = [attempts[0] for attempts in observed.containers.values()]
@@ -66,16 +73,20 @@ class UseMeasuring:
         return PodUse(containers={item.name: use for item, use in zip(newest, uses, strict=True)}, volumes=volumes)
 
     async def _measure_container(self, container: ObservedContainer, with_samples: bool) -> ContainerUse:
-        memory_bytes = processes = 0
-        if with_samples and container.is_running:
-            try:
-                usage = parse_usage(await self._runtime.stats(container.id), self._clock.now())
-                memory_bytes, processes = usage.memory_working_set_bytes, usage.processes
-            except RuntimeFailure:
-                pass  # it has just ended
+        memory_bytes, processes = await self._sample(container) if with_samples else (0, 0)
         log = await asyncio.to_thread(self._files.measure_log, container.record.log_path)
         layer = await self._measure_layer(container)
         return ContainerUse(memory_bytes=memory_bytes, processes=processes, files=layer.plus(log))
+
+    async def _sample(self, container: ObservedContainer) -> tuple[int, int]:
+        """Memory in bytes and processes of one that runs; of one that has ended, nothing."""
+        if not container.is_running:
+            return 0, 0
+        try:
+            usage = parse_usage(await self._runtime.stats(container.id), self._clock.now())
+        except RuntimeFailure:
+            return 0, 0  # it has just ended
+        return usage.memory_working_set_bytes, usage.processes
 
     async def _measure_layer(self, container: ObservedContainer) -> FileUsage:
         layer = container.record.writable_layer

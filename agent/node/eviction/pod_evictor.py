@@ -18,7 +18,7 @@ from agent.node.eviction.pod_usage import PodUse
 from agent.node.eviction.pressure import NO_PRESSURE, compute_pressure
 from agent.node.eviction.ranking import rank_pods
 from agent.node.eviction.settings import EvictionSettings
-from agent.node.eviction.signals import CONDITIONS, RESOURCES, Observations, Signal, observe_signals
+from agent.node.eviction.signals import CONDITIONS, RESOURCES, Observation, Observations, Signal, observe_signals
 from agent.node.eviction.thresholds import Threshold, thresholds_met
 from agent.node.host_facts import HostUsage
 from agent.node.release import wait_until_released
@@ -43,12 +43,14 @@ Measure = Callable[[Sequence[ReadOnlyObject]], Awaitable[Mapping[str, PodUse]]]
 class EvictionServices:
     """What the loop acts through.
 
-    `pods` are those that may be evicted; `measure_files` and `measure_all` tell what they use, by UID; `fail` lets one
+    `observe_allocatable_memory` tells what Pods leave of their share where one is kept from them, else None. `pods` are
+    those that may be evicted; `measure_files` and `measure_all` tell what they use, by UID; `fail` lets one
     fail, and `is_released` says when it holds nothing any more. `reclaim_disk` frees disk without a Pod's harm.
     `take_turn` gives this node the right to evict for as long as its context lasts, or False.
     """
 
     read_usage: Callable[[], HostUsage]
+    observe_allocatable_memory: Callable[[], Awaitable[Observation | None]]
     pods: Callable[[], Iterable[ReadOnlyObject]]
     measure_files: Measure
     measure_all: Measure
@@ -91,22 +93,21 @@ class PodEvictor:
 
     async def step(self) -> bool:
         """Look once, and do what is due: at most one Pod goes for the node's sake. True: look again at once."""
-        self.observe()
+        await self.observe()
         if await self._enforce_limits():
             return True
         if not self._pressure.due:
             return False
         with self._services.take_turn() as is_ours:
             if is_ours:
-                self.observe()
+                await self.observe()
             return not is_ours or (bool(self._pressure.due) and await self._relieve(self._pressure.due))
 
-    def observe(self) -> None:
+    async def observe(self) -> None:
         """Read the signals and judge them."""
         before = self._pressure.conditions
-        usage = self._services.read_usage()
+        usage = await self._read_signals()
         self._has_image_disk = usage.has_image_disk
-        self._observations = observe_signals(usage)
         self._pressure = compute_pressure(
             self._pressure,
             self._settings.thresholds,
@@ -117,6 +118,11 @@ class PodEvictor:
         if self._pressure.conditions != before:
             logger.info("Conditions of pressure changed conditions=%s", sorted(self._pressure.conditions))
             self._services.on_change()
+
+    async def _read_signals(self) -> HostUsage:
+        usage = self._services.read_usage()
+        self._observations = observe_signals(usage, await self._services.observe_allocatable_memory())
+        return usage
 
     # --- pressure -----------------------------------------------------------------------------------------------------
 
@@ -152,7 +158,7 @@ class PodEvictor:
                 await reclaim()
             except Exception as error:
                 logger.warning("Cannot reclaim everything that nobody needs error=%s", error)
-        self._observations = observe_signals(self._services.read_usage())
+        await self._read_signals()
         return not thresholds_met(self._settings.thresholds, self._observations, with_reclaim=True)
 
     # --- limits -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agent.node.eviction.signals import CONDITIONS, Observations, Signal
+from agent.node.eviction.signals import CONDITIONS, RESOURCES, Observations
 from agent.node.eviction.thresholds import Threshold, thresholds_met
 
 
@@ -47,5 +47,5 @@ def compute_pressure(
     recent = {name: at for name, at in last_seen.items() if at == now or now - at < transition_seconds}
     due = [threshold for threshold, since in first_met.items() if now - since >= threshold.grace_seconds]
     # Memory before all other resources: it is what kills without being asked.
-    due.sort(key=lambda threshold: threshold.signal is not Signal.MEMORY_AVAILABLE)
+    due.sort(key=lambda threshold: RESOURCES[threshold.signal] != "memory")
     return Pressure(first_met=first_met, last_seen=recent, due=tuple(due), conditions=frozenset(recent))

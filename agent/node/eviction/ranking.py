@@ -39,7 +39,7 @@ def used_amount(use: PodUse, signal: Signal, *, has_image_disk: bool) -> int:
 
     Where the engine has a disk of its own, its signals are about layers and logs and the node's about volumes.
     """
-    if signal is Signal.MEMORY_AVAILABLE:
+    if RESOURCES[signal] == "memory":
         return use.memory_bytes
     if signal is Signal.PID_AVAILABLE:
         return use.processes

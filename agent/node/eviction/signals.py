@@ -17,6 +17,7 @@ class Signal(Enum):
     """What may run out."""
 
     MEMORY_AVAILABLE = "memory.available"
+    ALLOCATABLE_MEMORY_AVAILABLE = "allocatableMemory.available"
     NODEFS_AVAILABLE = "nodefs.available"
     NODEFS_INODES_FREE = "nodefs.inodesFree"
     IMAGEFS_AVAILABLE = "imagefs.available"
@@ -27,6 +28,7 @@ class Signal(Enum):
 #: the resource that eviction reclaims, by signal; `inodes` and `pids` are the kubelet's own words
 RESOURCES = {
     Signal.MEMORY_AVAILABLE: "memory",
+    Signal.ALLOCATABLE_MEMORY_AVAILABLE: "memory",
     Signal.NODEFS_AVAILABLE: "ephemeral-storage",
     Signal.NODEFS_INODES_FREE: "inodes",
     Signal.IMAGEFS_AVAILABLE: "ephemeral-storage",
@@ -36,6 +38,7 @@ RESOURCES = {
 #: the condition that a node has while a threshold of the signal is met
 CONDITIONS = {
     Signal.MEMORY_AVAILABLE: "MemoryPressure",
+    Signal.ALLOCATABLE_MEMORY_AVAILABLE: "MemoryPressure",
     Signal.NODEFS_AVAILABLE: "DiskPressure",
     Signal.NODEFS_INODES_FREE: "DiskPressure",
     Signal.IMAGEFS_AVAILABLE: "DiskPressure",
@@ -56,9 +59,14 @@ class Observation:
 Observations = Mapping[Signal, Observation]
 
 
-def observe_signals(usage: HostUsage) -> dict[Signal, Observation]:
-    """The signals that can be told; a file system without a fixed number of inodes has none of them."""
+def observe_signals(usage: HostUsage, allocatable_memory: Observation | None = None) -> dict[Signal, Observation]:
+    """The signals that can be told; a file system without a fixed number of inodes has none of them.
+
+    `allocatable_memory` is what the node has for its Pods, and what they leave of it, where something is reserved.
+    """
     found: dict[Signal, Observation] = {}
+    if allocatable_memory is not None:
+        found[Signal.ALLOCATABLE_MEMORY_AVAILABLE] = allocatable_memory
     if usage.memory_bytes:
         found[Signal.MEMORY_AVAILABLE] = Observation(
             available=usage.memory_available_bytes, capacity=usage.memory_bytes

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.node.eviction.signals import Observations, Signal
 from control.api.durations import parse_duration
@@ -55,7 +55,10 @@ class Threshold:
 def parse_thresholds(
     hard: str, soft: str = "", soft_grace_periods: str = "", minimum_reclaims: str = ""
 ) -> tuple[Threshold, ...]:
-    """Read the four flags. Raises ThresholdError."""
+    """Read the four flags. Raises ThresholdError.
+
+    What is kept free of the host's memory is kept free of the Pods' share too, as long as that is the smaller one.
+    """
     graces = {signal: _parse_grace(signal, text) for signal, text in _parse_statements(soft_grace_periods, "=")}
     reclaims = {signal: _parse_reclaim(signal, text) for signal, text in _parse_statements(minimum_reclaims, "=")}
     thresholds = []
@@ -69,7 +72,12 @@ def parse_thresholds(
         if (value := _parse_value(signal, text)) is not None:
             reclaim, grace = reclaims.get(signal, NOTHING), graces[signal]
             thresholds.append(Threshold(signal=signal, value=value, grace_seconds=grace, minimum_reclaim=reclaim))
-    return tuple(thresholds)
+    shares = [
+        replace(item, signal=Signal.ALLOCATABLE_MEMORY_AVAILABLE)
+        for item in thresholds
+        if item.signal is Signal.MEMORY_AVAILABLE and item.is_hard
+    ]
+    return (*thresholds, *shares)
 
 
 def thresholds_met(

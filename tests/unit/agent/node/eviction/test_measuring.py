@@ -94,6 +94,12 @@ async def test_the_engine_says_what_was_written_where_its_files_are_out_of_reach
     assert use.container_files == FileUsage(used_bytes=999).plus(LOG)
 
 
+async def test_memory_of_pods_together_is_that_of_what_runs() -> None:
+    engine = Engine(FakeClock())
+    measuring = await measuring_of(engine, {})
+    assert await measuring.memory_bytes([POD, make_pod("other")]) == 20 * MIB
+
+
 async def test_a_pod_without_containers_uses_nothing() -> None:
     measuring = await measuring_of(Engine(FakeClock()), {})
     assert await measuring.measure_all([make_pod("other")]) == {"uid-of-other": PodUse()}

@@ -14,6 +14,7 @@ import pytest
 from agent.node.eviction.pod_evictor import EvictionServices, PodEvictor
 from agent.node.eviction.pod_usage import ContainerUse, FileUsage, PodUse
 from agent.node.eviction.settings import EvictionSettings
+from agent.node.eviction.signals import Observation
 from agent.node.eviction.thresholds import parse_thresholds
 from agent.node.host_facts import DiskUsage, HostUsage
 from agent.pods.rejection import Rejection
@@ -45,6 +46,7 @@ class Node:
         self.uses: dict[str, PodUse] = {}
         self.evicted: list[tuple[str, Rejection]] = []
         self.events: list[tuple[str, str, str, str]] = []
+        self.share_mib = 0
         self.measured = 0
         self.reclaimed = 0
         self.reclaimable = 0
@@ -53,6 +55,7 @@ class Node:
         self.is_anothers_turn = False
         services = EvictionServices(
             read_usage=lambda: self.usage,
+            observe_allocatable_memory=self._observe_allocatable_memory,
             pods=lambda: list(self.pods.values()),
             measure_files=self._measure,
             measure_all=self._measure,
@@ -90,6 +93,12 @@ class Node:
 
     def reasons(self, kind: str) -> list[str]:
         return [reason for about, _, reason, _ in self.events if about == kind]
+
+    async def _observe_allocatable_memory(self) -> Observation | None:
+        if not self.share_mib:
+            return None
+        used = sum(self.uses[uid].memory_bytes for uid in self.pods)
+        return Observation(available=max(0, self.share_mib * MIB - used), capacity=self.share_mib * MIB)
 
     async def _measure(self, pods: Sequence[ReadOnlyObject]) -> Mapping[str, PodUse]:
         self.measured += 1
@@ -143,6 +152,21 @@ async def test_one_pod_goes_at_a_time_until_enough_is_free() -> None:
     assert node.events[1] == ("Pod", "Warning", "Evicted", rejection.message)
     await node.evictor.step()
     assert node.gone == ["large"], "100 MiB are free now"
+
+
+async def test_a_node_that_keeps_memory_from_its_pods_evicts_those_that_take_more_than_their_share() -> None:
+    node = Node("memory.available<100Mi")
+    node.share_mib = 400
+    node.add("small", 100)
+    node.add("large", 201)
+    await node.evictor.step()
+    assert node.gone == ["large"], "the machine has plenty, the node has not"
+    (_, rejection) = node.evicted[0]
+    assert rejection.message.startswith(
+        "The node was low on resource: memory. Threshold quantity: 100Mi, available: 99Mi. "
+    )
+    await node.evictor.step()
+    assert node.gone == ["large"]
 
 
 async def test_critical_and_static_pods_are_spared() -> None:

@@ -10,7 +10,7 @@ from agent.node.eviction.signals import Observation, Signal
 from agent.node.eviction.thresholds import Threshold, parse_thresholds
 
 CAPACITY = 1000
-HARD = parse_thresholds("memory.available<100", minimum_reclaims="memory.available=50")
+HARD = parse_thresholds("memory.available<100", minimum_reclaims="memory.available=50")[:1]
 SOFT = parse_thresholds("", "memory.available<200", "memory.available=30s")
 
 

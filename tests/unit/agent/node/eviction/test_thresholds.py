@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,8 +31,9 @@ def test_the_four_flags_make_thresholds() -> None:
         Threshold(signal=memory, value=Amount(quantity=100 * MIB, text="100Mi"), minimum_reclaim=reclaim),
         Threshold(signal=Signal.NODEFS_AVAILABLE, value=Amount(fraction=0.1), minimum_reclaim=Amount(fraction=0.02)),
         Threshold(signal=memory, value=Amount(quantity=GIB, text="1Gi"), grace_seconds=90.0, minimum_reclaim=reclaim),
+        replace(found[0], signal=Signal.ALLOCATABLE_MEMORY_AVAILABLE),
     )
-    assert [threshold.is_hard for threshold in found] == [True, True, False]
+    assert [threshold.is_hard for threshold in found] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("text", ["", "memory.available<0%", "memory.available<100%"])
