@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.cgroups.choice import every_driver
 from agent.cgroups.pod_cgroups import remove_cgroups
 from agent.cgroups.tree import LinuxCgroupTree
 from agent.engine_check import EngineProblemError, explain_unreachable
@@ -69,7 +70,8 @@ async def clean_up(leftovers: Leftovers) -> None:
         await runtime.close()
     _remove_log_links(records)
     with suppress(OSError):  # where the agent keeps no cgroups there may be no such file system
-        remove_cgroups(LinuxCgroupTree(), cluster=leftovers.cluster, node=leftovers.node_name)
+        for driver in every_driver(LinuxCgroupTree()):
+            remove_cgroups(driver, cluster=leftovers.cluster, node=leftovers.node_name)
     await _remove_network(leftovers)
     if not leftovers.keep_volumes:
         await _remove_files(leftovers)

@@ -8,9 +8,12 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from agent.cgroups.driver import CgroupDriver, CgroupfsDriver
 from agent.cgroups.layout import CgroupLayout
-from agent.cgroups.pod_cgroups import CgroupfsPodCgroups, NoPodCgroups
+from agent.cgroups.pod_cgroups import NodePodCgroups, NoPodCgroups
 from agent.cgroups.protocol import CgroupError, PodCgroups
+from agent.cgroups.systemd_bus import SystemdBus
+from agent.cgroups.systemd_driver import SystemdDriver, has_systemd
 from agent.cgroups.tree import CgroupTree
 from agent.runtime.protocol import EngineInfo
 
@@ -18,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 #: the first cgroup namespace of every kernel (PROC_CGROUP_INIT_INO)
 INITIAL_CGROUP_NAMESPACE = "cgroup:[4026531835]"
+CGROUPFS, SYSTEMD = "cgroupfs", "systemd"
 ENGINE_PID_FILES = ("/run/docker.pid", "/var/run/docker.pid")
 
 
@@ -33,7 +37,8 @@ def choose_cgroups(
     """The Pods' cgroups. With an obstacle (why the agent cannot act on the engine's host) there are none: logged."""
     obstacle = obstacle or _cgroup_obstacle(tree, engine)
     if not obstacle:
-        cgroups = CgroupfsPodCgroups(tree, layout, pids_max=pids_max, page_sizes=page_sizes)
+        driver = SystemdDriver(tree, SystemdBus()) if engine.cgroup_driver == SYSTEMD else CgroupfsDriver(tree)
+        cgroups = NodePodCgroups(driver, layout, pids_max=pids_max, page_sizes=page_sizes)
         try:
             cgroups.prepare(engine.cpus)
         except CgroupError as error:
@@ -54,9 +59,17 @@ def foreign_namespace_obstacle() -> str:
     return "" if own == INITIAL_CGROUP_NAMESPACE else "the agent is in a cgroup namespace of its own"
 
 
+def every_driver(tree: CgroupTree) -> list[CgroupDriver]:
+    """All that may have made cgroups on this host: an engine's driver can be changed."""
+    own: CgroupDriver = CgroupfsDriver(tree)
+    return [own, SystemdDriver(tree, SystemdBus())] if has_systemd() else [own]
+
+
 def _cgroup_obstacle(tree: CgroupTree, engine: EngineInfo) -> str:
-    if engine.cgroup_driver != "cgroupfs":
-        return f"the engine's cgroup driver is {engine.cgroup_driver or 'none'}, not cgroupfs"
+    if engine.cgroup_driver not in (CGROUPFS, SYSTEMD):
+        return f"the engine's cgroup driver is {engine.cgroup_driver or 'none'}"
+    if engine.cgroup_driver == SYSTEMD and not has_systemd():
+        return "the engine's cgroup driver is systemd, which does not run here"
     if engine.cgroup_version != tree.version:
         return f"the engine uses cgroup v{engine.cgroup_version}, this host shows v{tree.version}"
     return ""

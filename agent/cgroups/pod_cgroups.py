@@ -1,38 +1,36 @@
-"""The Pods' cgroups, made by the agent itself in the kernel's file system: engines with the cgroupfs driver.
+"""The Pods' cgroups of one node, and what stands in where Pods have none.
 
-Also what stands in where Pods have none. Calls of one Pod come one after the other, from its worker.
+Calls of one Pod come one after the other, from its worker.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
-from agent.cgroups.control_files import ControlFile, control_files, is_larger, shares_file
+from agent.cgroups.control_files import control_files, is_larger, shares_file
+from agent.cgroups.driver import CgroupDriver
 from agent.cgroups.layout import QOS_DIRECTORIES, ROOT, CgroupLayout, parse_pod_uid
 from agent.cgroups.limits import PodLimits, compute_pod_limits
 from agent.cgroups.protocol import CgroupError
-from agent.cgroups.tree import CgroupTree
 from agent.runtime.resource_settings import SHARES_MIN, cpu_shares
 from control.api.objects import ReadOnlyObject
 from control.api.pods import qos_class
 
-logger = logging.getLogger(__name__)
-
 #: without these a Pod's cgroup would limit nothing
 NEEDED_CONTROLLERS = ("cpu", "memory")
-LIMITING_CONTROLLERS = ("cpu", "memory", "pids", "hugetlb")
 BURSTABLE = "Burstable"
 
 
-class CgroupfsPodCgroups:
+class NodePodCgroups:
     """Implements `agent.cgroups.protocol.PodCgroups`. The weight of all Burstable Pods is the sum of theirs."""
 
-    def __init__(self, tree: CgroupTree, layout: CgroupLayout, *, pids_max: int = 0, page_sizes: Iterable[str] = ()):
+    def __init__(
+        self, driver: CgroupDriver, layout: CgroupLayout, *, pids_max: int = 0, page_sizes: Iterable[str] = ()
+    ) -> None:
         """`pids_max` bounds the processes of each Pod, 0 is no bound; `page_sizes` are the host's, as `2Mi`."""
-        self._tree = tree
+        self._driver = driver
         self._layout = layout
         self._pids_max = pids_max
         self._page_sizes = tuple(page_sizes)
@@ -47,30 +45,31 @@ class CgroupfsPodCgroups:
     @property
     def limits_huge_pages(self) -> bool:
         """Where the kernel's controller for them is at hand."""
-        return self._tree.find_hierarchy("hugetlb") is not None
+        return self._driver.can_limit("hugetlb")
 
     def prepare(self, node_cpus: int) -> None:
         """Make what is above the Pods' cgroups: together they weigh what the node's CPUs do. Raises CgroupError."""
-        layout, version = self._layout, self._tree.version
-        missing = [name for name in NEEDED_CONTROLLERS if self._tree.find_hierarchy(name) is None]
+        layout, version = self._layout, self._driver.version
+        missing = [name for name in NEEDED_CONTROLLERS if not self._driver.can_limit(name)]
         if missing:
             raise CgroupError(f"the kernel offers no cgroup controller {' and '.join(missing)}")
+        weight = shares_file(cpu_shares(node_cpus * 1000), version=version)
+        least = shares_file(SHARES_MIN, version=version)
+        wanted = [(directory, weight) for directory in _with_parents(layout.pods_root)]
+        wanted += [(layout.qos_directory(qos), least) for qos, name in QOS_DIRECTORIES.items() if name]
         try:
-            for qos in QOS_DIRECTORIES:
-                self._make(layout.qos_directory(qos))
-            weight = shares_file(cpu_shares(node_cpus * 1000), version=version)
-            for directory in _with_parents(layout.pods_root):
-                self._write(directory, weight)
-            self._write(layout.qos_directory("BestEffort"), shares_file(SHARES_MIN, version=version))
+            for directory, file in wanted:
+                if not self._driver.make(directory, [file]):
+                    self._driver.change(directory, [file])
         except OSError as error:
             raise CgroupError(f"cannot make cgroup {layout.pods_root}: {error}") from error
 
     def parent(self, pod: ReadOnlyObject) -> str:
-        """Its path."""
-        return f"/{self._layout.pod_directory(pod)}"
+        """As the driver calls it."""
+        return self._driver.parent_name(self._layout.pod_directory(pod))
 
     async def ensure(self, pod: ReadOnlyObject, *, raise_only: bool = False) -> None:
-        """Write what differs from what was written last."""
+        """Nothing where nothing differs from what was set last."""
         uid, limits = pod["metadata"]["uid"], compute_pod_limits(pod, pids_max=self._pids_max)
         if self._applied.get(uid) == limits:
             return
@@ -82,14 +81,14 @@ class CgroupfsPodCgroups:
             self._applied[uid] = limits
         if qos_class(pod) == BURSTABLE:
             self._burstable_shares[uid] = limits.cpu_shares
-            self._weigh_burstable()
+            await self._weigh_burstable()
 
     async def remove(self, pod_uid: str) -> None:
-        """Of all hierarchies: the engine makes the Pod's cgroup in those too that do not limit."""
+        """Wherever it is."""
         self._applied.pop(pod_uid, None)
-        await asyncio.to_thread(self._remove, self._layout.pod_directories(pod_uid))
+        await asyncio.to_thread(self._driver.remove, self._layout.pod_directories(pod_uid))
         if self._burstable_shares.pop(pod_uid, None) is not None:
-            self._weigh_burstable()
+            await self._weigh_burstable()
 
     async def collect_garbage(self, wanted: Callable[[], frozenset[str]]) -> None:
         """What a crash has left."""
@@ -98,47 +97,25 @@ class CgroupfsPodCgroups:
             await self.remove(pod_uid)
 
     def _apply(self, directory: str, limits: PodLimits, raise_only: bool) -> None:
-        is_new = self._make(directory)
         page_sizes = self._page_sizes if self.limits_huge_pages else ()
-        for file in control_files(limits, version=self._tree.version, page_sizes=page_sizes):
-            if is_new or not raise_only or is_larger(file.text, than=self._read(directory, file)):
-                self._write(directory, file)
+        files = control_files(limits, version=self._driver.version, page_sizes=page_sizes)
+        if self._driver.make(directory, files):
+            return
+        if raise_only:
+            files = [file for file in files if is_larger(file.text, than=self._driver.read(directory, file))]
+        self._driver.change(directory, files)
 
-    def _weigh_burstable(self) -> None:
+    async def _weigh_burstable(self) -> None:
         shares = max(SHARES_MIN, sum(self._burstable_shares.values()))
+        file = shares_file(shares, version=self._driver.version)
         with suppress(OSError):  # a weight that is a little old harms nobody
-            self._write(self._layout.qos_directory(BURSTABLE), shares_file(shares, version=self._tree.version))
-
-    def _limiting_hierarchies(self) -> list[str]:
-        found = (self._tree.find_hierarchy(controller) for controller in LIMITING_CONTROLLERS)
-        return list(dict.fromkeys(name for name in found if name is not None))
-
-    def _make(self, directory: str) -> bool:
-        """Whether it was not there in all hierarchies that limit."""
-        made = [self._tree.make(hierarchy, directory) for hierarchy in self._limiting_hierarchies()]
-        return any(made)
-
-    def _write(self, directory: str, file: ControlFile) -> None:
-        hierarchy = self._tree.find_hierarchy(file.controller)
-        if hierarchy is not None:
-            self._tree.write(hierarchy, directory, file.name, file.text)
-
-    def _read(self, directory: str, file: ControlFile) -> str:
-        hierarchy = self._tree.find_hierarchy(file.controller)
-        return self._tree.read(hierarchy, directory, file.name) if hierarchy is not None else ""
-
-    def _remove(self, directories: Iterable[str]) -> None:
-        for hierarchy in self._tree.hierarchies():
-            for directory in directories:
-                with suppress(OSError):  # something is in it: it stays until a later sweep
-                    self._tree.remove(hierarchy, directory)
+            await asyncio.to_thread(self._driver.change, self._layout.qos_directory(BURSTABLE), [file])
 
     def _find_pods(self) -> frozenset[str]:
         return frozenset(
             uid
-            for hierarchy in self._tree.hierarchies()
             for qos in QOS_DIRECTORIES
-            for name in self._tree.children(hierarchy, self._layout.qos_directory(qos))
+            for name in self._driver.children(self._layout.qos_directory(qos))
             if (uid := parse_pod_uid(name))
         )
 
@@ -170,20 +147,17 @@ class NoPodCgroups:
         """Nothing."""
 
 
-def remove_cgroups(tree: CgroupTree, *, cluster: str, node: str = "") -> None:
+def remove_cgroups(driver: CgroupDriver, *, cluster: str, node: str = "") -> None:
     """Remove the cgroups of a cluster, or of one of its nodes, that nothing runs in any more."""
-    for hierarchy in tree.hierarchies():
-        _remove_below(tree, hierarchy, f"{ROOT}/{cluster}/{node}" if node else f"{ROOT}/{cluster}")
-        for parent in (f"{ROOT}/{cluster}", ROOT):
-            with suppress(OSError):  # others have theirs in it
-                tree.remove(hierarchy, parent)
+    of_cluster = f"{ROOT}/{cluster}"
+    _remove_below(driver, f"{of_cluster}/{node}" if node else of_cluster)
+    driver.remove([of_cluster, ROOT])  # which stay while others have theirs in them
 
 
-def _remove_below(tree: CgroupTree, hierarchy: str, path: str) -> None:
-    for name in tree.children(hierarchy, path):
-        _remove_below(tree, hierarchy, f"{path}/{name}")
-    with suppress(OSError):
-        tree.remove(hierarchy, path)
+def _remove_below(driver: CgroupDriver, path: str) -> None:
+    for name in driver.children(path):
+        _remove_below(driver, f"{path}/{name}")
+    driver.remove([path])
 
 
 def _with_parents(path: str) -> Iterator[str]:

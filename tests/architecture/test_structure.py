@@ -105,6 +105,7 @@ PURE_MODULES = (
     "agent.cgroups.limits",
     "agent.cgroups.layout",
     "agent.cgroups.control_files",
+    "agent.cgroups.slices",
     "agent.network.addresses",
     "agent.network.host_port_rules",
     "agent.server.spdy.frames",

@@ -11,8 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from agent.cgroups.driver import CgroupfsDriver
 from agent.cgroups.layout import CgroupLayout
-from agent.cgroups.pod_cgroups import CgroupfsPodCgroups
+from agent.cgroups.pod_cgroups import NodePodCgroups
 from agent.images.pulled_images import PulledImages
 from agent.network.protocol import PodAddress, PortMapping
 from agent.pods.backoff import RestartBackoff
@@ -329,7 +330,7 @@ class HollowNode:
     def _services(self) -> WorkerServices:
         host = HostLimits(memory_bytes=16 << 30, can_lower_oom_score=True)
         layout = CgroupLayout(cluster=OWNER.cluster, node=OWNER.node)
-        self.cgroups = CgroupfsPodCgroups(self.cgroup_tree, layout, pids_max=1000)
+        self.cgroups = NodePodCgroups(CgroupfsDriver(self.cgroup_tree), layout, pids_max=1000)
         self.cgroups.prepare(node_cpus=4)
         self.reporter = StatusReporter(self.client, self.clock)
         pulled = PulledImages(self.directory)

@@ -30,8 +30,11 @@ class FakeCgroupTree:
         return is_new
 
     def children(self, hierarchy: str, path: str) -> list[str]:
-        below = [own for where, own in self.directories if where == hierarchy and own.startswith(f"{path}/")]
-        return sorted({own.removeprefix(f"{path}/") for own in below if "/" not in own.removeprefix(f"{path}/")})
+        prefix = f"{path}/" if path else ""
+        below = [
+            own.removeprefix(prefix) for where, own in self.directories if where == hierarchy and own.startswith(prefix)
+        ]
+        return sorted({name for name in below if "/" not in name})
 
     def read(self, hierarchy: str, path: str, name: str) -> str:
         return self.files.get((hierarchy, path, name), "max")

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from agent.cgroups import choice
 from agent.cgroups.choice import choose_cgroups
+from agent.cgroups.driver import CgroupfsDriver
 from agent.cgroups.layout import CgroupLayout
-from agent.cgroups.pod_cgroups import CgroupfsPodCgroups, NoPodCgroups, remove_cgroups
+from agent.cgroups.pod_cgroups import NodePodCgroups, NoPodCgroups, remove_cgroups
 from agent.cgroups.protocol import CgroupError
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.protocol import EngineInfo
@@ -28,8 +30,8 @@ def limited(uid: str = "u", cpu: str = "1", memory: str = "64Mi") -> dict[str, A
     return make_pod(uid, limits={"cpu": cpu, "memory": memory}, requests={"cpu": cpu, "memory": memory})
 
 
-def make_cgroups(tree: FakeCgroupTree, **options: Any) -> CgroupfsPodCgroups:
-    cgroups = CgroupfsPodCgroups(tree, LAYOUT, **options)
+def make_cgroups(tree: FakeCgroupTree, **options: Any) -> NodePodCgroups:
+    cgroups = NodePodCgroups(CgroupfsDriver(tree), LAYOUT, **options)
     cgroups.prepare(node_cpus=4)
     return cgroups
 
@@ -122,14 +124,15 @@ async def test_a_sweep_removes_what_nobody_wants_and_asks_after_it_has_looked() 
 
 async def test_removing_a_node_or_a_cluster_leaves_what_is_of_others() -> None:
     tree = FakeCgroupTree()
+    driver = CgroupfsDriver(tree)
     for cluster, node in (("c", "n"), ("c", "m"), ("d", "n")):
-        CgroupfsPodCgroups(tree, CgroupLayout(cluster=cluster, node=node)).prepare(1)
+        NodePodCgroups(driver, CgroupLayout(cluster=cluster, node=node)).prepare(1)
 
-    remove_cgroups(tree, cluster="c", node="n")
+    remove_cgroups(driver, cluster="c", node="n")
     assert tree.children("", "podling/c") == ["m"]
-    remove_cgroups(tree, cluster="c")
+    remove_cgroups(driver, cluster="c")
     assert tree.children("", "podling") == ["d"]
-    remove_cgroups(tree, cluster="d")
+    remove_cgroups(driver, cluster="d")
     assert tree.directories == set()
 
 
@@ -144,12 +147,19 @@ async def engine_info(**changes: Any) -> EngineInfo:
         pytest.param(FakeCgroupTree("1"), {}, "", "uses cgroup v2, this host shows v1", id="another version"),
         pytest.param(FakeCgroupTree(controllers=("cpu",)), {}, "", "no cgroup controller memory", id="no memory"),
         pytest.param(FakeCgroupTree(), {"cgroup_driver": "none"}, "", "driver is none", id="another driver"),
+        pytest.param(FakeCgroupTree(), {"cgroup_driver": "systemd"}, "", "does not run here", id="no systemd"),
     ],
 )
 async def test_without_a_way_to_make_cgroups_there_are_none_and_the_log_says_why(
-    tree: FakeCgroupTree, engine: dict[str, str], obstacle: str, cause: str, caplog: pytest.LogCaptureFixture
+    tree: FakeCgroupTree,
+    engine: dict[str, str],
+    obstacle: str,
+    cause: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     info = replace(await engine_info(), **engine)
+    monkeypatch.setattr(choice, "has_systemd", lambda: False)
 
     chosen = choose_cgroups(tree, LAYOUT, engine=info, obstacle=obstacle)
 
