@@ -186,11 +186,13 @@ class FakeSecurityFiles:
 
 
 class FakeObjects:
-    """ConfigMaps and Secrets by name."""
+    """ConfigMaps, Secrets, claims and volumes by name."""
 
     def __init__(self) -> None:
         self.config_maps: dict[str, Object] = {}
         self.secrets: dict[str, Object] = {}
+        self.claims: dict[str, Object] = {}
+        self.volumes: dict[str, Object] = {}
         self.runtime_classes: dict[str, Object] = {}
 
     async def get_config_map(self, namespace: str, name: str) -> ReadOnlyObject | None:
@@ -198,6 +200,12 @@ class FakeObjects:
 
     async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
         return self.secrets.get(name)
+
+    async def get_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
+        return self.claims.get(name)
+
+    async def get_volume(self, name: str) -> ReadOnlyObject | None:
+        return self.volumes.get(name)
 
     async def get_runtime_class(self, name: str) -> ReadOnlyObject | None:
         return self.runtime_classes.get(name)

@@ -12,7 +12,15 @@ from agent.runtime.protocol import RuntimeEvent
 VERBS = frozenset(
     (
         *("info", "list_containers", "inspect_container", "create_container", "start_container", "stop_container"),
-        *("kill_container", "remove_container", "find_image", "list_images", "pull_image", "load_image"),
+        *(
+            "kill_container",
+            "update_container",
+            "remove_container",
+            "find_image",
+            "list_images",
+            "pull_image",
+            "load_image",
+        ),
         *("remove_image", "images_in_use", "run_exec", "find_volume", "list_volumes", "remove_volume"),
     )
 )

@@ -12,7 +12,7 @@ import pytest
 
 from agent.runtime.fake_container import Program
 from agent.runtime.fake_runtime import FakeRuntime
-from agent.runtime.identity import parse_identity
+from agent.runtime.identity import CONTAINER_TYPE_LABEL, HOLDER_TYPE, POD_UID_LABEL, parse_identity
 from agent.runtime.protocol import ContainerRecord, ContainerState
 from control.api.builtin_kinds import PODS
 from control.api.objects import ReadOnlyObject
@@ -20,9 +20,11 @@ from tests.fakes.agent_node import HollowNode
 from tests.faults.interruptible_runtime import InterruptibleRuntime
 
 Story = Callable[[HollowNode, FakeRuntime], Awaitable[None]]
+Check = Callable[[HollowNode, str], Awaitable[None]]
 
 INIT = {"name": "init", "image": "init:1", "imagePullPolicy": "IfNotPresent"}
 WEB = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}
+RESIZED = {**WEB, "resources": {"requests": {"cpu": "500m"}}}
 SIDE = {"name": "side", "image": "pulled:1"}
 #: Loop turns after which a start that makes no more calls is taken to hang at the fatal one.
 TURNS_MAX = 100
@@ -79,6 +81,23 @@ async def start_over(node: HollowNode, engine: FakeRuntime) -> None:
     await node.settle(4)
 
 
+async def help_pod(node: HollowNode, engine: FakeRuntime) -> None:
+    """A Pod with a sidecar, which dies."""
+    sidecar = {**WEB, "name": "sidecar", "restartPolicy": "Always"}
+    await node.create("helped", initContainers=[sidecar, INIT], containers=[WEB])
+    await node.settle(2)
+    found = [item for item in await engine.list_containers({}) if item.name.startswith("k8s_sidecar_helped_")]
+    if found and found[0].state is ContainerState.RUNNING:
+        engine.exit_container(found[0].id, exit_code=1)
+    await node.settle(2)
+
+
+async def resize_pod(node: HollowNode, engine: FakeRuntime) -> None:
+    """The Pod `old` gets other resources."""
+    await node.client.patch(PODS, "old", {"spec": {"containers": [RESIZED]}}, namespace="default")
+    await node.settle(3)
+
+
 STORIES: dict[str, Story] = {
     "a Pod starts": start_pod,
     "a sandbox dies": lose_sandbox,
@@ -87,6 +106,8 @@ STORIES: dict[str, Story] = {
     "an image changes": change_image,
     "a Pod is debugged": debug_pod,
     "a Pod starts over": start_over,
+    "a Pod has a sidecar": help_pod,
+    "a Pod is resized": resize_pod,
 }
 
 
@@ -151,18 +172,27 @@ async def test_a_stop_at_any_engine_call_converges(tmp_path: Path, story: Story,
         assert await running_ids(node, "bystander") == bystander, told
         if story is start_pod:
             assert await running_ids(node, "old") == old, told
+        if story is resize_pod:
+            await check_is_resized(node, told)
         await node.crash()
 
 
-async def settle_in_order(node: HollowNode, told: str) -> None:
+async def check_is_resized(node: HollowNode, told: str) -> None:
+    running = await find_running(node.runtime, "web", "old")
+    assert node.runtime.create_body(running.id)["HostConfig"]["CpuShares"] == 512, told
+    assert running.name.endswith("_0"), f"{told}: it was restarted"
+
+
+async def settle_in_order(node: HollowNode, told: str, check: Check | None = None) -> None:
     """Let time pass until all is well; the last look tells what is not."""
+    check = check or check_order
     for _ in range(SETTLE_TRIES_MAX):
         await node.settle(2.5)
         try:
-            return await check_order(node, told)
+            return await check(node, told)
         except AssertionError:
             continue
-    return await check_order(node, told)
+    return await check(node, told)
 
 
 async def running_ids(node: HollowNode, pod: str) -> set[str]:
@@ -171,7 +201,8 @@ async def running_ids(node: HollowNode, pod: str) -> set[str]:
 
 
 def lasting_containers(pod: ReadOnlyObject) -> list[Any]:
-    return [*pod["spec"]["containers"], *pod["spec"].get("ephemeralContainers", ())]
+    sidecars = [item for item in pod["spec"].get("initContainers", ()) if item.get("restartPolicy") == "Always"]
+    return [*sidecars, *pod["spec"]["containers"], *pod["spec"].get("ephemeralContainers", ())]
 
 
 async def check_order(node: HollowNode, told: str) -> None:
@@ -181,6 +212,9 @@ async def check_order(node: HollowNode, told: str) -> None:
     sandboxes: dict[str, str] = {}
     joined: dict[str, str] = {}
     for record in await node.containers():
+        if record.labels[CONTAINER_TYPE_LABEL] == HOLDER_TYPE:
+            assert record.labels[POD_UID_LABEL] in pods, f"{told}: {record.name} belongs to no Pod"
+            continue
         identity = parse_identity(record.labels)
         assert identity is not None
         assert identity.pod_uid in pods, f"{told}: {record.name} belongs to no Pod"
