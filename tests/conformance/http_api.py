@@ -22,6 +22,14 @@ JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
+class RefusedRequestError(AssertionError):
+    """The API server answered with another status than expected; `code` is the one it gave."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class HttpApi:
     """The administrator's connection to a cluster; one request at a time."""
 
@@ -46,9 +54,10 @@ class HttpApi:
         return answer.status, json.loads(answer.read())
 
     def expect(self, status: int, method: str, path: str, body: Any = None, **options: str) -> Object:
-        """Send a request whose answer must have this status; returns the decoded body."""
+        """Send a request whose answer must have this status; returns the decoded body. Raises RefusedRequestError."""
         got, answer = self.request(method, path, body, **options)
-        assert got == status, (method, path, got, answer)
+        if got != status:
+            raise RefusedRequestError(got, f"{method} {path}: {got} {answer}")
         return answer
 
     def get(self, path: str, **query: str) -> Object:
@@ -64,7 +73,7 @@ class HttpApi:
         return body
 
     def items(self, path: str, selector: str) -> list[Object]:
-        """The objects of a collection that have these labels."""
+        """The objects of a collection that have these labels; all if the selector is empty."""
         items: list[Object] = self.get(path, labelSelector=selector)["items"]
         return items
 

@@ -13,16 +13,12 @@ import pytest
 
 from tests.cluster import wait_for
 from tests.conformance.batch import BUSYBOX, Batch, Object, shell
-from tests.conformance.rest import MERGE, RefusedRequestError, Resource, Rest
+from tests.conformance.http_api import MERGE_PATCH, HttpApi, RefusedRequestError
+from tests.conformance.resource import Resource
 
 pytestmark = pytest.mark.docker
 
 STORAGE = "/apis/storage.k8s.io/v1"
-
-
-@pytest.fixture(scope="module")
-def rest(batch: Batch) -> Rest:
-    return Rest(batch.cluster)
 
 
 def assert_is_refused(code: int, call: Callable[..., Any], *arguments: Any) -> None:
@@ -87,35 +83,35 @@ def run_through_lifecycle(resource: Resource, first: Object, second: Object) -> 
 @pytest.mark.requirement(
     "[sig-storage] StorageClasses CSI Conformance should run through the lifecycle of a StorageClass"
 )
-def test_a_storage_class_is_created_changed_and_deleted(rest: Rest) -> None:
+def test_a_storage_class_is_created_changed_and_deleted(api: HttpApi) -> None:
     first, second = (
         {"kind": "StorageClass", "metadata": named(prefix=prefix), "provisioner": "e2e-fake-provisioner"}
         for prefix in ("e2e-", "e2e-v2-")
     )
-    run_through_lifecycle(Resource(rest, f"{STORAGE}/storageclasses"), first, second)
+    run_through_lifecycle(Resource(api, f"{STORAGE}/storageclasses"), first, second)
 
 
 @pytest.mark.requirement(
     "[sig-storage] VolumeAttributesClass [FeatureGate:VolumeAttributesClass]"
     " should run through the lifecycle of a VolumeAttributesClass"
 )
-def test_a_volume_attributes_class_is_created_changed_and_deleted(rest: Rest) -> None:
+def test_a_volume_attributes_class_is_created_changed_and_deleted(api: HttpApi) -> None:
     fields = {"driverName": "e2e-fake-csi-driver", "parameters": {"foo": "bar"}}
     first, second = (
         {"kind": "VolumeAttributesClass", "metadata": named(prefix=prefix), **fields} for prefix in ("e2e-", "e2e-v2-")
     )
-    run_through_lifecycle(Resource(rest, f"{STORAGE}/volumeattributesclasses"), first, second)
+    run_through_lifecycle(Resource(api, f"{STORAGE}/volumeattributesclasses"), first, second)
 
 
 @pytest.mark.requirement("[sig-storage] CSINodes CSI Conformance should run through the lifecycle of a csinode")
-def test_a_csi_node_is_created_changed_and_deleted(rest: Rest) -> None:
+def test_a_csi_node_is_created_changed_and_deleted(api: HttpApi) -> None:
     first, second = ({"metadata": named(unique("csinode")), "spec": {"drivers": None}} for _ in range(2))
-    run_through_lifecycle(Resource(rest, f"{STORAGE}/csinodes"), first, second)
+    run_through_lifecycle(Resource(api, f"{STORAGE}/csinodes"), first, second)
 
 
 @pytest.mark.requirement("[sig-storage] CSIInlineVolumes should run through the lifecycle of a CSIDriver")
-def test_two_csi_drivers_are_created_changed_and_deleted(rest: Rest) -> None:
-    drivers = Resource(rest, f"{STORAGE}/csidrivers")
+def test_two_csi_drivers_are_created_changed_and_deleted(api: HttpApi) -> None:
+    drivers = Resource(api, f"{STORAGE}/csidrivers")
     name, name_2, label = unique("inline-driver"), unique("inline-driver"), unique("e2e")
     modes = {name: ["Ephemeral"], name_2: ["Persistent", "Ephemeral"]}
     bodies = [
@@ -138,17 +134,17 @@ def test_two_csi_drivers_are_created_changed_and_deleted(rest: Rest) -> None:
 
 
 @pytest.mark.requirement("[sig-storage] CSIStorageCapacity should support CSIStorageCapacities API operations")
-def test_csi_storage_capacities_support_every_verb(batch: Batch, rest: Rest) -> None:
-    groups = {group["name"]: group for group in rest.call("GET", "/apis")["groups"]}
-    group = rest.call("GET", "/apis/storage.k8s.io")
+def test_csi_storage_capacities_support_every_verb(batch: Batch, api: HttpApi) -> None:
+    groups = {group["name"]: group for group in api.get("/apis")["groups"]}
+    group = api.get("/apis/storage.k8s.io")
     for found in (groups["storage.k8s.io"], group):
         assert "v1" in [version["version"] for version in found["versions"]]
-    verbs = {item["name"]: item["verbs"] for item in rest.call("GET", STORAGE)["resources"]}
+    verbs = {item["name"]: item["verbs"] for item in api.get(STORAGE)["resources"]}
     expected = {"create", "get", "list", "watch", "update", "patch", "delete", "deletecollection"}
     assert set(verbs["csistoragecapacities"]) == expected
 
-    capacities = Resource(rest, f"{STORAGE}/namespaces/{batch.namespace}/csistoragecapacities")
-    everywhere = Resource(rest, f"{STORAGE}/csistoragecapacities")
+    capacities = Resource(api, f"{STORAGE}/namespaces/{batch.namespace}/csistoragecapacities")
+    everywhere = Resource(api, f"{STORAGE}/csistoragecapacities")
     selector = f"test={batch.namespace}"
     bodies = [
         {"metadata": named(f"csc{number}", test=batch.namespace), "storageClassName": "e2e.example.com"}
@@ -157,21 +153,21 @@ def test_csi_storage_capacities_support_every_verb(batch: Batch, rest: Rest) -> 
     created = capacities.create(bodies[0])
     assert_is_refused(409, capacities.create, bodies[0])
     capacities.create(bodies[1])
-    watches = [resource.watch(selector) for resource in (capacities, everywhere)]
-    capacities.create(bodies[2])
-    assert capacities.get("csc1")["metadata"]["uid"] == created["metadata"]["uid"]
-    assert [len(resource.list(selector)) for resource in (capacities, everywhere)] == [3, 3]
-    patched = capacities.patch("csc1", {"metadata": {"annotations": {"patched": "true"}}}, content_type=MERGE)
-    assert patched["metadata"]["annotations"] == {"patched": "true"}
-    patched["metadata"]["annotations"]["updated"] = "true"
-    assert capacities.update(patched)["metadata"]["annotations"] == {"patched": "true", "updated": "true"}
-    for events in watches:
-        seen = [next(events) for _ in range(5)]
-        names = [(event["type"], event["object"]["metadata"]["name"]) for event in seen]
-        modified = [("MODIFIED", "csc1")] * 2
-        assert names == [("ADDED", "csc1"), ("ADDED", "csc2"), ("ADDED", "csc3"), *modified]
-        annotations = [event["object"]["metadata"]["annotations"] for event in seen[3:]]
-        assert annotations == [{"patched": "true"}, {"patched": "true", "updated": "true"}]
+    with api.watch(capacities.path, selector) as own, api.watch(everywhere.path, selector) as all_events:
+        capacities.create(bodies[2])
+        assert capacities.get("csc1")["metadata"]["uid"] == created["metadata"]["uid"]
+        assert [len(resource.list(selector)) for resource in (capacities, everywhere)] == [3, 3]
+        patch = {"metadata": {"annotations": {"patched": "true"}}}
+        patched = capacities.patch("csc1", patch, content_type=MERGE_PATCH)
+        assert patched["metadata"]["annotations"] == {"patched": "true"}
+        patched["metadata"]["annotations"]["updated"] = "true"
+        assert capacities.update(patched)["metadata"]["annotations"] == {"patched": "true", "updated": "true"}
+        for events in (own, all_events):
+            seen = [next(events) for _ in range(3)]
+            names = [(kind, obj["metadata"]["name"]) for kind, obj in seen]
+            assert names == [("ADDED", "csc3"), ("MODIFIED", "csc1"), ("MODIFIED", "csc1")]
+            annotations = [obj["metadata"]["annotations"] for _, obj in seen[1:]]
+            assert annotations == [{"patched": "true"}, {"patched": "true", "updated": "true"}]
     capacities.delete("csc1")
     assert_is_refused(404, capacities.get, "csc1")
     assert len(capacities.list(selector)) == 2
@@ -195,21 +191,21 @@ def node_name(batch: Batch) -> str:
 @pytest.mark.requirement(
     "[sig-storage] VolumeAttachment Conformance should run through the lifecycle of a VolumeAttachment"
 )
-def test_a_volume_attachment_is_created_changed_and_deleted(rest: Rest, node_name: str) -> None:
-    attachments = Resource(rest, f"{STORAGE}/volumeattachments")
+def test_a_volume_attachment_is_created_changed_and_deleted(api: HttpApi, node_name: str) -> None:
+    attachments = Resource(api, f"{STORAGE}/volumeattachments")
     run_through_lifecycle(attachments, make_attachment(node_name), make_attachment(node_name))
 
 
 @pytest.mark.requirement("[sig-storage] VolumeAttachment Conformance should apply changes to a volumeattachment status")
-def test_the_status_of_a_volume_attachment_is_read_and_changed(rest: Rest, node_name: str) -> None:
-    attachments = Resource(rest, f"{STORAGE}/volumeattachments")
+def test_the_status_of_a_volume_attachment_is_read_and_changed(api: HttpApi, node_name: str) -> None:
+    attachments = Resource(api, f"{STORAGE}/volumeattachments")
     body = make_attachment(node_name)
     name = body["metadata"]["name"]
     assert attachments.create(body)["metadata"]["name"] == name
-    patched = attachments.patch(name, {"metadata": {"labels": {name: "patched"}}}, content_type=MERGE)
+    patched = attachments.patch(name, {"metadata": {"labels": {name: "patched"}}}, content_type=MERGE_PATCH)
     assert patched["metadata"]["labels"] == {name: "patched"}
     assert attachments.get(name, "status")["status"] == {"attached": False}
-    attached = attachments.patch(name, {"status": {"attached": True}}, "status", content_type=MERGE)
+    attached = attachments.patch(name, {"status": {"attached": True}}, "status", content_type=MERGE_PATCH)
     assert attached["status"] == {"attached": True}
     detached = update(attachments, name, lambda current: current["status"].update(attached=False), "status")
     assert detached["status"] == {"attached": False}
@@ -235,9 +231,9 @@ def make_volume_and_claim(class_name: str) -> tuple[Object, Object]:
 @pytest.mark.requirement(
     "[sig-storage] PersistentVolumes CSI Conformance should run through the lifecycle of a PV and a PVC"
 )
-def test_a_volume_and_its_claim_are_created_changed_and_deleted(batch: Batch, rest: Rest) -> None:
-    volumes = Resource(rest, "/api/v1/persistentvolumes")
-    claims = Resource(rest, f"/api/v1/namespaces/{batch.namespace}/persistentvolumeclaims")
+def test_a_volume_and_its_claim_are_created_changed_and_deleted(batch: Batch, api: HttpApi) -> None:
+    volumes = Resource(api, "/api/v1/persistentvolumes")
+    claims = Resource(api, f"/api/v1/namespaces/{batch.namespace}/persistentvolumeclaims")
     class_name = unique(batch.namespace)
     for change, deletes in ((patch_label, Resource.delete), (update_label, Resource.delete_collection)):
         volume, claim = make_volume_and_claim(class_name)
@@ -256,9 +252,9 @@ def test_a_volume_and_its_claim_are_created_changed_and_deleted(batch: Batch, re
 
 
 @pytest.mark.requirement("[sig-storage] PersistentVolumes CSI Conformance should apply changes to a pv/pvc status")
-def test_the_status_of_a_volume_and_of_its_claim_is_read_and_changed(batch: Batch, rest: Rest) -> None:
-    volumes = Resource(rest, "/api/v1/persistentvolumes")
-    claims = Resource(rest, f"/api/v1/namespaces/{batch.namespace}/persistentvolumeclaims")
+def test_the_status_of_a_volume_and_of_its_claim_is_read_and_changed(batch: Batch, api: HttpApi) -> None:
+    volumes = Resource(api, "/api/v1/persistentvolumes")
+    claims = Resource(api, f"/api/v1/namespaces/{batch.namespace}/persistentvolumeclaims")
     volume, claim = make_volume_and_claim(batch.namespace)
     volume_name = volumes.create(volume)["metadata"]["name"]
     claim_name = claims.create(claim)["metadata"]["name"]
@@ -275,10 +271,10 @@ def test_the_status_of_a_volume_and_of_its_claim_is_read_and_changed(batch: Batc
         return [{key: value for key, value in item.items() if value} for item in claim["status"]["conditions"]]
 
     patch = {"status": {"conditions": [condition("StatusPatched")]}}
-    patched_claim = claims.patch(claim_name, patch, "status", content_type=MERGE)
+    patched_claim = claims.patch(claim_name, patch, "status", content_type=MERGE_PATCH)
     assert words_of(patched_claim) == [condition("StatusPatched")]
     words = {"message": "StatusPatched", "reason": "E2E patchStatus"}
-    patched_volume = volumes.patch(volume_name, {"status": words}, "status", content_type=MERGE)
+    patched_volume = volumes.patch(volume_name, {"status": words}, "status", content_type=MERGE_PATCH)
     assert words.items() <= patched_volume["status"].items()
 
     def add_condition(current: Object) -> None:
@@ -297,8 +293,8 @@ def test_the_status_of_a_volume_and_of_its_claim_is_read_and_changed(batch: Batc
 
 
 @pytest.mark.requirement("[sig-storage] CSIInlineVolumes should support CSIVolumeSource in Pod API")
-def test_a_pod_with_inline_volumes_of_a_driver_is_created_changed_and_deleted(batch: Batch, rest: Rest) -> None:
-    pods = Resource(rest, f"/api/v1/namespaces/{batch.namespace}/pods")
+def test_a_pod_with_inline_volumes_of_a_driver_is_created_changed_and_deleted(batch: Batch, api: HttpApi) -> None:
+    pods = Resource(api, f"/api/v1/namespaces/{batch.namespace}/pods")
     driver = {"driver": "e2e.example.com"}
     volumes = [{"name": "vol1", "csi": driver}, {"name": "vol2", "csi": {**driver, "readOnly": True, "fsType": "ext4"}}]
     mounts = [{"name": name, "mountPath": f"/mnt/{name}"} for name in ("vol1", "vol2")]
@@ -310,7 +306,7 @@ def test_a_pod_with_inline_volumes_of_a_driver_is_created_changed_and_deleted(ba
     assert pods.get("csi")["metadata"]["uid"] == created["metadata"]["uid"]
     assert len(pods.list("test=csi")) == 1
     assert created["spec"]["volumes"][:2] == volumes
-    patched = pods.patch("csi", {"metadata": {"annotations": {"patched": "true"}}}, content_type=MERGE)
+    patched = pods.patch("csi", {"metadata": {"annotations": {"patched": "true"}}}, content_type=MERGE_PATCH)
     assert patched["metadata"]["annotations"]["patched"] == "true"
 
     wait_for(

@@ -13,7 +13,7 @@ import pytest
 
 from control.api.quantity import quantity_value
 from tests.conformance.batch import Batch, Object, is_finished, make_object, make_pod, shell
-from tests.conformance.rest import Resource, Rest
+from tests.conformance.resource import Resource
 
 pytestmark = pytest.mark.docker
 
@@ -346,7 +346,7 @@ def ended(batch: Batch) -> Batch:
 
 @pytest.fixture(scope="module")
 def pods(ended: Batch) -> Resource:
-    return Resource(Rest(ended.cluster), f"/api/v1/namespaces/{ended.namespace}/pods")
+    return Resource(ended.api, ended.path("pods"))
 
 
 @pytest.fixture(scope="module")
