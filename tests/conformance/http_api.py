@@ -94,11 +94,14 @@ class HttpApi:
         return self.expect(200, "DELETE", path, **query)
 
     @contextmanager
-    def watch(self, path: str, selector: str) -> Iterator[Iterator[tuple[str, Object]]]:
-        """Types and objects of the events on what has these labels, from now on, over a connection of its own."""
+    def watch(self, path: str, selector: str, version: str = "") -> Iterator[Iterator[tuple[str, Object]]]:
+        """Types and objects of the events on what has these labels, over a connection of its own.
+
+        From the resourceVersion on, or from now on.
+        """
         connection = self._connect()
         try:
-            version = self.get(path, labelSelector=selector)["metadata"]["resourceVersion"]
+            version = version or self.get(path, labelSelector=selector)["metadata"]["resourceVersion"]
             query = {"watch": "1", "labelSelector": selector, "resourceVersion": version}
             connection.request("GET", _url(path, query))
             answer = connection.getresponse()

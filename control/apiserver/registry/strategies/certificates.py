@@ -75,22 +75,34 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         if context.subresource == "approval":
             self._approve(context, obj, old)
             return
-        status, old_status = obj.setdefault("status", {}), old.get("status") or {}
-        kept = [item for item in old_status.get("conditions") or () if item.get("type") in _DECISIONS]
-        added = [item for item in status.get("conditions") or () if item.get("type") not in _DECISIONS]
-        if kept or added:
-            status["conditions"] = [*kept, *added]
+        _keep_decisions(obj, old)
         _date_conditions(context, obj, old)
 
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """A decision is never taken back, a certificate is issued once."""
         conditions, old_conditions = ((item.get("status") or {}).get("conditions") or () for item in (obj, old))
         judged = _conditions("status.conditions", conditions, old_conditions)
-        return [*judged, *_new_certificate(obj, old), *_decisions(obj, old), *_certificate(obj, old)]
+        decided = _decisions(obj, old, may_decide=context.subresource == "approval")
+        return [*judged, *_new_certificate(obj, old), *decided, *_certificate(obj, old)]
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""
         return {"spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}
+
+
+def _condition_types(obj: Object) -> list[str]:
+    return [item.get("type") or "" for item in (obj.get("status") or {}).get("conditions") or ()]
+
+
+def _keep_decisions(obj: Object, old: Object) -> None:
+    """Each decision stays as it was, in the place it has now; one that came or went is left for the validation."""
+    old_conditions = (old.get("status") or {}).get("conditions") or ()
+    for decision in _DECISIONS:
+        places = [place for place, kind in enumerate(_condition_types(obj)) if kind == decision]
+        previous = [item for item in old_conditions if item.get("type") == decision]
+        if len(places) == len(previous):
+            for place, item in zip(places, previous, strict=True):
+                obj["status"]["conditions"][place] = item
 
 
 def _date_conditions(context: WriteContext, obj: Object, old: Object) -> None:
@@ -124,13 +136,15 @@ def _conditions(path: str, conditions: Sequence[Item], old: Sequence[Item]) -> E
         seen.add(kind)
 
 
-def _decisions(obj: Object, old: Object) -> Errors:
-    new, previous = (
-        [item.get("type") for item in (source.get("status") or {}).get("conditions") or ()] for source in (obj, old)
-    )
+def _decisions(obj: Object, old: Object, *, may_decide: bool) -> Errors:
+    new, previous = _condition_types(obj), _condition_types(old)
     for decision in (*_DECISIONS, "Failed"):
         if new.count(decision) < previous.count(decision):
             detail = f'updates may not remove a condition of type "{decision}"'
+            yield FieldError.forbidden("status.conditions", detail)
+    for decision in () if may_decide else _DECISIONS:
+        if new.count(decision) > previous.count(decision):
+            detail = f'updates may not add a condition of type "{decision}"'
             yield FieldError.forbidden("status.conditions", detail)
 
 

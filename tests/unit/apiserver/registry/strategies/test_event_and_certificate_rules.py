@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def _kind(group: str, plural: str) -> Kind:
 
 EVENTS, NEW_EVENTS = _kind("", "events"), _kind("events.k8s.io", "events")
 REQUESTS = _kind("certificates.k8s.io", "certificatesigningrequests")
+APPROVAL = replace(CONTEXT, subresource="approval")
 
 EVENT: Object = {
     "apiVersion": "events.k8s.io/v1",
@@ -115,10 +117,42 @@ def test_decisions_are_true_and_told_once() -> None:
     approved = {"type": "Approved", "status": "False"}
     obj["status"] = {"conditions": [approved, approved, {"type": "", "status": ""}]}
 
-    assert texts(strategy_for(REQUESTS).validate_status_update(CONTEXT, obj, old)) == [
+    assert texts(strategy_for(REQUESTS).validate_status_update(APPROVAL, obj, old)) == [
         'status.conditions[0].status: Unsupported value: "False": supported values: "True"',
         'status.conditions[1].status: Unsupported value: "False": supported values: "True"',
         'status.conditions[1].type: Duplicate value: "Approved"',
         "status.conditions[2].type: Required value",
         "status.conditions[2].status: Required value",
+    ]
+
+
+def decided(*types: str) -> Object:
+    """A request with these conditions."""
+    body: Object = {"metadata": {"name": "r"}, "spec": {"request": "eA==", "usages": ["any"], "signerName": "a.b/c"}}
+    obj, _ = created(REQUESTS, body)
+    obj["status"] = {"conditions": [{"type": kind, "status": "True", "reason": "Old"} for kind in types]}
+    return obj
+
+
+def test_signers_leave_decisions_as_and_where_they_are() -> None:
+    old, obj = decided("Odd", "Approved"), decided("Odd", "Approved", "Other")
+    obj["status"]["conditions"][1]["reason"] = "New"
+    strategy = strategy_for(REQUESTS)
+
+    strategy.prepare_for_status_update(CONTEXT, obj, old)
+
+    kept = [(item["type"], item["reason"]) for item in obj["status"]["conditions"]]
+    assert kept == [("Odd", "Old"), ("Approved", "Old"), ("Other", "Old")]
+    assert strategy.validate_status_update(CONTEXT, obj, old) == []
+
+
+@pytest.mark.parametrize(("before", "after", "verb"), [((), ("Denied",), "add"), (("Denied",), (), "remove")])
+def test_signers_decide_nothing(before: tuple[str, ...], after: tuple[str, ...], verb: str) -> None:
+    old, obj = decided(*before), decided(*after)
+    strategy = strategy_for(REQUESTS)
+
+    strategy.prepare_for_status_update(CONTEXT, obj, old)
+
+    assert texts(strategy.validate_status_update(CONTEXT, obj, old)) == [
+        f'status.conditions: Forbidden: updates may not {verb} a condition of type "Denied"'
     ]
