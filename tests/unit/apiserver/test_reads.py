@@ -70,8 +70,8 @@ async def test_pages_are_one_consistent_list(api: ApiCalls) -> None:
 
 
 @pytest.mark.requirement(
-    "[sig-api-machinery] Servers with support for API chunking should support continue listing from the last key if the "
-    "original version has been compacted away, though the list is inconsistent"
+    "[sig-api-machinery] Servers with support for API chunking should support continue listing from the last key if "
+    "the original version has been compacted away, though the list is inconsistent"
 )
 async def test_compacted_page_is_expired_and_offers_to_go_on(api: ApiCalls, server: RunningApiServer) -> None:
     await make_maps(api, ["a", "b", "c"])
