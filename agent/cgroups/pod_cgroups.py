@@ -64,6 +64,14 @@ class NodePodCgroups:
         except OSError as error:
             raise CgroupError(f"cannot make cgroup {layout.pods_root}: {error}") from error
 
+    def bound(self, share: PodLimits) -> None:
+        """Bound all Pods of the node together, as a kubelet enforces Node Allocatable. Raises CgroupError."""
+        root, version = self._layout.pods_root, self._driver.version
+        try:
+            self._driver.change(root, control_files(share, version=version))
+        except OSError as error:
+            raise CgroupError(f"cannot limit cgroup {root}: {error}") from error
+
     def parent(self, pod: ReadOnlyObject) -> str:
         """As the driver calls it."""
         return self._driver.parent_name(self._layout.pod_directory(pod))
