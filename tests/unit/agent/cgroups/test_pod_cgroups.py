@@ -47,6 +47,19 @@ async def test_all_pods_together_weigh_what_the_nodes_cpus_do() -> None:
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
+async def test_the_processes_of_a_container_are_killed_together_where_the_kernel_can(version: str) -> None:
+    tree = FakeCgroupTree(version)
+    cgroups = make_cgroups(tree)
+    await cgroups.ensure(limited())
+    for hierarchy in tree.hierarchies():
+        tree.make(hierarchy, f"{ROOT}/podu/c1")
+
+    await cgroups.group_processes(limited(), "c1")
+    await cgroups.group_processes(limited(), "gone")
+    assert tree.values(f"{ROOT}/podu/c1") == ({"memory.oom.group": "1"} if version == "2" else {})
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
 async def test_a_cgroup_is_made_with_its_limits_and_removed_everywhere(version: str) -> None:
     tree = FakeCgroupTree(version)
     cgroups = make_cgroups(tree, pids_max=50, page_sizes=["2Mi"])
