@@ -34,7 +34,7 @@ from agent.runtime.image_reference import qualified_reference
 from agent.runtime.protocol import ImageRecord
 from agent.runtime.security_settings import is_strict, needs_accounts, run_as_root_error, security_field
 from agent.runtime.translate import ContainerRequest, HostLimits
-from agent.volumes.protocol import ObjectSource, VolumeManager
+from agent.volumes.protocol import Mount, ObjectSource, VolumeManager
 from control.api.objects import ReadOnlyObject
 
 
@@ -127,13 +127,14 @@ class ContainerConfigurer:
             node=settings.node_facts(),
         )
         environment = make_environment(pod, container, inputs)
-        mounts = self._volumes.container_mounts(pod, container, pod_record.volumes or {}, environment)
+        # In a thread: the server of a network volume may not answer.
+        mounts = await asyncio.to_thread(
+            self._volumes.container_mounts, pod, container, pod_record.volumes or {}, environment
+        )
         if action.attempt == 0:
             for message in await asyncio.to_thread(self._files.warnings, pod):
                 self._record(pod, "Warning", "DNSConfigForming", message)
-        files = await asyncio.to_thread(
-            self._files.container_mounts, pod, container, attempt=action.attempt, pod_ip=pod_ip
-        )
+        files = await self._write_files(pod, container, action, pod_ip)
         gpus = settings.allocate_gpus(pod, container)
         return ContainerRequest(
             pod=pod,
@@ -165,6 +166,17 @@ class ContainerConfigurer:
             devices=self._volumes.container_devices(container, pod_record.volumes or {}),
             gpus=gpus,
         )
+
+    async def _write_files(
+        self, pod: ReadOnlyObject, container: ReadOnlyObject, action: StartContainer, pod_ip: str
+    ) -> list[Mount]:
+        """The Pod's network files and the container's termination message. Raises ConfigurationError."""
+        try:
+            return await asyncio.to_thread(
+                self._files.container_mounts, pod, container, attempt=action.attempt, pod_ip=pod_ip
+            )
+        except OSError as error:
+            raise ConfigurationError(f"cannot write the files of the container: {error.strerror}") from error
 
     async def _read_accounts(
         self, pod: ReadOnlyObject, container: ReadOnlyObject, image: ImageRecord

@@ -291,7 +291,7 @@ def _in_the_kubelets_words(volume_name: str) -> Iterator[None]:
     except VolumeError as error:
         raise type(error)(f'{error.failure} for volume "{volume_name}" : {error}') from error
     except OSError as error:
-        detail = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        detail = f"{error.strerror}: {error.filename}" if error.filename else error.strerror or str(error)
         raise VolumeError(f'{VolumeError.failure} for volume "{volume_name}" : {detail}') from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -83,9 +84,10 @@ class LostNode:
     async def pass_time(self, seconds: float) -> None:
         for _ in range(int(seconds * 4)):
             await self.clock.advance(0.25)
-            for _ in range(20):
+            for turn in range(80):
                 await asyncio.sleep(0)
-            await asyncio.to_thread(lambda: None)
+                if turn % 20 == 0:
+                    await asyncio.to_thread(lambda: None)
 
     def running(self) -> list[str]:
         return sorted(record.name.split("_")[1] for record in self.engine.running())
@@ -93,6 +95,8 @@ class LostNode:
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[LostNode]:
+    # One thread: whoever waits for it has waited for all that was begun before.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     made = LostNode(tmp_path)
     stop = asyncio.Event()
     task = asyncio.ensure_future(made.run(stop))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from agent.pods.pod_files import PodFiles
 from agent.volumes.protocol import EngineVolumeError, MountedVolume, VolumeError
 from tests.fakes.agent_node import FakeVolumes, HollowNode
 
@@ -99,3 +101,47 @@ async def test_a_new_sandbox_mounts_again(node: HollowNode) -> None:
     await node.settle(2)
     assert (await node.status())["phase"] == "Running"
     assert slow(node).tries == 2
+
+
+class StubbornVolumes(FakeVolumes):
+    """Volumes that do not go at once."""
+
+    refusals = 3
+
+    async def unmount_all(self, pod_uid: str) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise VolumeError("cannot unmount: Device or resource busy")
+        await super().unmount_all(pod_uid)
+
+
+async def test_what_cannot_be_unmounted_is_tried_until_it_goes(tmp_path: Path) -> None:
+    node = HollowNode(tmp_path)
+    node.volumes = StubbornVolumes()
+    await node.start()
+    await node.create(volumes=[VOLUME])
+    await node.delete(grace=1)
+    await node.settle(10)
+    assert not node.volumes.mounted
+    assert not node.workers.uids()
+    assert await node.find() is None
+    await node.crash()
+
+
+async def test_files_that_cannot_be_written_are_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    node = HollowNode(tmp_path)
+    await node.start()
+    with monkeypatch.context() as full:
+        full.setattr(PodFiles, "container_mounts", fail)
+        await node.create()
+    waiting = (await node.status())["containerStatuses"][0]["state"]["waiting"]
+    assert waiting["reason"] == "CreateContainerConfigError"
+    assert waiting["message"] == "cannot write the files of the container: No space left on device"
+    await node.settle(6)
+    assert (await node.status())["phase"] == "Running"
+    await node.crash()

@@ -102,6 +102,24 @@ def test_a_sub_path_is_relative_and_never_climbs(tmp_path: Path, volume: Path, s
         container_mounts(tmp_path, {"subPath": sub_path})
 
 
+def test_a_directory_that_becomes_a_link_while_it_is_resolved_leads_nowhere(
+    tmp_path: Path, volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (volume / "a/b").mkdir(parents=True)
+    resolve = os.path.realpath
+
+    def resolve_too_early(path: Any) -> str:
+        found = resolve(path)
+        if str(path).endswith("a/b"):
+            (volume / "a").rename(volume / "moved")
+            (volume / "a").symlink_to("/etc")
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", resolve_too_early)
+    with pytest.raises(VolumeError, match='subPath changed while it was opened: "a" is a symbolic link now'):
+        container_mounts(tmp_path, {"subPath": "a/b"})
+
+
 def mount_lines(directory: Path) -> list[str]:
     """What the kernel says about everything that is mounted below a directory."""
     return [line for line in Path("/proc/mounts").read_text().splitlines() if str(directory) in line]
@@ -150,6 +168,46 @@ class TestMounting:
         assert (volume / "a/file").read_text() == "precious"
         assert mounts_below(tmp_path / "pods") == []
         assert not (tmp_path / "pods/uid-1").exists()
+
+    def test_each_mount_of_each_container_has_its_own_part(self, tmp_path: Path, volume: Path) -> None:
+        mounts = [{"name": "v", "mountPath": f"/{part}", "subPath": part} for part in ("a", "b")]
+        volumes = PodVolumes(root=tmp_path / "pods", objects=FakeObjects(), clock=FakeClock(), may_mount=True)
+        mounted = {"v": MountedVolume(name="v", host_path=volume)}
+        places = {}
+        for name in ("one", "two"):
+            container = {"name": name, "volumeMounts": mounts}
+            for mount in volumes.container_mounts(make_pod(), container, mounted, {}):
+                places[name, mount.container_path] = Path(mount.host_path)
+        (places["one", "/a"] / "file").write_text("a")
+        assert len(set(places.values())) == 4
+        assert (places["two", "/a"] / "file").read_text() == "a"
+        assert list(places["two", "/b"].iterdir()) == []
+
+    async def test_a_mount_that_is_in_use_goes_with_its_pod(self, tmp_path: Path) -> None:
+        volumes = PodVolumes(root=tmp_path / "pods", objects=FakeObjects(), clock=FakeClock(), may_mount=True)
+        mounted = await volumes.mount_all(make_pod({"name": "v", "emptyDir": {"medium": "Memory"}}))
+        (mounted["v"].host_path / "file").write_text("in use")
+        with (mounted["v"].host_path / "file").open() as file:
+            await volumes.unmount_all("uid-1")
+            assert file.read() == "in use"
+        assert mount_lines(tmp_path) == []
+        assert not (tmp_path / "pods/uid-1").exists()
+
+    async def test_a_full_disk_fails_the_volume_and_leaves_what_was_there(self, tmp_path: Path) -> None:
+        (tmp_path / "pods").mkdir()
+        mount_tmpfs(tmp_path / "pods", size_bytes=64 << 10)
+        objects = FakeObjects()
+        objects.set_config_map("c", {"key": "small"})
+        volumes = PodVolumes(root=tmp_path / "pods", objects=objects, clock=FakeClock(), may_mount=False)
+        pod = make_pod({"name": "v", "configMap": {"name": "c"}})
+        place = (await volumes.mount_all(pod))["v"].host_path
+        objects.set_config_map("c", {"key": "x" * (128 << 10)})
+        with pytest.raises(VolumeError, match=r'volume "v" : No space left on device'):
+            await volumes.refresh(pod, objects)
+        assert (place / "key").read_text() == "small"
+        objects.set_config_map("c", {"key": "other"})
+        await volumes.refresh(pod, objects)
+        assert (place / "key").read_text() == "other"
 
     async def test_layers_of_an_image_are_mounted_over_one_another_read_only(self, tmp_path: Path) -> None:
         layers = []

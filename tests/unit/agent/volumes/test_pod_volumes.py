@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -228,28 +229,87 @@ async def test_a_token_is_renewed_after_four_fifths_of_its_life(node: Node) -> N
     assert (place / "token").read_text() == "token-2"
 
 
-async def test_host_path_types(node: Node, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "directory").mkdir()
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Path]:
+    """One of each kind of file."""
+    directory = tmp_path / "host"
+    (directory / "directory").mkdir(parents=True)
+    (directory / "file").write_text("kept")
+    (directory / "link").symlink_to("directory")
+    (directory / "dangling").symlink_to("nowhere")
+    (directory / "device").symlink_to("/dev/null")
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "socket"))
+        listener.bind(str(directory / "socket"))
+        yield directory
 
-    async def mount(name: str, type_name: str) -> Path:
-        return await node.mount({"hostPath": {"path": str(tmp_path / name), "type": type_name}})
 
-    assert (await mount("made", "DirectoryOrCreate")).is_dir()
-    assert (await mount("made-file", "FileOrCreate")).is_file()
-    assert (await mount("untyped", "")).is_dir()
-    for name, type_name in (("file", "File"), ("directory", "Directory"), ("socket", "Socket")):
-        assert await mount(name, type_name) == tmp_path / name
-    for name, type_name, what in (
-        ("file", "Directory", "a directory"),
-        ("directory", "File", "a file"),
-        ("missing", "Directory", "a directory"),
-        ("file", "CharDevice", "a character device"),
-    ):
-        with pytest.raises(VolumeError, match=f"hostPath type check failed: {tmp_path / name} is not {what}"):
-            await mount(name, type_name)
+@pytest.mark.parametrize(
+    ("name", "type_name"),
+    [
+        ("file", "File"),
+        ("file", "FileOrCreate"),
+        ("directory", "Directory"),
+        ("directory", "DirectoryOrCreate"),
+        ("link", "Directory"),
+        ("socket", "Socket"),
+        ("device", "CharDevice"),
+        *((name, "") for name in ("file", "directory", "socket", "device")),
+    ],
+)
+async def test_a_host_path_of_its_type_is_taken_as_it_is(node: Node, host: Path, name: str, type_name: str) -> None:
+    assert await node.mount({"hostPath": {"path": str(host / name), "type": type_name}}) == host / name
+    assert (host / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["new", "deep/er/new"])
+async def test_a_host_path_is_made_where_its_type_says_so(node: Node, host: Path, name: str) -> None:
+    made = await node.mount({"hostPath": {"path": str(host / name), "type": "DirectoryOrCreate"}})
+    assert (made.is_dir(), mode_of(made)) == (True, 0o755)
+    made = await node.mount({"hostPath": {"path": str(host / f"{name}-untyped"), "type": ""}})
+    assert made.is_dir()
+    made = await node.mount({"hostPath": {"path": f"{host / name}/file", "type": "FileOrCreate"}})
+    assert (made.is_file(), mode_of(made)) == (True, 0o644)
+
+
+@pytest.mark.parametrize(
+    ("name", "type_name", "message"),
+    [
+        ("missing", "Directory", "is not a directory"),
+        ("file", "Directory", "is not a directory"),
+        ("file", "DirectoryOrCreate", "is not a directory"),
+        ("missing", "File", "is not a file"),
+        ("directory", "File", "is not a file"),
+        ("directory", "FileOrCreate", "is not a file"),
+        ("socket", "File", "is not a file"),
+        ("file", "Socket", "is not a socket file"),
+        ("file", "CharDevice", "is not a character device"),
+        ("device", "BlockDevice", "is not a block device"),
+        ("dangling", "Directory", "is not a directory"),
+        ("none/file", "FileOrCreate", "cannot create .*/none/file: No such file or directory"),
+    ],
+)
+async def test_a_host_path_of_another_type_is_named(
+    node: Node, host: Path, name: str, type_name: str, message: str
+) -> None:
+    with pytest.raises(VolumeError, match=f'volume "v" : hostPath type check failed: .*{message}'):
+        await node.mount({"hostPath": {"path": str(host / name), "type": type_name}})
+    assert not (host / "none").exists()
+
+
+async def test_an_image_whose_layers_the_engine_does_not_tell_is_refused(node: Node) -> None:
+    message = "image volumes not supported: the agent may not mount"
+    with pytest.raises(VolumeError, match=message):
+        await node.mount({"image": {"reference": "i"}})
+    node.volumes = PodVolumes(root=node.root, objects=node.objects, clock=node.clock, may_mount=True)
+    with pytest.raises(VolumeError, match="the engine does not keep images in layers of overlay2"):
+        await node.mount({"image": {"reference": "i"}})
+
+
+async def test_a_config_map_of_a_megabyte_is_mounted_whole(node: Node) -> None:
+    node.objects.set_config_map("c", {"text": "é" * (1 << 19)}, {"bytes": b"\0" * 100})
+    place = await node.mount({"configMap": {"name": "c"}})
+    assert (place / "text").stat().st_size == 1 << 20
+    assert (place / "bytes").stat().st_size == 100
 
 
 async def test_unmounting_removes_the_pod_and_is_idempotent(node: Node) -> None:
