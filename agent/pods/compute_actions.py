@@ -27,7 +27,6 @@ from agent.pods.container_history import (
     has_failed_for_good,
     is_finished,
     is_stale,
-    is_wanted_back,
     next_attempt,
     reported_status,
     restart_round,
@@ -204,10 +203,7 @@ class _Decision:
         newest = self._current(container["name"])
         if newest is not None and newest.is_running:
             self._continue_or_kill(container, newest)
-        elif newest is None or newest.is_created:
-            if not is_finished(self.pod, self.observed, container):
-                self._start(container, sandbox_exists=True)
-        elif is_wanted_back(self.pod, self.observed, container, newest):
+        elif not is_finished(self.pod, self.observed, container):
             self._start(container, sandbox_exists=True)
 
     def _sync_ephemeral_container(self, container: ReadOnlyObject) -> None:

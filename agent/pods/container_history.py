@@ -24,7 +24,7 @@ STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContaine
 def next_attempt(pod: ReadOnlyObject, observed: ObservedPod, container_name: str) -> int:
     """Number of the next attempt: after the newest that exists, or after the one the API remembers."""
     newest = observed.find(container_name)
-    if newest is not None:
+    if newest is not None and not is_later_lost(pod, newest):
         # An attempt that was never started does not count; the executor replaces what does not fit.
         return newest.attempt if newest.is_created else newest.attempt + 1
     remembered = reported_status(pod, container_name) or {}
@@ -42,10 +42,16 @@ def reported_status(pod: ReadOnlyObject, container_name: str, *, with_id: bool =
     return None
 
 
+def is_later_lost(pod: ReadOnlyObject, newest: ObservedContainer) -> bool:
+    """True when the API remembers a later attempt than any that exists: somebody has removed it."""
+    remembered = reported_status(pod, newest.name) or {}
+    return newest.is_exited and int(remembered.get("restartCount") or 0) > newest.attempt
+
+
 def is_finished(pod: ReadOnlyObject, observed: ObservedPod, container: ReadOnlyObject) -> bool:
     """True when the container ended and must not run again; what the API holds counts once the container is gone."""
     newest = observed.find(container["name"])
-    if newest is not None:
+    if newest is not None and not is_later_lost(pod, newest):
         return newest.is_exited and not is_wanted_back(pod, observed, container, newest)
     reported = reported_status(pod, container["name"]) or {}
     terminated = (reported.get("state") or {}).get("terminated")

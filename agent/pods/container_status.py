@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agent.pods.container_history import is_wanted_back, reported_status
+from agent.pods.container_history import is_later_lost, is_wanted_back, reported_status
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_spec import ContainerType, is_sidecar
 from agent.pods.resize import PendingResize
@@ -47,12 +47,14 @@ class Waiting:
 class StatusInputs:
     """What a status is computed from, besides the Pod and what is observed. Mappings are by the key they name.
 
+    `seen_at` is when the node took notice of the Pod: before it pulled images or ran hooks.
     `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` and
     `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good,
     `disruption` how that is told if it did so for the node's sake.
     """
 
     now: datetime
+    seen_at: datetime | None = None
     host_ips: tuple[str, ...] = ()
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     termination_messages: Mapping[str, str] = field(default_factory=dict)
@@ -74,7 +76,7 @@ def compute_container_status(
     attempts = observed.containers.get(container["name"], ())
     newest = attempts[0] if attempts else None
     reported = reported_status(pod, container["name"]) or {}
-    if newest is None:
+    if newest is None or is_later_lost(pod, newest):
         status = _unseen_status(pod, container, reported, inputs, type)
     else:
         status = _seen_status(container, newest, inputs)
@@ -219,16 +221,15 @@ def _last_state(attempts: tuple[ObservedContainer, ...], reported: Mapping[str, 
     if len(attempts) > 1 and attempts[1].is_exited:
         message = inputs.termination_messages.get(attempts[1].id, "")
         return {"terminated": terminated_state(attempts[1], message)}
-    if not reported.get("containerID"):
-        return dict(reported.get("lastState") or {})
-    if reported["containerID"] == f"docker://{attempts[0].id}":
-        return dict(reported.get("lastState") or {})
-    state = reported.get("state") or {}
-    if "terminated" in state:
-        return {"terminated": state["terminated"]}
-    if "running" in state:
-        return _lost(LOST_MESSAGE)
-    return dict(reported.get("lastState") or {})
+    newest_id, last, state = f"docker://{attempts[0].id}", reported.get("lastState") or {}, reported.get("state") or {}
+    if reported.get("containerID", newest_id) != newest_id:
+        if "terminated" in state:
+            return {"terminated": state["terminated"]}
+        if "running" in state:
+            return _lost(LOST_MESSAGE)
+    # While it waits to be started again, the newest attempt's own end stands there.
+    is_own = (last.get("terminated") or {}).get("containerID") == newest_id
+    return {} if is_own else dict(last)
 
 
 def _wait_for_restart(

@@ -199,15 +199,14 @@ class PodExecutor:
             await course.sandbox_started()
             await course.slot.acquire()
             await self._starter.start(pod_record, action, created)
-            await self._sandboxes.container_started(pod_record, created.id)
             if has_post_start(created.container):
                 # A hook may take for ever: it must not keep other Pods from starting.
                 course.slot.release()
                 await self._starter.post_start(pod_record, created)
         except ImagePendingError:
+            # What the container waits for stays told: a pull that is tried again has not succeeded yet.
             await course.sandbox_started()
             course.slot.release()
-            pod_record.waiting.pop(name, None)
         except StartFailure as failure:
             pod_record.waiting[name] = Waiting(reason=failure.reason, message=failure.message)
             outcome.failed = True

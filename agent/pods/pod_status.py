@@ -16,12 +16,13 @@ from agent.pods.observed import ObservedPod
 from agent.pods.pod_spec import (
     ContainerType,
     ephemeral_containers,
+    find_container,
     init_containers,
     is_host_network,
     is_sidecar,
     may_restart_as_a_whole,
-    pod_restart_policy,
     regular_containers,
+    restarts_after,
 )
 from agent.pods.resize import held_pod_resources
 from control.api.meta import find_condition
@@ -64,7 +65,7 @@ def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: Statu
     _limit_messages([*init_statuses, *statuses, *ephemeral_statuses])
     status: Object = {
         "phase": _phase(pod, observed, init_statuses, statuses, inputs),
-        "startTime": old.get("startTime") or format_time(inputs.now),
+        "startTime": old.get("startTime") or format_time(inputs.seen_at or inputs.now),
         "qosClass": old.get("qosClass") or qos_class(pod),
     }
     if pod["metadata"].get("generation"):
@@ -110,7 +111,7 @@ def compute_rejected_status(pod: ReadOnlyObject, inputs: StatusInputs) -> Object
         "phase": "Failed",
         "reason": inputs.reason,
         "message": inputs.message,
-        "startTime": (pod.get("status") or {}).get("startTime") or format_time(inputs.now),
+        "startTime": (pod.get("status") or {}).get("startTime") or format_time(inputs.seen_at or inputs.now),
         "qosClass": (pod.get("status") or {}).get("qosClass") or qos_class(pod),
     }
     if pod["metadata"].get("generation"):
@@ -151,7 +152,6 @@ def _phase_of_containers(
     statuses: Sequence[Object],
     inputs: StatusInputs,
 ) -> str:
-    policy = pod_restart_policy(pod)
     pending, failed = _initialization(pod, observed, init_statuses)
     if failed:
         return "Failed"
@@ -162,20 +162,20 @@ def _phase_of_containers(
         return "Running"
     if not stopped:
         return "Pending"
-    if not inputs.is_terminated and (policy == "Always" or _has_restart_due(pod, observed)):
+    if not inputs.is_terminated and any(_is_restart_due(pod, observed, status) for status in statuses):
         return "Running"
-    if stopped == succeeded:
-        return "Succeeded"
-    return "Failed" if policy == "Never" or inputs.is_terminated else "Running"
+    return "Succeeded" if stopped == succeeded else "Failed"
 
 
-def _has_restart_due(pod: ReadOnlyObject, observed: ObservedPod) -> bool:
-    """True when a container's own policy or rules want it back, or all start over, whatever the Pod's policy is."""
-    for container in regular_containers(pod):
-        newest = observed.find(container["name"])
-        if newest is not None and newest.is_exited and is_wanted_back(pod, observed, container, newest):
-            return True
-    return False
+def _is_restart_due(pod: ReadOnlyObject, observed: ObservedPod, status: Object) -> bool:
+    """True when policy or rules want a stopped container back, its own before the Pod's, or all start over."""
+    container = find_container(pod, status["name"])
+    assert container is not None
+    newest = observed.find(status["name"])
+    if newest is not None and newest.is_exited:
+        return is_wanted_back(pod, observed, container, newest)
+    ended = status["state"].get("terminated") or status["lastState"]["terminated"]
+    return restarts_after(pod, container, ended["exitCode"])
 
 
 def _initialization(pod: ReadOnlyObject, observed: ObservedPod, init_statuses: Sequence[Object]) -> tuple[bool, bool]:

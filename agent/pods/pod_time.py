@@ -17,6 +17,7 @@ class PodTime:
 
     def __init__(self, clock: SteadyClock) -> None:
         self._clock = clock
+        self._seen = clock.now()
         self._stop_seen: datetime | None = None
         self._steps: dict[str, timedelta] = {}
         self._active_since: datetime | None = None
@@ -34,10 +35,11 @@ class PodTime:
         """How far the wall clock had jumped when the Pod's deletionTimestamp was first seen."""
         return self._steps.setdefault(pod["metadata"].get("deletionTimestamp") or "", self._clock.step())
 
-    def active_seconds_left(self, pod: ReadOnlyObject, status: ReadOnlyObject) -> float | None:
-        """What is left of `activeDeadlineSeconds`; None without a limit or before the Pod has a start time."""
-        limit, started = pod["spec"].get("activeDeadlineSeconds"), status.get("startTime")
-        if limit is None or not started:
+    def active_seconds_left(self, pod: ReadOnlyObject) -> float | None:
+        """What is left of `activeDeadlineSeconds`; None without a limit. It counts from the Pod's start time."""
+        limit, started = pod["spec"].get("activeDeadlineSeconds"), (pod.get("status") or {}).get("startTime")
+        if limit is None:
             return None
-        self._active_since = self._active_since or self._clock.place(parse_time(started))
-        return float(limit) - (self._clock.now() - self._active_since).total_seconds()
+        if started:
+            self._active_since = self._active_since or self._clock.place(parse_time(started))
+        return float(limit) - (self._clock.now() - (self._active_since or self._seen)).total_seconds()

@@ -76,6 +76,7 @@ class ProbeRunner:
         self._started_at = clock.monotonic()
         self._verdicts: dict[str, ContainerVerdicts] = {}
         self._tasks: dict[tuple[str, ProbeKind], asyncio.Task[None]] = {}
+        self._container_ids: dict[str, set[str]] = {}
 
     @property
     def verdicts(self) -> Mapping[str, ContainerVerdicts]:
@@ -86,29 +87,32 @@ class ProbeRunner:
         """Start the probes that should run and end those of containers that do not."""
         pod = pod_record.pod
         wanted: set[tuple[str, ProbeKind]] = set()
+        known = self._container_ids.setdefault(pod_record.uid, set())
         for container in all_containers(pod):
             newest = observed.find(container["name"])
             if newest is None or not newest.is_running:
                 continue
-            if newest.id not in self._verdicts:
+            if newest.id not in known:
+                known.add(newest.id)
                 self._verdicts[newest.id] = _initial_verdicts(pod, newest)
             for kind in self._kinds(container, newest, terminating=terminating):
                 wanted.add((newest.id, kind))
                 if (newest.id, kind) not in self._tasks:
                     self._start(pod_record, container, newest, kind, observed)
-        alive = {container.id for container in observed.running_containers()}
-        mine = {container.id for container in observed.each_container()}
-        for key in [key for key in self._tasks if key[0] in mine and key not in wanted]:
+        for key in [key for key in self._tasks if key[0] in known and key not in wanted]:
             self._tasks.pop(key).cancel()
-        for container_id in mine - alive:
-            self._verdicts.pop(container_id, None)
+        # Somebody may have removed a running container: what was known of it goes all the same.
+        for container_id in known - {container.id for container in observed.running_containers()}:
+            known.discard(container_id)
+            del self._verdicts[container_id]
 
-    def forget(self, container_ids: set[str]) -> None:
-        """End every probe of these containers."""
+    def forget(self, pod_uid: str) -> None:
+        """End every probe of a Pod that is gone."""
+        container_ids = self._container_ids.pop(pod_uid, set())
         for key in [key for key in self._tasks if key[0] in container_ids]:
             self._tasks.pop(key).cancel()
         for container_id in container_ids:
-            self._verdicts.pop(container_id, None)
+            del self._verdicts[container_id]
 
     async def close(self) -> None:
         """End every probe."""

@@ -18,3 +18,8 @@ class Rejection:
     grace_seconds: float | None = None
     disruption: str = ""
     removes_containers: bool = False
+
+
+DEADLINE_EXCEEDED = Rejection(
+    reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"
+)

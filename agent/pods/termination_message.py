@@ -22,29 +22,28 @@ ReadLogTail = Callable[[str, int], str]
 
 
 class TerminationMessages:
-    """Messages by container id."""
+    """Messages by container id, of the containers that each Pod has."""
 
     def __init__(self, files: PodFiles, read_log_tail: ReadLogTail) -> None:
         self._files = files
         self._read_log_tail = read_log_tail
-        self._messages: dict[str, str] = {}
+        self._messages: dict[str, dict[str, str]] = {}
 
     async def read(self, pod: ReadOnlyObject, containers: Iterable[ObservedContainer]) -> dict[str, str]:
-        """The messages of those containers that have ended."""
-        messages = {}
+        """The messages of those of a Pod's containers that have ended; those of others are forgotten."""
+        uid = pod["metadata"]["uid"]
+        known, messages = self._messages.get(uid, {}), {}
         for container in containers:
-            if not container.is_exited:
-                continue
-            if container.id not in self._messages:
-                self._messages[container.id] = await asyncio.to_thread(self._read_one, pod, container)
-            if self._messages[container.id]:
-                messages[container.id] = self._messages[container.id]
-        return messages
+            if container.is_exited:
+                if container.id not in known:
+                    known[container.id] = await asyncio.to_thread(self._read_one, pod, container)
+                messages[container.id] = known[container.id]
+        self._messages[uid] = messages
+        return {container_id: message for container_id, message in messages.items() if message}
 
-    def forget(self, container_ids: Iterable[str]) -> None:
-        """Drop the messages of containers that are gone."""
-        for container_id in container_ids:
-            self._messages.pop(container_id, None)
+    def forget(self, pod_uid: str) -> None:
+        """Drop the messages of a Pod that is gone."""
+        self._messages.pop(pod_uid, None)
 
     def _read_one(self, pod: ReadOnlyObject, container: ObservedContainer) -> str:
         spec = find_container(pod, container.name) or {}

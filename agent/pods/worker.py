@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 
@@ -18,7 +18,7 @@ from agent.pods.compute_actions import compute_actions
 from agent.pods.compute_termination import compute_removal, compute_termination, deletion_deadline, stop_deadline
 from agent.pods.echo import is_echo
 from agent.pods.executor import Outcome
-from agent.pods.observed import ObservedContainer, ObservedPod
+from agent.pods.observed import ObservedPod
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import all_containers
 from agent.pods.pod_status import (
@@ -30,10 +30,11 @@ from agent.pods.pod_status import (
     is_own_condition,
 )
 from agent.pods.pod_time import PodTime
-from agent.pods.rejection import Rejection
+from agent.pods.rejection import DEADLINE_EXCEEDED, Rejection
 from agent.pods.resize import PendingResize, allocated_pod, is_resize_wanted
+from agent.pods.status_inputs import gather_status_inputs
 from agent.pods.worker_services import WorkerServices
-from agent.runtime.protocol import ImageRecord, RuntimeFailure
+from agent.runtime.protocol import RuntimeFailure
 from agent.volumes.protocol import VolumeError
 from control.api.errors import ApiError
 from control.api.meta import is_deleting
@@ -69,6 +70,8 @@ class PodWorker:
         self._judged = self._admitted = False
         self._pending_resize: PendingResize | None = None
         self._time = PodTime(services.cache.steady)
+        self._seen_at = services.clock.now()
+        self._deadline: asyncio.Task[None] | None = None
         self._rejection: Rejection | None = None
         self._status: Object = {}
         self._released = False
@@ -117,8 +120,20 @@ class PodWorker:
             return
         if is_deleting(pod):
             self._record.ending.set()
+        self._watch_deadline()
         self._object_changed.set()
         self._wake.set()
+
+    def _watch_deadline(self) -> None:
+        """Hooks are given up when the Pod has been active for too long, however long the step under way takes."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        left = self._time.active_seconds_left(self._with_status())
+        self._deadline = None if left is None else self._record.spawn(self._end_after(left))
+
+    async def _end_after(self, seconds: float) -> None:
+        await self._services.clock.sleep(seconds)
+        self._record.ending.set()
 
     def remove(self) -> None:
         """The object is gone from the API (or was never there): stop the Pod."""
@@ -130,6 +145,7 @@ class PodWorker:
     def fail(self, rejection: Rejection) -> None:
         """Let the Pod fail, whatever it does; the first reason stands."""
         self._rejection = self._rejection or rejection
+        self._record.ending.set()
         self._object_changed.set()
         self._wake.set()
 
@@ -142,6 +158,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Step until the Pod is done with."""
+        self._watch_deadline()
         failures = 0
         while self.phase is not Phase.TERMINATED:
             self._wake.clear()
@@ -192,7 +209,7 @@ class PodWorker:
         if unsupported:
             self._report_fields(pod, unsupported)
             if observed.is_empty:
-                self._refuse(unsupported)
+                await self._refuse(unsupported)
                 return None
         outcome = Outcome()
         services.probes.sync(self._record, observed)
@@ -241,11 +258,11 @@ class PodWorker:
             self._reported_fields = fields
             self._services.record(pod, "Warning", "UnsupportedField", _unsupported_message(fields))
 
-    def _refuse(self, fields: Sequence[str]) -> None:
+    async def _refuse(self, fields: Sequence[str]) -> None:
         """Run nothing rather than something else than what was asked for."""
         waiting = Waiting(reason="CreateContainerConfigError", message=_unsupported_message(fields))
         self._record.waiting = {container["name"]: waiting for container in all_containers(self.pod)}
-        self._submit(compute_pod_status(self._with_status(), ObservedPod(), self._inputs({}, ())))
+        await self._report(ObservedPod())
 
     async def _stop_for_good(self, pod: ReadOnlyObject, observed: ObservedPod) -> float | None:
         """A Pod that has failed or is complete keeps its dead containers and nothing else."""
@@ -257,7 +274,7 @@ class PodWorker:
         observed = self._record.observe(services.cache)
         services.probes.sync(self._record, observed, terminating=True)
         if rejection is not None and observed.is_empty and not self._released:
-            self._submit(compute_rejected_status(pod, self._inputs({}, ())))
+            self._submit(compute_rejected_status(pod, await self._inputs(observed)))
         elif not observed.is_empty:
             await self._report(observed)
         if not actions and not self._released:
@@ -274,14 +291,11 @@ class PodWorker:
         """The executor's timer, the next look at a resize that waits, or the Pod's deadline, whichever comes first."""
         if self._pending_resize is not None:
             outcome.wake_after(PENDING_RESIZE_SECONDS)
-        remaining = self._time.active_seconds_left(self.pod, self._status)
+        remaining = self._time.active_seconds_left(self._with_status())
         if remaining is None:
             return outcome.wake_seconds
         if remaining <= 0:
-            self._rejection = Rejection(
-                reason="DeadlineExceeded",
-                message="Pod was active on the node longer than the specified deadline",
-            )
+            self._rejection = DEADLINE_EXCEEDED
             self._services.record(self.pod, "Normal", self._rejection.reason, self._rejection.message)
             return 0.0
         return remaining if outcome.wake_seconds is None else min(remaining, outcome.wake_seconds)
@@ -311,8 +325,7 @@ class PodWorker:
     async def _finish(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
         """Nothing runs any more: tell the API and clear the node, side by side."""
         self._record.cancel_tasks()
-        ids = {container.id for container in observed.each_container()}
-        self._services.probes.forget(ids)
+        self._services.probes.forget(self._record.uid)
         if self._removed:
             await self._clear_node(observed)
         else:
@@ -335,7 +348,7 @@ class PodWorker:
         await services.volumes.unmount_all(uid)
         await asyncio.to_thread(services.files.remove, uid)
         services.unlink_logs(self.pod)
-        services.messages.forget(container.id for container in observed.each_container())
+        services.messages.forget(uid)
 
     # --- status -------------------------------------------------------------------------------------------------------
 
@@ -343,31 +356,18 @@ class PodWorker:
         """Compute the status from what is observed and hand it to the reporter."""
         if self._removed:
             return
-        services = self._services
-        containers = list(observed.each_container())
-        messages = await services.messages.read(self.pod, containers)
-        images = await self._find_images(containers)
-        inputs = self._inputs(messages, images, is_terminated=is_terminated)
+        inputs = await self._inputs(observed, is_terminated=is_terminated)
         self._submit(compute_pod_status(self._with_status(), observed, inputs))
 
-    def _inputs(
-        self, messages: Mapping[str, str], images: Sequence[ImageRecord], *, is_terminated: bool = False
-    ) -> StatusInputs:
-        services, rejection = self._services, self._rejection
-        return StatusInputs(
-            now=services.clock.now(),
-            host_ips=services.host_ips(),
-            waiting=dict(self._record.waiting),
-            termination_messages=messages,
-            verdicts=services.probes.verdicts,
-            image_references={image.id: f"docker-pullable://{image.digests[0]}" for image in images if image.digests},
-            stop_signals={image.id: str(image.config.get("StopSignal") or "") for image in images},
-            is_terminated=is_terminated,
-            reason=rejection.reason if rejection else "",
-            message=rejection.message if rejection else "",
-            disruption=rejection.disruption if rejection else "",
+    async def _inputs(self, observed: ObservedPod, *, is_terminated: bool = False) -> StatusInputs:
+        return await gather_status_inputs(
+            self._record,
+            observed,
+            self._services,
+            seen_at=self._seen_at,
+            rejection=self._rejection,
             pending_resize=self._pending_resize,
-            resize_errors=dict(self._record.resize_errors),
+            is_terminated=is_terminated,
         )
 
     def _submit(self, status: Object) -> None:
@@ -382,11 +382,6 @@ class PodWorker:
         foreign = [item for item in reported.get("conditions") or () if not is_own_condition(item)]
         own = [item for item in self._status.get("conditions") or () if is_own_condition(item)]
         return {**self.pod, "status": {**self._status, "conditions": [*foreign, *own]}}
-
-    async def _find_images(self, containers: Sequence[ObservedContainer]) -> list[ImageRecord]:
-        ids = {container.record.image_id for container in containers}
-        found = [await self._services.images.find_by_id(image_id) for image_id in ids]
-        return [image for image in found if image is not None]
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 

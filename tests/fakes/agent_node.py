@@ -69,7 +69,10 @@ class PodEndpoint(MemoryEndpoint):
         status = patch.get("status", {})
         if "conditions" in status:
             conditions = {item["type"]: item for item in (old.get("status") or {}).get("conditions", ())}
-            conditions.update({item["type"]: item for item in status["conditions"]})
+            for item in status["conditions"]:
+                merged = {**conditions.get(item["type"], {}), **item}
+                kept = {name: value for name, value in merged.items() if value is not None or name == "lastProbeTime"}
+                conditions[item["type"]] = kept
             status["conditions"] = [item for item in conditions.values() if item.get("$patch") != "delete"]
         for name in ("podIPs", "hostIPs"):
             if name in status:
