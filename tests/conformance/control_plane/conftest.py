@@ -10,7 +10,6 @@ import pytest
 from tests.cluster import Cluster
 from tests.conformance.batch import Batch, make_object
 from tests.conformance.control_plane.played_nodes import PlayedNodes
-from tests.conformance.control_plane.workloads import Workloads
 from tests.conformance.http_api import HttpApi
 
 
@@ -37,9 +36,3 @@ def nodes(cluster: Cluster) -> Iterator[PlayedNodes]:
     played.start()
     yield played
     played.stop()
-
-
-@pytest.fixture
-def workloads(batch: Batch) -> Workloads:
-    """The workloads of the module's namespace."""
-    return Workloads(batch)

@@ -3,15 +3,84 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.cluster import wait_for
-from tests.conformance.batch import Object, make_object
-from tests.conformance.control_plane.workloads import Workloads, make_controller, make_workload, owners, template
-from tests.conformance.http_api import MERGE_PATCH
+from tests.conformance.batch import Batch, Object, make_object
+from tests.conformance.http_api import MERGE_PATCH, HttpApi
 
 pytestmark = pytest.mark.usefixtures("nodes")
+
+
+class Workloads:
+    """Deployments, ReplicaSets and ReplicationControllers of one namespace."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.api = batch.api
+        self.pods = batch.path("pods")
+        self.controllers = batch.path("replicationcontrollers")
+        apps = f"/apis/apps/v1/namespaces/{batch.namespace}"
+        self.replica_sets, self.deployments = f"{apps}/replicasets", f"{apps}/deployments"
+
+    def selected(self, path: str, name: str) -> list[Object]:
+        """Objects of a collection that belong to the test of this name."""
+        return self.api.items(path, f"name={name}")
+
+    def wait(self, path: str, condition: Callable[[Object], Any], what: str) -> Object:
+        """Wait until the condition holds for the object; returns it."""
+        found: list[Object] = []
+
+        def holds() -> bool:
+            found[:] = [self.api.get(path)]
+            return bool(condition(found[0]))
+
+        wait_for(holds, f"{path}: {what}")
+        return found[0]
+
+    def wait_ready(self, path: str, replicas: int) -> Object:
+        """Wait until so many replicas are ready and no others are there."""
+        wanted = {"readyReplicas": replicas, "replicas": replicas}
+
+        def is_ready(item: Object) -> bool:
+            seen = item["status"]
+            current = seen.get("observedGeneration", 0) >= item["metadata"]["generation"]
+            return current and {key: seen.get(key, 0) for key in wanted} == wanted
+
+        return self.wait(path, is_ready, f"{replicas} replicas are ready")
+
+
+@pytest.fixture
+def workloads(batch: Batch) -> Workloads:
+    """The module's workloads."""
+    return Workloads(batch)
+
+
+def template(name: str, image: str = "nginx") -> Object:
+    """A Pod template whose Pods carry the name as their label."""
+    return {
+        "metadata": {"labels": {"name": name}},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": image}]},
+    }
+
+
+def make_controller(name: str, replicas: int) -> Object:
+    """A ReplicationController."""
+    spec = {"replicas": replicas, "selector": {"name": name}, "template": template(name)}
+    return make_object("ReplicationController", name, labels={"name": name}, spec=spec)
+
+
+def make_workload(kind: str, name: str, replicas: int, image: str = "nginx", **fields: Any) -> Object:
+    """A Deployment or a ReplicaSet."""
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"name": name}}, "template": template(name, image)}
+    return make_object(kind, name, labels={"name": name}, spec=spec | fields) | {"apiVersion": "apps/v1"}
+
+
+def owners(item: Object) -> list[str]:
+    """UIDs of an object's owners."""
+    return [owner["uid"] for owner in item["metadata"].get("ownerReferences", ())]
 
 
 # --- Deployments ------------------------------------------------------------------------------------------------------
@@ -274,3 +343,117 @@ def test_the_lifecycle_of_a_replication_controller(workloads: Workloads) -> None
         assert found["metadata"]["name"] == "rc-life"
         api.delete(path, labelSelector="name=rc-life")
         assert next(kind for kind, _ in events if kind != "MODIFIED") == "DELETED"
+
+
+# --- owners and dependents --------------------------------------------------------------------------------------------
+
+
+def delete_with(api: HttpApi, path: str, policy: str) -> None:
+    """Delete an object with a propagation policy and its UID as precondition."""
+    options = {"propagationPolicy": policy, "preconditions": {"uid": api.get(path)["metadata"]["uid"]}}
+    api.expect(200, "DELETE", path, options)
+
+
+def wait_until_gone(api: HttpApi, path: str) -> None:
+    """Wait until there is no object at the path."""
+    wait_for(lambda: api.request("GET", path)[0] == 404, f"{path} is gone")
+
+
+@pytest.mark.requirement(
+    "[sig-api-machinery] Garbage collector should delete RS created by deployment when not orphaning"
+)
+def test_what_a_deployment_owns_goes_with_it(workloads: Workloads) -> None:
+    workloads.api.create(workloads.deployments, make_workload("Deployment", "collected-rs", 2))
+    wait_for(lambda: workloads.selected(workloads.replica_sets, "collected-rs"), "it makes a ReplicaSet")
+    delete_with(workloads.api, f"{workloads.deployments}/collected-rs", "Background")
+    for path in (workloads.deployments, workloads.replica_sets, workloads.pods):
+        wait_for(lambda path=path: not workloads.selected(path, "collected-rs"), f"nothing is left in {path}")
+
+
+@pytest.mark.requirement(
+    "[sig-api-machinery] Garbage collector should orphan RS created by deployment when deleteOptions.PropagationPolicy "
+    "is Orphan"
+)
+def test_what_a_deployment_owns_is_orphaned(workloads: Workloads) -> None:
+    workloads.api.create(workloads.deployments, make_workload("Deployment", "orphaned-rs", 2))
+    workloads.wait_ready(f"{workloads.deployments}/orphaned-rs", 2)
+    delete_with(workloads.api, f"{workloads.deployments}/orphaned-rs", "Orphan")
+    wait_until_gone(workloads.api, f"{workloads.deployments}/orphaned-rs")
+    (replica_set,) = workloads.selected(workloads.replica_sets, "orphaned-rs")
+    assert owners(replica_set) == []
+    assert len(workloads.selected(workloads.pods, "orphaned-rs")) == 2
+
+
+@pytest.mark.requirement(
+    "[sig-api-machinery] Garbage collector should orphan pods created by rc if delete options say so"
+)
+def test_what_a_replication_controller_owns_is_orphaned(workloads: Workloads) -> None:
+    workloads.api.create(workloads.controllers, make_controller("orphaned", 10))
+    workloads.wait_ready(f"{workloads.controllers}/orphaned", 10)
+    delete_with(workloads.api, f"{workloads.controllers}/orphaned", "Orphan")
+    wait_until_gone(workloads.api, f"{workloads.controllers}/orphaned")
+    pods = workloads.selected(workloads.pods, "orphaned")
+    assert [owners(pod) for pod in pods] == [[]] * 10
+    assert not [pod for pod in pods if "deletionTimestamp" in pod["metadata"]]
+
+
+@pytest.mark.requirement(
+    "[sig-api-machinery] Garbage collector should keep the rc around until all its pods are deleted if the "
+    "deleteOptions says so"
+)
+def test_an_owner_goes_after_its_pods(workloads: Workloads) -> None:
+    api, one = workloads.api, f"{workloads.controllers}/foreground"
+    body = make_controller("foreground", 10)
+    body["spec"]["template"]["metadata"]["annotations"] = {"stays": "true"}
+    body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 30
+    api.create(workloads.controllers, body)
+    workloads.wait_ready(one, 10)
+    delete_with(api, one, "Foreground")
+    wait_for(
+        lambda: all("deletionTimestamp" in pod["metadata"] for pod in workloads.selected(workloads.pods, "foreground")),
+        "all Pods are told to go",
+    )
+    owner = api.get(one)
+    assert owner["metadata"]["finalizers"] == ["foregroundDeletion"]
+    assert len(workloads.selected(workloads.pods, "foreground")) == 10
+    for pod in workloads.selected(workloads.pods, "foreground"):
+        api.expect(200, "DELETE", f"{workloads.pods}/{pod['metadata']['name']}", {"gracePeriodSeconds": 0})
+    wait_until_gone(api, one)
+
+
+@pytest.mark.requirement(
+    "[sig-api-machinery] Garbage collector should not delete dependents that have both valid owner and owner that's "
+    "waiting for dependents to be deleted"
+)
+def test_a_dependent_stays_with_its_other_owner(workloads: Workloads) -> None:
+    api = workloads.api
+    for name, replicas in (("leaves", 6), ("remains", 0)):
+        api.create(workloads.controllers, make_controller(name, replicas))
+    workloads.wait_ready(f"{workloads.controllers}/leaves", 6)
+    remaining = api.get(f"{workloads.controllers}/remains")["metadata"]["uid"]
+    reference = {"apiVersion": "v1", "kind": "ReplicationController", "name": "remains", "uid": remaining}
+    pods = workloads.selected(workloads.pods, "leaves")
+    shared = [pod["metadata"]["name"] for pod in pods[:3]]
+    for name in shared:
+        api.patch(f"{workloads.pods}/{name}", {"metadata": {"ownerReferences": [reference]}})
+    delete_with(api, f"{workloads.controllers}/leaves", "Foreground")
+    wait_until_gone(api, f"{workloads.controllers}/leaves")
+    left = workloads.selected(workloads.pods, "leaves")
+    assert sorted(pod["metadata"]["name"] for pod in left) == sorted(shared)
+    assert [owners(pod) for pod in left] == [[remaining]] * 3
+    assert not [pod for pod in left if "deletionTimestamp" in pod["metadata"]]
+
+
+@pytest.mark.requirement("[sig-api-machinery] Garbage collector should not be blocked by dependency circle")
+def test_a_circle_of_owners_goes(workloads: Workloads) -> None:
+    api, names = workloads.api, ("circle-1", "circle-2", "circle-3")
+    uids = {}
+    for name in names:
+        pod = make_object("Pod", name, labels={"name": "circle"}, spec=template("circle")["spec"])
+        uids[name] = api.create(workloads.pods, pod)["metadata"]["uid"]
+    for name, owner in zip(names, (*names[1:], names[0]), strict=True):
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": uids[owner]}
+        reference |= {"controller": True, "blockOwnerDeletion": True}
+        api.patch(f"{workloads.pods}/{name}", {"metadata": {"ownerReferences": [reference]}})
+    delete_with(api, f"{workloads.pods}/circle-1", "Foreground")
+    wait_for(lambda: not workloads.selected(workloads.pods, "circle"), "all three are gone")
