@@ -168,6 +168,7 @@ class LinuxHost:
             obstacle=native_obstacle(observe_agent(), engine) or foreign_namespace_obstacle(),
             pids_max=config.pod_pids_max,
             page_sizes=read_huge_pages(),
+            reservations=config.reservations,
         )
 
     def make_volumes(

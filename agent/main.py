@@ -22,6 +22,7 @@ from agent.node_lock import NodeTakenError, only_agent
 from agent.resource_flags import add_resource_flags, read_eviction, read_reservations
 
 if TYPE_CHECKING:
+    from agent.node_agent import NodeAgent
     from control.client.kubeconfig import Access
 
 
@@ -232,10 +233,24 @@ async def _run_node(config: AgentConfig, access: Access) -> None:
             random=Random(),
             engine=engine,
         )
+        _on_shutdown_request(loop, agent, stop)
         await agent.run(stop)
     finally:
         await client.close()
         await runtime.close()
+
+
+def _on_shutdown_request(loop: asyncio.AbstractEventLoop, agent: NodeAgent, stop: asyncio.Event) -> None:
+    """Shut the node down gracefully when the signal for it comes; the agent ends with it."""
+    from agent.node.shutdown_request import SIGNAL, take_request
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def shut_down() -> None:
+        await agent.shut_down(take_request(agent.config.state_dir))
+        stop.set()
+
+    loop.add_signal_handler(SIGNAL, lambda: tasks.add(asyncio.ensure_future(shut_down())))
 
 
 def _on_supervisor_gone(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -21,6 +21,7 @@ from agent.node.node_features import NodeFeatures, compute_node_features
 from agent.node.node_status import NodeInputs, go_architecture
 from agent.node.pod_range import RememberedRange
 from agent.node.registration import NodeRegistration
+from agent.node.shutdown import ShutdownPeriods
 from agent.pause_image import pause_archive, pause_reference
 from agent.pod_parts import PodParts
 from agent.pods.container_cache import ContainerCache
@@ -76,6 +77,8 @@ class NodeAgent:
         self._started = asyncio.Event()
         self._pod_cidr = config.pod_cidr
         self._remembered_range = RememberedRange(config.state_dir)
+        self._range_changed = asyncio.Event()
+        self._parts: PodParts | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._obedient: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -105,6 +108,17 @@ class NodeAgent:
             # Not for ever: a call to an engine that hangs cannot be taken back.
             await asyncio.wait(pending, timeout=STOP_SECONDS_MAX)
 
+    async def shut_down(self, periods: ShutdownPeriods) -> None:
+        """End the node's Pods gracefully and tell the API of it. Returns when that is done, or its time is over."""
+        parts = self._parts
+        if parts is None:
+            return
+        ended = await parts.shutdown.run(periods)
+        # The last word on a Pod is what its controller waits for.
+        sending = [asyncio.ensure_future(parts.reporter.flush(uid)) for uid in ended]
+        if sending:
+            await asyncio.wait(sending, timeout=STOP_SECONDS_MAX)
+
     async def _watch_over(self, stopping: asyncio.Future[Any]) -> None:
         """Return when told to stop. A part that fails for good fails the agent: the supervisor starts a fresh one."""
         running = set(self._tasks)
@@ -123,11 +137,12 @@ class NodeAgent:
         pods = self._informer(PODS, f"spec.nodeName={config.node_name}")
         joining = asyncio.ensure_future(self._join(nodes, services))
         self._tasks.append(joining)
+        self._spawn(self._watch_pod_range())
         pause_image, _ = await asyncio.gather(self._ensure_pause_image(), self.cache.relist())
         if config.pod_manifest_path is None:
             await joining
         await self._prepare_network(network)
-        parts = PodParts(self, network=network, services=services, pause_image=pause_image)
+        parts = self._parts = PodParts(self, network=network, services=services, pause_image=pause_image)
         await self._start_workers(parts)
         await joining
         await self._follow_pods(parts, pods, services)
@@ -313,7 +328,7 @@ class NodeAgent:
             port=config.port,
             now=self._clock.now(),
             pods_max=config.pods_max,
-            problem=self._problem,
+            problem=(self._parts.shutdown.problem if self._parts is not None else "") or self._problem,
             images=self.image_list.images,
             images_max=config.images.reported_max,
             labels=dict(config.labels),
@@ -335,11 +350,12 @@ class NodeAgent:
             self._pod_range.set()
         elif cidr != self._pod_cidr and not self._pod_range.is_set():
             # Pods have addresses of the range of the last time.
-            self._spawn(self._give_up(f"the node's Pod range is {cidr} now, not {self._pod_cidr}"))
+            self._range_changed.set()
 
-    async def _give_up(self, cause: str) -> None:
-        """End the agent: the next one starts from what is true now."""
-        raise NetworkError(cause)
+    async def _watch_pod_range(self) -> None:
+        """End the agent when the API gives the node another range than it remembered: the next one takes that."""
+        await self._range_changed.wait()
+        raise NetworkError(f"the node's Pod range is not {self._pod_cidr} any more")
 
     def _node_uid(self) -> str:
         node = self.registration.node

@@ -24,6 +24,7 @@ from agent.node.node_status import go_architecture
 from agent.node.platforms import can_run
 from agent.node.pod_preemptor import PodPreemptor
 from agent.node.security_admission import SecurityPolicy
+from agent.node.shutdown import NodeShutdown
 from agent.pods.backoff import RestartBackoff
 from agent.pods.container_configuration import StarterSettings
 from agent.pods.container_start import ContainerStarter
@@ -117,6 +118,8 @@ class PodParts:
         self.workers = PodWorkers(cache, shared)
         self.mirrors = MirrorPods(agent.client, reporter, node=lambda: agent.registration.node, clock=clock)
         self.static_pods = _static_pods(agent, self.workers, shared, self.mirrors)
+        self.shutdown = _make_shutdown(agent, self.workers)
+        self.reporter = reporter
         self.garbage = GarbageCollector(
             cache=cache,
             volumes=volumes,
@@ -187,6 +190,22 @@ def _make_admission(agent: NodeAgent, parts: PodParts) -> NodeAdmission:
         _security_policy(agent),
         pressures=lambda: parts.evictor.conditions,
         preempt=preemptor.preempt,
+        judge_shutdown=lambda pod: parts.shutdown.judge(pod),
+    )
+
+
+def _make_shutdown(agent: NodeAgent, workers: PodWorkers) -> NodeShutdown:
+    def announce() -> None:
+        node = node_reference(agent.config.node_name)
+        agent.recorder.record(node, "Normal", "Shutdown", "Shutdown manager detected shutdown event")
+        agent.registration.wake()
+
+    return NodeShutdown(
+        pods=workers.evictable_pods,
+        fail=workers.fail,
+        is_released=workers.is_released,
+        announce=announce,
+        clock=agent.clock,
     )
 
 

@@ -133,6 +133,10 @@ class ClusterDirectory:
         """Directory of a node's static Pods."""
         return self.node(node) / "manifests"
 
+    def shutdown_request(self, node: str) -> Path:
+        """What its agent reads when it is to shut the node down."""
+        return self.node(node) / "shutdown.json"
+
     def log_file(self, process: str) -> Path:
         """Log of a process (`supervisor`, `control`, `agent-<node>`)."""
         return self.logs / f"{process}.log"

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from agent.cgroups.driver import CgroupDriver, CgroupfsDriver
 from agent.cgroups.layout import CgroupLayout
+from agent.cgroups.limits import compute_node_share
 from agent.cgroups.pod_cgroups import NodePodCgroups, NoPodCgroups
 from agent.cgroups.protocol import CgroupError, PodCgroups
 from agent.cgroups.systemd_bus import SystemdBus
 from agent.cgroups.systemd_driver import SystemdDriver, has_systemd
 from agent.cgroups.tree import CgroupTree
+from agent.node.reservations import NOTHING_RESERVED, Reservations
 from agent.runtime.protocol import EngineInfo
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ def choose_cgroups(
     obstacle: str = "",
     pids_max: int = 0,
     page_sizes: Collection[str] = (),
+    reservations: Reservations = NOTHING_RESERVED,
 ) -> PodCgroups:
     """The Pods' cgroups. With an obstacle (why the agent cannot act on the engine's host) there are none: logged."""
     obstacle = obstacle or _cgroup_obstacle(tree, engine)
@@ -44,9 +47,22 @@ def choose_cgroups(
         except CgroupError as error:
             obstacle = str(error)
         else:
+            _bound(cgroups, engine, reservations)
             return cgroups
     logger.warning("Pods have no cgroups of their own: resources of a Pod as a whole are refused cause=%s", obstacle)
     return NoPodCgroups()
+
+
+def _bound(cgroups: NodePodCgroups, engine: EngineInfo, reservations: Reservations) -> None:
+    """A limit below what Pods of a former agent use now may be refused: then the one before stands."""
+    share = compute_node_share(
+        cpu_millis=engine.cpus * 1000 - reservations.of("cpu"),
+        memory_bytes=engine.memory_bytes - reservations.of("memory"),
+    )
+    try:
+        cgroups.bound(share)
+    except CgroupError as error:
+        logger.warning("Cannot hold the Pods to what is allocatable error=%s", error)
 
 
 def foreign_namespace_obstacle() -> str:

@@ -27,6 +27,10 @@ class ControlFile:
     text: str
 
 
+#: the kernel kills all processes of a container together: the kubelet's default where it can (`singleProcessOOMKill`)
+OOM_GROUP_FILE = ControlFile("memory", "memory.oom.group", "1")
+
+
 def control_files(limits: PodLimits, *, version: str, page_sizes: Collection[str] = ()) -> list[ControlFile]:
     """What is written into the directory of a Pod's cgroup. `page_sizes` are those of the host, as `2Mi`.
 

@@ -36,6 +36,10 @@ class CgroupDriver(Protocol):
         """Set values of a cgroup."""
         ...
 
+    def change_container(self, path: str, container_id: str, file: ControlFile) -> None:
+        """Set a value of the cgroup that the engine has made for a container below one of ours."""
+        ...
+
     def read(self, path: str, file: ControlFile) -> str:
         """The value that a cgroup has."""
         ...
@@ -82,6 +86,10 @@ class CgroupfsDriver:
             hierarchy = self._tree.find_hierarchy(file.controller)
             if hierarchy is not None:
                 self._tree.write(hierarchy, path, file.name, file.text)
+
+    def change_container(self, path: str, container_id: str, file: ControlFile) -> None:
+        """The engine names it after the container."""
+        self.change(f"{path}/{container_id}", [file])
 
     def read(self, path: str, file: ControlFile) -> str:
         """As the kernel shows it."""

@@ -46,6 +46,14 @@ def compute_pod_limits(pod: ReadOnlyObject, *, pids_max: int = 0) -> PodLimits:
     )
 
 
+def compute_node_share(*, cpu_millis: int, memory_bytes: int) -> PodLimits:
+    """The limits of all Pods of a node together: what reservations leave, eviction thresholds aside.
+
+    getNodeAllocatableInternalAbsolute (pkg/kubelet/cm/node_container_manager_linux.go, v1.36).
+    """
+    return PodLimits(cpu_shares=cpu_shares(cpu_millis), memory_bytes=memory_bytes)
+
+
 def _is_limited(pod: ReadOnlyObject, name: str) -> bool:
     if amounts_of((pod["spec"].get("resources") or {}).get("limits")).get(name):
         return True

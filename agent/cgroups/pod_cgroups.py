@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
-from agent.cgroups.control_files import control_files, is_larger, shares_file
+from agent.cgroups.control_files import OOM_GROUP_FILE, control_files, is_larger, shares_file
 from agent.cgroups.driver import CgroupDriver
 from agent.cgroups.layout import QOS_DIRECTORIES, ROOT, CgroupLayout, parse_pod_uid
 from agent.cgroups.limits import PodLimits, compute_pod_limits
@@ -64,6 +64,14 @@ class NodePodCgroups:
         except OSError as error:
             raise CgroupError(f"cannot make cgroup {layout.pods_root}: {error}") from error
 
+    def bound(self, share: PodLimits) -> None:
+        """Bound all Pods of the node together, as a kubelet enforces Node Allocatable. Raises CgroupError."""
+        root, version = self._layout.pods_root, self._driver.version
+        try:
+            self._driver.change(root, control_files(share, version=version))
+        except OSError as error:
+            raise CgroupError(f"cannot limit cgroup {root}: {error}") from error
+
     def parent(self, pod: ReadOnlyObject) -> str:
         """As the driver calls it."""
         return self._driver.parent_name(self._layout.pod_directory(pod))
@@ -82,6 +90,13 @@ class NodePodCgroups:
         if qos_class(pod) == BURSTABLE:
             self._burstable_shares[uid] = limits.cpu_shares
             await self._weigh_burstable()
+
+    async def group_processes(self, pod: ReadOnlyObject, container_id: str) -> None:
+        """Version 2 can. A container that has ended already has no cgroup any more."""
+        if self._driver.version == "2":
+            directory = self._layout.pod_directory(pod)
+            with suppress(OSError):
+                await asyncio.to_thread(self._driver.change_container, directory, container_id, OOM_GROUP_FILE)
 
     async def remove(self, pod_uid: str) -> None:
         """Wherever it is."""
@@ -138,6 +153,9 @@ class NoPodCgroups:
         return ""
 
     async def ensure(self, pod: ReadOnlyObject, *, raise_only: bool = False) -> None:
+        """Nothing."""
+
+    async def group_processes(self, pod: ReadOnlyObject, container_id: str) -> None:
         """Nothing."""
 
     async def remove(self, pod_uid: str) -> None:

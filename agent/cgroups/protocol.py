@@ -37,6 +37,10 @@ class PodCgroups(Protocol):
         """
         ...
 
+    async def group_processes(self, pod: ReadOnlyObject, container_id: str) -> None:
+        """Where the kernel can, have it kill all processes of a running container if it has to kill one for memory."""
+        ...
+
     async def remove(self, pod_uid: str) -> None:
         """Remove the Pod's cgroup; one in which something runs stays."""
         ...

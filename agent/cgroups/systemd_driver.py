@@ -71,6 +71,12 @@ class SystemdDriver:
         if properties:
             self._slices.set_properties(slice_name(path), properties)
 
+    def change_container(self, path: str, container_id: str, file: ControlFile) -> None:
+        """The engine's scope, of which systemd does not know this value."""
+        hierarchy = self._tree.find_hierarchy(file.controller)
+        if hierarchy is not None:
+            self._tree.write(hierarchy, f"{slice_path(path)}/docker-{container_id}.scope", file.name, file.text)
+
     def read(self, path: str, file: ControlFile) -> str:
         """As the kernel shows it."""
         hierarchy = self._tree.find_hierarchy(file.controller)

@@ -25,6 +25,7 @@ class NodeAdmission:
         *,
         pressures: Callable[[], frozenset[str]],
         preempt: Callable[[Sequence[ReadOnlyObject]], Awaitable[None]],
+        judge_shutdown: Callable[[ReadOnlyObject], AdmissionFailure | None],
     ) -> None:
         """`pressures` are the conditions of pressure that hold now, which the Node may not show yet.
 
@@ -35,6 +36,7 @@ class NodeAdmission:
         self._security = security
         self._pressures = pressures
         self._preempt = preempt
+        self._judge_shutdown = judge_shutdown
 
     def judge_resize(self, pod: ReadOnlyObject) -> PendingResize | None:
         """Why a running Pod keeps the resources it has, or None when the node has room for those it wants."""
@@ -42,9 +44,9 @@ class NodeAdmission:
         return None if node is None else judge_resize(pod, node, self._others(pod))
 
     async def admit(self, pod: ReadOnlyObject) -> Rejection | None:
-        """Why the Pod fails, or None. The order is the kubelet's."""
+        """Why the Pod fails, or None. The order is the kubelet's, but that a node that goes preempts nothing."""
         security = self._security
-        failure = self._judge_pressure(pod) or security.judge_sysctls(pod)
+        failure = self._judge_shutdown(pod) or self._judge_pressure(pod) or security.judge_sysctls(pod)
         failure = failure or await self._judge_fit(pod)
         failure = failure or security.judge_groups(pod) or security.judge_app_armor(pod)
         return Rejection(reason=failure.reason, message=failure.message) if failure is not None else None

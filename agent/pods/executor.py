@@ -199,6 +199,7 @@ class PodExecutor:
             await course.sandbox_started()
             await course.slot.acquire()
             await self._starter.start(pod_record, action, created)
+            await self._sandboxes.container_started(pod_record, created.id)
             if has_post_start(created.container):
                 # A hook may take for ever: it must not keep other Pods from starting.
                 course.slot.release()

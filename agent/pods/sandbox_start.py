@@ -108,6 +108,10 @@ class SandboxStarter:
             self._record(pod, "Warning", "FailedCreatePodContainer", message)
             raise
 
+    async def container_started(self, pod_record: PodRecord, container_id: str) -> None:
+        """What is set on a container's cgroup once the engine has made it."""
+        await self._cgroups.group_processes(pod_record.pod, container_id)
+
     async def start(self, pod_record: PodRecord, sandbox_id: str, ip: str) -> None:
         """Start pause unless it runs, and wire it. Raises RuntimeFailure, NetworkError."""
         record = self._cache.find(sandbox_id)

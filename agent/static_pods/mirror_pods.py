@@ -18,6 +18,7 @@ from control.api.clock import Clock
 from control.api.errors import ApiError
 from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
+from control.api.pods import is_terminal
 from control.client.client import Client
 from control.client.running import run_until
 from control.client.transport import ServerUnavailableError
@@ -45,11 +46,18 @@ def full_name(pod: ReadOnlyObject) -> FullName:
     return pod["metadata"]["namespace"], pod["metadata"]["name"]
 
 
-def compute_mirror_action(static: ReadOnlyObject | None, mirror: ReadOnlyObject | None) -> MirrorAction:
-    """What brings the mirror to what it should be."""
+def compute_mirror_action(
+    static: ReadOnlyObject | None, mirror: ReadOnlyObject | None, status: ReadOnlyObject | None = None
+) -> MirrorAction:
+    """What brings the mirror to what it should be; `status` is that of the static Pod, if it is known.
+
+    A mirror that says that the Pod has ended cannot say that it runs again: a shut-down node has such.
+    """
     if mirror is None:
         return MirrorAction.NONE if static is None else MirrorAction.CREATE
-    return MirrorAction.NONE if static is not None and is_mirror_of(static, mirror) else MirrorAction.DELETE
+    is_outlived = is_terminal(mirror) and status is not None and not is_terminal({"status": status})
+    fits = static is not None and is_mirror_of(static, mirror) and not is_outlived
+    return MirrorAction.NONE if fits else MirrorAction.DELETE
 
 
 def is_mirror_of(static: ReadOnlyObject, mirror: ReadOnlyObject) -> bool:
@@ -102,8 +110,12 @@ class MirrorPods:
         name = full_name(pod)
         self._statuses[name] = status
         mirror, static = self._mirrors.get(name), self._static.get(name)
-        if mirror is not None and static is not None and is_mirror_of(static, mirror):
+        if mirror is None or static is None:
+            return
+        if compute_mirror_action(static, mirror, status) is MirrorAction.NONE:
             self._reporter.submit(mirror, status)
+        else:
+            self._wake.set()
 
     def reconcile(self, pod: ReadOnlyObject, status: Object) -> None:
         """A file tells nothing of what the API has."""
@@ -137,7 +149,7 @@ class MirrorPods:
         else:
             self._mirrors[name] = new
             static, status = self._static.get(name), self._statuses.get(name)
-            if static is not None and status is not None and is_mirror_of(static, new):
+            if status is not None and compute_mirror_action(static, new, status) is MirrorAction.NONE:
                 self._reporter.submit(new, status)
                 self._reporter.reconcile(new, status)
         self._wake.set()
@@ -170,7 +182,7 @@ class MirrorPods:
 
     async def _settle(self, name: FullName) -> None:
         static, mirror, node = self._static.get(name), self._mirrors.get(name), self._node()
-        action = compute_mirror_action(static, mirror)
+        action = compute_mirror_action(static, mirror, self._statuses.get(name))
         if action is MirrorAction.DELETE and mirror is not None:
             await self._delete(mirror)
         elif action is MirrorAction.CREATE and static is not None and node is not None:

@@ -1,7 +1,8 @@
-"""`podling node`: list nodes, add and remove them, let one die, bring it back."""
+"""`podling node`: list nodes, add and remove them, shut one down, let one die, bring it back."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -28,11 +29,14 @@ from control.cli.progress import step
 from control.cli.supervisor_client import ask, write_processes
 from control.cli.up import wait_for_nodes
 from control.config import ClusterConfig, ClusterDirectory, NodeConfig
+from control.private_file import write_private_file
 
 STOP_SECONDS_MAX = 30.0
 DRAIN_SECONDS_MAX = 120.0
 
-node_app = typer.Typer(help="List nodes, add and remove them, let one die, bring it back.", no_args_is_help=True)
+node_app = typer.Typer(
+    help="List nodes, add and remove them, shut one down, let one die, bring it back.", no_args_is_help=True
+)
 NodeName = Annotated[str, typer.Argument(help="Name of the node.")]
 
 
@@ -118,16 +122,41 @@ def kill_node(node: NodeName, name: ClusterName = DEFAULT_NAME, data_dir: DataDi
         directory.save(config)
         write_processes(directory, config)
         ask(directory, "kill", name=_agent(node))
-        command = [sys.executable, "-m", "agent", "halt", "--cluster", name, "--node-name", node]
-        result = subprocess.run(command, capture_output=True, check=False)
-        if result.returncode != 0:
-            raise CommandError(f"cannot kill the containers of {node}", result.stderr.decode(errors="replace").strip())
+        _halt(name, node)
     print(f"Node {node} is dead; podling node start {node} brings it back.")
+
+
+@node_app.command("stop")
+def stop_node(
+    node: NodeName,
+    grace_period: Annotated[int, typer.Option(min=0, help="Seconds that all its Pods together may take to end.")] = 30,
+    critical_grace_period: Annotated[
+        int | None, typer.Option(min=0, help="Seconds of them that are kept for critical Pods (a third, at most 10).")
+    ] = None,
+    name: ClusterName = DEFAULT_NAME,
+    data_dir: DataDirectory = None,
+) -> None:
+    """Shut a node down gracefully: its Pods end, critical ones last, and their controllers replace them elsewhere."""
+    directory, config = get_cluster(name, data_dir)
+    with exclusive(directory):
+        record = _find(config, node)
+        _require_running(directory, name)
+        record.halted = True
+        directory.save(config)
+        write_processes(directory, config)
+        critical = min(10, grace_period // 3) if critical_grace_period is None else critical_grace_period
+        request = {"gracePeriodSeconds": grace_period, "criticalGracePeriodSeconds": critical}
+        write_private_file(directory.shutdown_request(node), json.dumps(request).encode())
+        with step(f"Ending the Pods of {node}"):
+            ask(directory, "shutdown", name=_agent(node))
+            _wait_gone(directory, node, seconds_max=grace_period + STOP_SECONDS_MAX)
+        _halt(name, node)
+    print(f"Node {node} is stopped; podling node start {node} brings it back.")
 
 
 @node_app.command("start")
 def start_node(node: NodeName, name: ClusterName = DEFAULT_NAME, data_dir: DataDirectory = None) -> None:
-    """Bring a dead node back."""
+    """Bring a stopped or dead node back."""
     directory, config = get_cluster(name, data_dir)
     with exclusive(directory):
         record = _find(config, node)
@@ -160,14 +189,22 @@ def _reload(directory: ClusterDirectory, config: ClusterConfig) -> None:
     ask(directory, "reload")
 
 
-def _wait_gone(directory: ClusterDirectory, node: str) -> None:
+def _halt(cluster: str, node: str) -> None:
+    """Kill what still runs of a node whose agent has ended."""
+    command = [sys.executable, "-m", "agent", "halt", "--cluster", cluster, "--node-name", node]
+    result = subprocess.run(command, capture_output=True, check=False)
+    if result.returncode != 0:
+        raise CommandError(f"cannot kill the containers of {node}", result.stderr.decode(errors="replace").strip())
+
+
+def _wait_gone(directory: ClusterDirectory, node: str, *, seconds_max: float = STOP_SECONDS_MAX) -> None:
     """Wait until the supervisor has seen the agent's end: until then it could register the node again."""
 
     def is_gone() -> bool:
         answer = ask(directory, "status") or {"processes": []}
         return not any(item["pid"] for item in answer["processes"] if item["name"] == _agent(node))
 
-    if not wait_until(is_gone, seconds_max=STOP_SECONDS_MAX, give_up=lambda: False):
+    if not wait_until(is_gone, seconds_max=seconds_max, give_up=lambda: False):
         raise CommandError(f"the agent of {node} does not end", f"see {directory.log_file(_agent(node))}")
 
 

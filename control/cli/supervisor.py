@@ -204,7 +204,10 @@ class Supervisor:
                 log("Refused a command", error=repr(error))
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one command: status, reload, restart NAME, kill NAME (SIGKILL, dead until reload), stop."""
+        """Carry out one command: status, reload, restart NAME, stop.
+
+        kill NAME (SIGKILL) and shutdown NAME (SIGUSR1: gracefully, in its own time) end a process until reload.
+        """
         command = request["command"]
         if command == "reload":
             self._load()
@@ -218,6 +221,10 @@ class Supervisor:
             item.signal(signal.SIGKILL)
             if item.process is not None:
                 item.process.wait()
+        elif command == "shutdown":
+            item = self._processes[request["name"]]
+            item.wanted = False
+            item.signal(signal.SIGUSR1)
         elif command == "stop":
             self._stop()
         elif command != "status":

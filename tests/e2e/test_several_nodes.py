@@ -304,6 +304,39 @@ def test_a_dead_node_is_made_good_within_seconds_and_runs_nothing_twice(nodes_cl
     assert not node["spec"].get("unschedulable")
 
 
+def test_a_node_that_is_shut_down_ends_its_pods_in_order_and_comes_back(nodes_cluster: Cluster, space: str) -> None:
+    node = node_names(nodes_cluster)[2]
+    # Nobody evicts them from the node that is not ready: what it said of them stays to be seen.
+    seen = {"tolerations": [{"operator": "Exists"}]}
+    stubborn = {
+        **seen,
+        "containers": [
+            {"name": "sleep", "image": "busybox", "command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]}
+        ],
+        "terminationGracePeriodSeconds": 60,
+    }
+    nodes_cluster.kubectl("apply", "-n", space, "-f", "-", stdin=sleeper("plain", node, **stubborn))
+    critical = sleeper("critical", node, priorityClassName="system-node-critical", **seen)
+    nodes_cluster.kubectl("apply", "-n", space, "-f", "-", stdin=critical)
+    nodes_cluster.wait("-n", space, "--for=condition=Ready", "pod/plain", "pod/critical")
+    nodes_cluster.podling("node", "stop", node, "--grace-period", "3", "--critical-grace-period", "1")
+    assert own_containers(nodes_cluster, node=node, everything=False) == []
+    assert listed(nodes_cluster, node)[1:3] == ["NotReady", "agent halted"]
+    [ready] = [item for item in nodes_cluster.get("node", node)["status"]["conditions"] if item["type"] == "Ready"]
+    # Some seconds later the node's silence says more than its last word did.
+    assert ready["status"] == "Unknown" or ready["message"] == "node is shutting down"
+    ended = {}
+    for name in ("plain", "critical"):
+        status = nodes_cluster.get("-n", space, "pod", name)["status"]
+        assert (status["phase"], status["reason"]) == ("Failed", "Terminated")
+        assert status["message"] == "Pod was terminated in response to imminent node shutdown."
+        ended[name] = status["containerStatuses"][0]["state"]["terminated"]
+    assert ended["plain"]["finishedAt"] <= ended["critical"]["finishedAt"]
+    nodes_cluster.podling("node", "start", node)
+    nodes_cluster.wait("--for=condition=Ready", f"node/{node}")
+    assert nodes_cluster.get("-n", space, "pod", "plain")["status"]["phase"] == "Failed"
+
+
 def test_a_frozen_node_gives_up_what_was_replaced_when_it_thaws(nodes_cluster: Cluster, space: str) -> None:
     """As a node that the network has cut off: its containers run on, unseen, until it hears of their end."""
     frozen = node_names(nodes_cluster)[2]

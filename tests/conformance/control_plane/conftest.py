@@ -10,6 +10,7 @@ import pytest
 from tests.cluster import Cluster
 from tests.conformance.batch import Batch, make_object
 from tests.conformance.control_plane.played_nodes import PlayedNodes
+from tests.conformance.control_plane.workloads import Workloads
 from tests.conformance.http_api import HttpApi
 
 
@@ -36,3 +37,9 @@ def nodes(cluster: Cluster) -> Iterator[PlayedNodes]:
     played.start()
     yield played
     played.stop()
+
+
+@pytest.fixture
+def workloads(batch: Batch) -> Workloads:
+    """The workloads of the module's namespace."""
+    return Workloads(batch)

@@ -13,6 +13,7 @@ from agent.cgroups.driver import CgroupfsDriver
 from agent.cgroups.layout import CgroupLayout
 from agent.cgroups.pod_cgroups import NodePodCgroups, NoPodCgroups, remove_cgroups
 from agent.cgroups.protocol import CgroupError
+from agent.node.reservations import Reservations
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.protocol import EngineInfo
 from control.api.clock import FakeClock
@@ -43,6 +44,19 @@ async def test_all_pods_together_weigh_what_the_nodes_cpus_do() -> None:
     for directory in ("podling", "podling/c", "podling/c/n", ROOT):
         assert tree.values(directory) == {"cpu.shares": "4096"}
     assert tree.values(f"{ROOT}/besteffort") == {"cpu.shares": "2"}
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+async def test_the_processes_of_a_container_are_killed_together_where_the_kernel_can(version: str) -> None:
+    tree = FakeCgroupTree(version)
+    cgroups = make_cgroups(tree)
+    await cgroups.ensure(limited())
+    for hierarchy in tree.hierarchies():
+        tree.make(hierarchy, f"{ROOT}/podu/c1")
+
+    await cgroups.group_processes(limited(), "c1")
+    await cgroups.group_processes(limited(), "gone")
+    assert tree.values(f"{ROOT}/podu/c1") == ({"memory.oom.group": "1"} if version == "2" else {})
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
@@ -181,3 +195,33 @@ async def test_cgroups_are_chosen_where_they_can_be_made() -> None:
 
     assert chosen.is_enforcing
     assert chosen.limits_huge_pages
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        pytest.param("1", {"cpu.shares": "3072", "memory.limit_in_bytes": str(15 << 30)}, id="cgroup v1"),
+        pytest.param("2", {"cpu.weight": "118", "memory.max": str(15 << 30)}, id="cgroup v2"),
+    ],
+)
+async def test_all_pods_together_have_what_reservations_leave(version: str, expected: dict[str, str]) -> None:
+    tree = FakeCgroupTree(version)
+    info = replace(await engine_info(), cgroup_version=version, cpus=4, memory_bytes=16 << 30)
+    reserved = Reservations(kube={"cpu": 500}, system={"cpu": 500, "memory": 1 << 30})
+
+    choose_cgroups(tree, LAYOUT, engine=info, reservations=reserved)
+
+    assert tree.values(ROOT) == expected
+
+
+async def test_a_limit_that_the_kernel_refuses_is_told_and_pods_have_cgroups_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Busy(FakeCgroupTree):
+        def write(self, hierarchy: str, path: str, name: str, text: str) -> None:
+            if name.startswith("memory."):
+                raise OSError("Device or resource busy")
+            super().write(hierarchy, path, name, text)
+
+    assert choose_cgroups(Busy(), LAYOUT, engine=await engine_info()).is_enforcing
+    assert "Device or resource busy" in caplog.text

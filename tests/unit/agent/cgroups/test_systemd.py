@@ -102,6 +102,16 @@ async def test_the_slice_of_a_former_agent_gets_what_differs() -> None:
     assert node.slices.units["podling.slice"] == {"CPUWeight": 157}
 
 
+async def test_what_systemd_has_no_property_for_is_set_on_the_engines_scope() -> None:
+    node = Node()
+    await node.cgroups.ensure(burstable())
+    scope = f"{slice_path(POD)}/docker-c1.scope"
+    node.tree.make("", scope)
+
+    await node.cgroups.group_processes(burstable(), "c1")
+    assert node.tree.values(scope) == {"memory.oom.group": "1"}
+
+
 async def test_a_slice_goes_unless_something_is_in_it() -> None:
     node = Node()
     await node.cgroups.ensure(burstable())

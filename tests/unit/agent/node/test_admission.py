@@ -12,6 +12,7 @@ from agent.node.admission import NodeAdmission
 from agent.node.node_status import node_object
 from agent.node.pod_preemptor import PodPreemptor
 from agent.node.security_admission import SecurityPolicy
+from agent.node.shutdown import NOT_ADMITTED
 from agent.pods.rejection import Rejection
 from agent.runtime.sysctls import SysctlAllowlist
 from control.api.clock import FakeClock
@@ -28,19 +29,33 @@ class Node:
 
     def __init__(self, *pods: Object, pressures: frozenset[str] = frozenset()) -> None:
         self.preempted: list[str] = []
+        self.is_shutting_down = False
         self._pods = pods
         self._pressures = pressures
 
     async def admit(self, pod: Object) -> tuple[str, str] | None:
         node = node_object(INPUTS)
         admission = NodeAdmission(
-            lambda: node, lambda: self._pods, SECURITY, pressures=lambda: self._pressures, preempt=self._preempt
+            lambda: node,
+            lambda: self._pods,
+            SECURITY,
+            pressures=lambda: self._pressures,
+            preempt=self._preempt,
+            judge_shutdown=lambda pod: NOT_ADMITTED if self.is_shutting_down else None,
         )
         rejection = await admission.admit(pod)
         return None if rejection is None else (rejection.reason, rejection.message)
 
     async def _preempt(self, pods: Sequence[ReadOnlyObject]) -> None:
         self.preempted += [pod["metadata"]["name"] for pod in pods]
+
+
+async def test_a_node_that_shuts_down_admits_nothing_and_preempts_nothing() -> None:
+    node = Node(pod_of("other", "1500m"))
+    node.is_shutting_down = True
+    refusal = ("NodeShutdown", "Pod was rejected as the node is shutting down.")
+    assert await node.admit(pod_of("critical", "1500m", priority=CRITICAL)) == refusal
+    assert node.preempted == []
 
 
 def pod_of(name: str, cpu: str, **spec: Any) -> Object:

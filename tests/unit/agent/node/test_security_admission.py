@@ -66,7 +66,9 @@ async def test_admission(features: NodeFeatures, pod: dict[str, Any], expected: 
         raise AssertionError("no Pod is in the way")
 
     policy = SecurityPolicy(sysctls=SysctlAllowlist.of([], "6.1"), features=features)
-    admission = NodeAdmission(lambda: None, list, policy, pressures=frozenset, preempt=preempt)
+    admission = NodeAdmission(
+        lambda: None, list, policy, pressures=frozenset, preempt=preempt, judge_shutdown=lambda pod: None
+    )
     rejection = await admission.admit(pod)
     assert (rejection and (rejection.reason, rejection.message)) == expected
 

@@ -184,6 +184,19 @@ async def test_the_mirror_of_no_pod_goes(static: StaticNode) -> None:
     assert await static.node.find("stray") is None
 
 
+@pytest.mark.parametrize(
+    ("shown", "known", "action"),
+    [
+        pytest.param("Failed", "Running", MirrorAction.DELETE, id="the Pod runs again"),
+        pytest.param("Failed", "Failed", MirrorAction.NONE, id="it has failed"),
+        pytest.param("Running", "Failed", MirrorAction.NONE, id="it fails now"),
+    ],
+)
+def test_a_mirror_of_a_pod_that_had_ended_is_made_anew(shown: str, known: str, action: MirrorAction) -> None:
+    mirror = {**annotated("mirror", "1"), "status": {"phase": shown}}
+    assert compute_mirror_action(annotated("hash", "1"), mirror, {"phase": known}) is action
+
+
 def annotated(hash_name: str, value: str, **metadata: str) -> Object:
     return {"metadata": {"annotations": {f"kubernetes.io/config.{hash_name}": value}, **metadata}}
 
