@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.runtime.identity import CONTAINER_NAME_LABEL, HOLDER_TYPE
 from tests.cluster import Cluster, wait_for
 from tests.faults.cluster_on_engine import ClusterOnEngine
 from tests.faults.own_engine import OwnEngine
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.docker
 
 #: Long enough that the agent's periodic looks fall into it and calls of its run out of time.
 HANG_SECONDS = 31.0
+#: Held by a container that is none of the Pod's.
+DOCKER_VOLUME = {"name": "v", "csi": {"driver": "docker.podling.io"}}
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +39,12 @@ def engine() -> Iterator[OwnEngine]:
 
 @pytest.fixture(scope="module")
 def moved(engine: OwnEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster with two Pods on that engine."""
+    """A cluster with two Pods on that engine, one of them with a volume of the engine's own."""
     made = ClusterOnEngine(tmp_path_factory.mktemp("moved"), host=engine.host)
     try:
         made.up()
         run_pod(made, "one")
-        run_pod(made, "two")
+        run_pod(made, "two", volumes=[DOCKER_VOLUME])
         made.wait("--for=condition=Ready", "pod/one", "pod/two")
         yield made
     finally:
@@ -68,8 +71,9 @@ def is_orderly(cluster: Cluster, engine: OwnEngine) -> bool:
     """Whether every Pod is Ready and runs exactly once, and nothing else does."""
     pods = cluster.get("pods")["items"]
     wanted = Counter((pod["metadata"]["uid"], name) for pod in pods for name in ("POD", "main"))
+    wanted += Counter((pod["metadata"]["uid"], HOLDER_TYPE) for pod in pods if DOCKER_VOLUME in pod["spec"]["volumes"])
     labels = [item["Config"]["Labels"] for item in engine.containers()]
-    running = Counter((one["io.kubernetes.pod.uid"], one["io.kubernetes.container.name"]) for one in labels)
+    running = Counter((one["io.kubernetes.pod.uid"], one.get(CONTAINER_NAME_LABEL, HOLDER_TYPE)) for one in labels)
     return running == wanted and all(map(is_ready, pods))
 
 
