@@ -140,6 +140,8 @@ def _remove_log_links(records: list[ContainerRecord]) -> None:
         if identity is not None:
             with suppress(OSError):
                 links.remove_pod(namespace=identity.pod_namespace, name=identity.pod_name, uid=identity.pod_uid)
+    with suppress(OSError):
+        links.sweep()
     for directory in LOG_DIRECTORIES:
         with suppress(OSError):
             directory.rmdir()  # only succeeds when nothing is in it

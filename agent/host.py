@@ -116,6 +116,10 @@ class Host(Protocol):
         """Remove the links of a Pod that is gone."""
         ...
 
+    def sweep_log_links(self) -> None:
+        """Remove the links of containers that are gone. Blocking."""
+        ...
+
 
 class LinuxHost:
     """This machine."""
@@ -234,6 +238,11 @@ class LinuxHost:
         metadata = pod["metadata"]
         with suppress(OSError):
             self._log_links.remove_pod(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
+
+    def sweep_log_links(self) -> None:
+        """In /var/log, where the host lets us."""
+        with suppress(OSError):
+            self._log_links.sweep()
 
 
 def _has_sys_resource(status: Path, line_name: str) -> bool:

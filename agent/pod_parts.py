@@ -75,7 +75,7 @@ class PodParts:
         self.images = images = ImagePulls(runtime, _image_puller(agent, pulled), clock)
         handlers = RuntimeHandlers(objects, agent.engine.runtimes)
         hooks = HookRunner(runtime, cache, clock, record, agent.address)
-        reporter = StatusReporter(agent.client, clock)
+        self.reporter = reporter = StatusReporter(agent.client, clock)
         starter = ContainerStarter(
             runtime=runtime,
             cache=cache,
@@ -116,10 +116,9 @@ class PodParts:
             unsupported=_unsupported_fields(agent, cgroups),
         )
         self.workers = PodWorkers(cache, shared)
-        self.mirrors = MirrorPods(agent.client, reporter, node=lambda: agent.registration.node, clock=clock)
+        self.mirrors = _make_mirrors(agent, reporter)
         self.static_pods = _static_pods(agent, self.workers, shared, self.mirrors)
         self.shutdown = _make_shutdown(agent, self.workers)
-        self.reporter = reporter
         self.garbage = GarbageCollector(
             cache=cache,
             volumes=volumes,
@@ -127,6 +126,7 @@ class PodParts:
             network=network,
             cgroups=cgroups,
             worker_uids=self.workers.uids,
+            sweep_log_links=host.sweep_log_links,
             clock=clock,
         )
         self.image_garbage = _image_garbage(agent, pulled, pause_image)
@@ -137,6 +137,10 @@ class PodParts:
     def _on_own_pod_change(self, old: Object | None, new: Object | None) -> None:
         self.workers.on_pod_change(old, new)
         self.volume_refresh.on_pod_change(old, new)
+
+
+def _make_mirrors(agent: NodeAgent, reporter: StatusReporter) -> MirrorPods:
+    return MirrorPods(agent.client, reporter, node=lambda: agent.registration.node, clock=agent.clock)
 
 
 def _static_pods(

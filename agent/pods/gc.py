@@ -1,4 +1,4 @@
-"""Removes what former Pods have left on the node: directories, volumes, links, cgroups.
+"""Removes what former Pods have left on the node: directories, volumes, links, cgroups, and the links of logs.
 
 Their containers are for workers.
 """
@@ -33,6 +33,7 @@ class GarbageCollector:
         network: PodNetwork,
         cgroups: PodCgroups,
         worker_uids: Callable[[], frozenset[str]],
+        sweep_log_links: Callable[[], None],
         clock: Clock,
     ) -> None:
         self._cache = cache
@@ -41,6 +42,7 @@ class GarbageCollector:
         self._network = network
         self._cgroups = cgroups
         self._worker_uids = worker_uids
+        self._sweep_log_links = sweep_log_links
         self._clock = clock
 
     async def run(self) -> None:
@@ -57,6 +59,7 @@ class GarbageCollector:
             await asyncio.to_thread(self._files.collect_garbage, wanted)
             await self._network.collect_garbage(self._cache.used_addresses())
             await self._cgroups.collect_garbage(self._wanted)
+            await asyncio.to_thread(self._sweep_log_links)
         except (VolumeError, NetworkError, OSError) as error:
             logger.warning("Cannot remove what former Pods have left error=%s", error)
 

@@ -344,10 +344,11 @@ class PodWorker:
         services, uid = self._services, self._record.uid
         if self._record.mounting is not None:
             await asyncio.wait({self._record.mounting})
+        # First what only the containers' labels tell of: whoever goes on after an interruption still sees them.
+        services.unlink_logs(self.pod)
         await services.executor.execute(self._record, compute_removal(observed))
         await services.volumes.unmount_all(uid)
         await asyncio.to_thread(services.files.remove, uid)
-        services.unlink_logs(self.pod)
         services.messages.forget(uid)
 
     # --- status -------------------------------------------------------------------------------------------------------

@@ -7,10 +7,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from agent.runtime.identity import ContainerIdentity
 from agent.runtime.protocol import ContainerRecord
+
+TRIES_MAX = 3
 
 
 class LogLinks:
@@ -25,16 +28,21 @@ class LogLinks:
         """Link the log of a container; nothing if it is linked."""
         directory = self._pod_directory(identity.pod_namespace, identity.pod_name, identity.pod_uid)
         own = directory / identity.container_name / f"{identity.attempt}.log"
-        own.parent.mkdir(parents=True, exist_ok=True)
-        self._containers.mkdir(parents=True, exist_ok=True)
-        _replace_link(own, record.log_path)
-        _replace_link(self._containers / _collector_name(identity, record.id), str(own))
+        _make_link(own, record.log_path)
+        _make_link(self._containers / _collector_name(identity, record.id), str(own))
 
-    def unlink(self, identity: ContainerIdentity, container_id: str) -> None:
-        """Remove the links of a container that is removed."""
-        (self._containers / _collector_name(identity, container_id)).unlink(missing_ok=True)
-        directory = self._pod_directory(identity.pod_namespace, identity.pod_name, identity.pod_uid)
-        (directory / identity.container_name / f"{identity.attempt}.log").unlink(missing_ok=True)
+    def sweep(self) -> None:
+        """Remove the links of containers that are gone, whoever made them, and the directories left empty by that.
+
+        A container is gone with the directory of its log: the file itself may be missing while it is rotated.
+        """
+        for link in self._pods.glob("*/*/*.log"):
+            if link.is_symlink() and not _exists(link.readlink().parent):
+                link.unlink(missing_ok=True)
+                _remove_empty(link.parent, link.parent.parent)
+        for link in self._containers.glob("*.log"):
+            if link.is_symlink() and link.readlink().is_relative_to(self._pods) and not link.readlink().is_symlink():
+                link.unlink(missing_ok=True)
 
     def remove_pod(self, *, namespace: str, name: str, uid: str) -> None:
         """Remove everything of a Pod that is gone."""
@@ -53,9 +61,28 @@ def _collector_name(identity: ContainerIdentity, container_id: str) -> str:
     return f"{identity.pod_name}_{identity.pod_namespace}_{identity.container_name}-{container_id}.log"
 
 
-def _replace_link(link: Path, target: str) -> None:
-    if link.is_symlink():
-        if str(link.readlink()) == target:
+def _make_link(link: Path, target: str) -> None:
+    """Make or replace a link in a directory that another agent may just have found empty, and removed."""
+    for _ in range(TRIES_MAX):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            if link.is_symlink():
+                if str(link.readlink()) == target:
+                    return
+                link.unlink()
+            link.symlink_to(target)
             return
-        link.unlink()
-    link.symlink_to(target)
+
+
+def _exists(path: Path) -> bool:
+    """Whether something is there, as far as this process may see."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
+def _remove_empty(*directories: Path) -> None:
+    with suppress(OSError):  # only succeeds when nothing is in them
+        for directory in directories:
+            directory.rmdir()

@@ -94,6 +94,9 @@ class HollowHost:
     def unlink_logs(self, pod: ReadOnlyObject) -> None:
         """There is no log."""
 
+    def sweep_log_links(self) -> None:
+        """There is no log."""
+
 
 class HollowVolumes(FakeVolumes):
     """Volumes that take a moment."""

@@ -42,21 +42,43 @@ def test_a_container_is_linked_as_the_kubelet_does(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_removed_is_unlinked_and_other_pods_keep_theirs(tmp_path: Path) -> None:
+def test_a_removed_pod_is_unlinked_and_others_keep_theirs(tmp_path: Path) -> None:
     links = LogLinks(tmp_path)
     other = replace(IDENTITY, pod_uid="other")
     links.link(IDENTITY, RECORD)
     links.link(replace(IDENTITY, attempt=1), replace(RECORD, id="def"))
     links.link(other, replace(RECORD, id="xyz"))
 
-    links.unlink(IDENTITY, "abc")
-    assert sorted(links_below(tmp_path)) == [
-        "containers/web_shop_main-def.log",
-        "containers/web_shop_main-xyz.log",
-        "pods/shop_web_other/main/0.log",
-        "pods/shop_web_u/main/1.log",
-    ]
     links.remove_pod(namespace="shop", name="web", uid="u")
     links.remove_pod(namespace="shop", name="web", uid="u")
 
     assert sorted(links_below(tmp_path)) == ["containers/web_shop_main-xyz.log", "pods/shop_web_other/main/0.log"]
+
+
+def test_a_sweep_removes_the_links_of_containers_that_are_gone(tmp_path: Path) -> None:
+    links = LogLinks(tmp_path / "log")
+    records = {}
+    for attempt, container_id in enumerate(("old", "rotating", "new")):
+        directory = tmp_path / "docker" / container_id
+        directory.mkdir(parents=True)
+        (directory / "json.log").touch()
+        records[container_id] = replace(RECORD, id=container_id, log_path=str(directory / "json.log"))
+        links.link(replace(IDENTITY, attempt=attempt), records[container_id])
+    gone = replace(IDENTITY, pod_uid="gone")
+    links.link(gone, replace(RECORD, id="gone", log_path=str(tmp_path / "docker/gone/json.log")))
+    foreign = tmp_path / "log/containers/foreign.log"
+    foreign.symlink_to("/somewhere/else.log")
+    (tmp_path / "docker/old/json.log").unlink()
+    (tmp_path / "docker/old").rmdir()
+    (tmp_path / "docker/rotating/json.log").unlink()
+
+    links.sweep()
+
+    assert sorted(links_below(tmp_path / "log")) == [
+        "containers/foreign.log",
+        "containers/web_shop_main-new.log",
+        "containers/web_shop_main-rotating.log",
+        "pods/shop_web_u/main/1.log",
+        "pods/shop_web_u/main/2.log",
+    ]
+    assert not (tmp_path / "log/pods/shop_web_gone").exists()
