@@ -16,6 +16,7 @@ from enum import Enum
 from agent.network.protocol import NetworkError
 from agent.pods.compute_actions import compute_actions
 from agent.pods.compute_termination import compute_removal, compute_termination, deletion_deadline, stop_deadline
+from agent.pods.deadline_watch import DeadlineWatch
 from agent.pods.echo import is_echo
 from agent.pods.executor import Outcome
 from agent.pods.observed import ObservedPod
@@ -71,7 +72,7 @@ class PodWorker:
         self._pending_resize: PendingResize | None = None
         self._time = PodTime(services.cache.steady)
         self._seen_at = services.clock.now()
-        self._deadline: asyncio.Task[None] | None = None
+        self._deadline = DeadlineWatch(self._record, services.clock)
         self._rejection: Rejection | None = None
         self._status: Object = {}
         self._released = False
@@ -120,20 +121,9 @@ class PodWorker:
             return
         if is_deleting(pod):
             self._record.ending.set()
-        self._watch_deadline()
+        self._deadline.set(self._time.active_seconds_left(self._with_status()))
         self._object_changed.set()
         self._wake.set()
-
-    def _watch_deadline(self) -> None:
-        """Hooks are given up when the Pod has been active for too long, however long the step under way takes."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-        left = self._time.active_seconds_left(self._with_status())
-        self._deadline = None if left is None else self._record.spawn(self._end_after(left))
-
-    async def _end_after(self, seconds: float) -> None:
-        await self._services.clock.sleep(seconds)
-        self._record.ending.set()
 
     def remove(self) -> None:
         """The object is gone from the API (or was never there): stop the Pod."""
@@ -158,7 +148,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Step until the Pod is done with."""
-        self._watch_deadline()
+        self._deadline.set(self._time.active_seconds_left(self._with_status()))
         failures = 0
         while self.phase is not Phase.TERMINATED:
             self._wake.clear()
