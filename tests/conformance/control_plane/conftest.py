@@ -20,6 +20,14 @@ def cluster(control_plane: Cluster) -> Cluster:
     return control_plane
 
 
+@pytest.fixture(scope="session")
+def api(cluster: Cluster) -> Iterator[HttpApi]:
+    """The control plane over plain HTTP. Its own fixture: one of the folder above would be made once for both."""
+    made = HttpApi(cluster)
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="module")
 def batch(cluster: Cluster, api: HttpApi) -> Iterator[Batch]:
     """A namespace of the module's own, deleted without waiting for it to go."""
