@@ -64,7 +64,8 @@ def _subresource_handler(kind: Kind, info: RequestInfo) -> Handler:
     handler = SUBRESOURCE_HANDLERS.get(info.subresource)
     if subresource is None or handler is None or (info.rest and info.subresource != "proxy"):
         raise path_not_found()
-    if info.verb not in subresource.verbs:
+    is_passed_on = info.subresource == "proxy" and info.method == "OPTIONS"  # which is no verb
+    if info.verb not in subresource.verbs and not is_passed_on:
         raise method_not_allowed()
     return handler
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.cluster import Cluster, wait_for
+from tests.udp_answers import answering_udp
 
 pytestmark = pytest.mark.docker
 
@@ -64,28 +62,13 @@ def node(cluster: Cluster) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def answering_udp(cluster: Cluster, pod: str, port: int) -> Iterator[None]:
-    """Somebody in the Pod who answers with its name: the image has no UDP server."""
-    pid = cluster.containers(pod, "POD")[0]["State"]["Pid"]
-    script = (
-        f"import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', {port})); print(flush=True)\n"
-        f"while True: s.sendto(b'{pod}', s.recvfrom(100)[1])"
-    )
-    command = ["nsenter", "--net", "--target", str(pid), "python3", "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout
-            process.stdout.readline()
-            yield
-        finally:
-            process.kill()
-
-
+@pytest.mark.requirement(
+    "[sig-network] HostPort validates that there is no conflict between pods with same hostPort but different hostIP "
+    "and protocol"
+)
 def test_there_is_no_conflict_between_pods_with_same_host_port_but_different_host_ip_and_protocol(
     cluster: Cluster, namespace: str, node: dict[str, Any]
 ) -> None:
-    """[sig-network] HostPort, as its conformance requirement says: Pods and clients in the host's network."""
     name, node_ip = node["metadata"]["name"], node["status"]["addresses"][0]["address"]
     here = {"nodeSelector": {"kubernetes.io/hostname": name}}
     start(

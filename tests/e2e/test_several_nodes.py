@@ -138,9 +138,11 @@ def own_containers(cluster: Cluster, *, node: str, everything: bool = True) -> l
     return docker("ps", *(["-a"] if everything else []), *labels, "--format", "{{.Names}}").split()
 
 
+@pytest.mark.requirement("[sig-architecture] Conformance Tests should have at least two untainted nodes")
 def test_every_node_has_an_address_a_range_and_a_port_of_its_own(nodes_cluster: Cluster, space: str) -> None:
     nodes = {node["metadata"]["name"]: node for node in nodes_cluster.get("nodes")["items"]}
     assert sorted(nodes) == [f"{nodes_cluster.name}-node-{number}" for number in (1, 2, 3)]
+    assert not [taint for node in nodes.values() for taint in node["spec"].get("taints", ())]
     ranges = {name: ipaddress.IPv4Network(node["spec"]["podCIDR"]) for name, node in nodes.items()}
     addresses = {name: node["status"]["addresses"][0] for name, node in nodes.items()}
     assert {item["type"] for item in addresses.values()} == {"InternalIP"}

@@ -12,6 +12,7 @@ from control.api.objects import ReadOnlyObject
 from control.apiserver.node_proxy import NodeUnreachableError, Target, encode_query, node_address, upgrade_headers
 from control.apiserver.registry.resource_store import ResourceStore
 from control.apiserver.registry.subresources.node_failure import unreachable_service
+from control.apiserver.registry.subresources.proxy_rewriting import is_rewritable_page, rewrite_page, rewrite_redirect
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.request_context import RequestContext
 
@@ -31,14 +32,46 @@ async def proxy(context: RequestContext, store: ResourceStore, parts: ServerPart
             host, number = _service_address(parts, obj, port)
             uses_tls = scheme == "https"
     request = context.request
-    path = "/" + quote(context.info.rest) + encode_query(list(request.query))
-    target = Target(host=host, port=number, path=path, uses_tls=uses_tls)
+    query = encode_query(list(request.query))
+    if _lacks_slash(context):
+        return ApiResponse(status=301, headers=[("Location", f"{request.path}/{query}")], body=b"")
+    path = quote(request.path.removeprefix(_prefix(context)) or "/") + query
+    verifies_tls = store.kind.plural == "nodes"  # who serves in a Pod has a certificate of its own
+    target = Target(host=host, port=number, path=path, uses_tls=uses_tls, verifies_tls=verifies_tls)
     body = request.body if isinstance(request.body, bytes) else b""
     headers = upgrade_headers((name, value) for name, value in request.headers.items())
     try:
-        return await parts.node_proxy.forward(target, method=request.method, headers=headers, body=body)
+        answer = await parts.node_proxy.forward(target, method=request.method, headers=headers, body=body)
     except NodeUnreachableError as error:
         raise unreachable_service(error) from error
+    return await _lead_back(answer, context, target)
+
+
+def _prefix(context: RequestContext) -> str:
+    """The path of the proxy itself; what follows is the target's."""
+    path, rest = context.request.path, context.info.rest
+    return path.rstrip("/").removesuffix(rest).rstrip("/") if rest else path.rstrip("/")
+
+
+def _lacks_slash(context: RequestContext) -> bool:
+    """Whether relative links of the page that is asked for would miss the proxy."""
+    request = context.request
+    is_root = not context.info.rest and not request.path.endswith("/")
+    return is_root and request.method in ("GET", "HEAD") and "upgrade" not in request.headers
+
+
+async def _lead_back(answer: ApiResponse, context: RequestContext, target: Target) -> ApiResponse:
+    """Let links and redirects of the answer lead through the proxy too."""
+    request = context.request
+    prefix = _prefix(context)
+    hosts = (f"{target.host}:{target.port}", request.headers.get("host", ""))
+    answer.headers = rewrite_redirect(answer.headers, prefix, hosts)
+    if answer.stream is None or request.method == "HEAD" or not is_rewritable_page(answer.headers):
+        return answer
+    page = b"".join([chunk async for chunk in answer.stream])
+    return ApiResponse(
+        status=answer.status, headers=answer.headers, body=rewrite_page(page, answer.headers, prefix, hosts)
+    )
 
 
 def _split_name(name: str, kind: str) -> tuple[str, str, str]:
@@ -66,10 +99,14 @@ def _pod_address(pod: ReadOnlyObject, port: str) -> tuple[str, int]:
 
 def _service_address(parts: ServerParts, service: ReadOnlyObject, port: str) -> tuple[str, int]:
     metadata = service["metadata"]
+    named = {str(item["port"]): item.get("name", "") for item in service["spec"].get("ports") or ()}
+    if port.isdigit() and port not in named:
+        raise ApiError(503, "ServiceUnavailable", f'no service port {int(port)} found for service "{metadata["name"]}"')
+    wanted = named.get(port, port)
     endpoints = parts.registry.find(ENDPOINTS, metadata["namespace"], metadata["name"])
     for subset in (endpoints or {}).get("subsets") or ():
         for entry in subset.get("ports") or ():
-            if subset.get("addresses") and (not port or port in (entry.get("name"), str(entry["port"]))):
+            if subset.get("addresses") and wanted == entry.get("name", ""):
                 return subset["addresses"][0]["ip"], entry["port"]
     raise ApiError(503, "ServiceUnavailable", f'no endpoints available for service "{metadata["name"]}"', details=None)
 
