@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.cgroups.control_files import control_files
+from agent.cgroups.limits import compute_pod_limits
 from agent.runtime.fake_container import Program
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.identity import CONTAINER_TYPE_LABEL, HOLDER_TYPE, POD_UID_LABEL, parse_identity
@@ -23,7 +25,7 @@ Story = Callable[[HollowNode, FakeRuntime], Awaitable[None]]
 Check = Callable[[HollowNode, str], Awaitable[None]]
 
 INIT = {"name": "init", "image": "init:1", "imagePullPolicy": "IfNotPresent"}
-WEB = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}
+WEB = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent", "resources": {"requests": {"cpu": "100m"}}}
 RESIZED = {**WEB, "resources": {"requests": {"cpu": "500m"}}}
 SIDE = {"name": "side", "image": "pulled:1"}
 #: Loop turns after which a start that makes no more calls is taken to hang at the fatal one.
@@ -127,7 +129,7 @@ async def make_node(directory: Path) -> HollowNode:
     node.runtime.add_registry_image("pulled:1")
     await node.start()
     for name in ("old", "bystander"):
-        await node.create(name)
+        await node.create(name, containers=[WEB])
     await node.settle(2)
     await node.crash()
     return node
@@ -205,6 +207,16 @@ def lasting_containers(pod: ReadOnlyObject) -> list[Any]:
     return [*sidecars, *pod["spec"]["containers"], *pod["spec"].get("ephemeralContainers", ())]
 
 
+def check_cgroups(node: HollowNode, pods: Mapping[str, Any], told: str) -> None:
+    """Every Pod has one cgroup, limited to what the Pod asks for; there are no others."""
+    held = {path.rpartition("/pod")[2]: node.cgroup_tree.values(path) for path in node.cgroup_tree.pods()}
+    wanted = {
+        uid: {file.name: file.text for file in control_files(compute_pod_limits(pod, pids_max=1000), version="2")}
+        for uid, pod in pods.items()
+    }
+    assert held == wanted, told
+
+
 async def check_order(node: HollowNode, told: str) -> None:
     """Every Pod of the API runs exactly once, in one sandbox; nothing else is on the engine."""
     pods = {pod["metadata"]["uid"]: pod for pod in (await node.client.list(PODS))["items"]}
@@ -233,6 +245,7 @@ async def check_order(node: HollowNode, told: str) -> None:
     for container_id, uid in joined.items():
         mode = node.runtime.create_body(container_id)["HostConfig"]["NetworkMode"]
         assert mode == f"container:{sandboxes[uid]}", told
+    check_cgroups(node, pods, told)
     for pod in pods.values():
         assert pod["status"]["phase"] == "Running", told
         assert all(item["ready"] for item in pod["status"]["containerStatuses"]), told
