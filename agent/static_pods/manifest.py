@@ -40,7 +40,16 @@ def read_manifest(
 
     Raises ManifestError.
     """
-    pod = _decode(content)
+    try:
+        return _make_pod(_decode(content), path, node_name, now, shares_processes=shares_processes)
+    except ManifestError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        # Whatever stands where a Pod has something else must not stop the node.
+        raise ManifestError(f"it has a field of another type than a Pod's: {error}") from error
+
+
+def _make_pod(pod: Any, path: str, node_name: str, now: datetime, *, shares_processes: bool) -> Object:
     _judge_shape(pod)
     uid = pod["metadata"].get("uid") or _uid_of(pod, path, node_name)
     metadata, spec = dict(pod["metadata"]), dict(pod["spec"])
@@ -151,6 +160,11 @@ def _problems(pod: Object) -> Iterator[str]:
         yield f'metadata.name: Invalid value: "{metadata["name"]}": a lowercase RFC 1123 subdomain must be used'
     if not _LABEL.fullmatch(str(metadata["namespace"])):
         yield f'metadata.namespace: Invalid value: "{metadata["namespace"]}": a lowercase RFC 1123 label must be used'
+    if not isinstance(metadata["uid"], str):
+        yield "metadata.uid: Invalid value: must be a string"
+    grace = spec["terminationGracePeriodSeconds"]
+    if not isinstance(grace, int) or grace < 0:
+        yield "spec.terminationGracePeriodSeconds: Invalid value: must be greater than or equal to 0"
     if spec["restartPolicy"] not in ("Always", "OnFailure", "Never"):
         yield f'spec.restartPolicy: Unsupported value: "{spec["restartPolicy"]}"'
     if spec.get("ephemeralContainers"):

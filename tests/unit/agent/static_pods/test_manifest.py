@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from agent.pods.pod_spec import grace_period_seconds
 from agent.static_pods.manifest import ManifestError, is_same_pod, read_manifest
 
+FIELDS = [
+    "name", "namespace", "uid", "annotations", "labels", "containers", "initContainers", "volumes", "tolerations",
+    "image",
+    "ports", "env", "envFrom", "volumeMounts", "restartPolicy", "priorityClassName", "hostNetwork", "securityContext",
+    "ephemeralContainers", "configMap", "valueFrom", "terminationGracePeriodSeconds",
+]  # fmt: skip
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, UTC)
 
 
@@ -143,3 +153,22 @@ def test_a_file_that_means_no_static_pod_is_refused(body: Any, problem: str) -> 
     with pytest.raises(ManifestError) as refusal:
         read(body)
     assert problem in str(refusal.value)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(ANYTHING, st.sampled_from(["spec", "metadata", "container"]), st.sampled_from(FIELDS))
+def test_no_field_of_whatever_type_raises_anything_else(value: Any, place: str, field: str) -> None:
+    body = manifest()
+    target = body["spec"]["containers"][0] if place == "container" else body[place]
+    target[field] = value
+    with contextlib.suppress(ManifestError):
+        pod = read(body)
+        json.dumps(pod)
+        assert grace_period_seconds(pod) >= 0
+        assert isinstance(pod["metadata"]["uid"], str)
