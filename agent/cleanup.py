@@ -19,7 +19,7 @@ from agent.engine_check import EngineProblemError, explain_unreachable
 from agent.network.native import NativeNetwork
 from agent.network.protocol import NetworkError
 from agent.runtime.docker_runtime import DockerRuntime
-from agent.runtime.identity import CLUSTER_LABEL, NODE_LABEL, ContainerRole, parse_identity
+from agent.runtime.identity import CLUSTER_LABEL, NAME_PREFIX, NODE_LABEL, ContainerRole, parse_identity
 from agent.runtime.log_links import LogLinks
 from agent.runtime.protocol import ContainerRecord, ContainerState, EngineUnavailableError, Runtime, RuntimeFailure
 from agent.volumes.pod_volumes import PodVolumes
@@ -57,7 +57,7 @@ async def clean_up(leftovers: Leftovers) -> None:
     """Stop Pods gracefully, then remove containers, links, rules and files. Raises EngineProblemError."""
     runtime = DockerRuntime()
     try:
-        records = await runtime.list_containers(leftovers.labels())
+        records = await _list_own(runtime, leftovers.labels())
         await _stop_all(runtime, records)
         await _remove_all(runtime, records)
         keeps_data = leftovers.keep_volumes or bool(leftovers.node_name)
@@ -77,6 +77,12 @@ async def clean_up(leftovers: Leftovers) -> None:
         await _remove_files(leftovers)
 
 
+async def _list_own(runtime: Runtime, labels: dict[str, str]) -> list[ContainerRecord]:
+    """Not those that only got the labels from their image, which was committed from a container of a Pod."""
+    records = await runtime.list_containers(labels)
+    return [record for record in records if record.name.startswith(f"{NAME_PREFIX}_")]
+
+
 async def _remove_network(leftovers: Leftovers) -> None:
     network = NativeNetwork(cluster=leftovers.cluster, cluster_cidr="")
     with suppress(NetworkError):
@@ -90,7 +96,7 @@ async def halt_node(cluster: str, node_name: str) -> None:
     """Kill every container of a node without telling anyone; nothing is removed. Raises EngineProblemError."""
     runtime = DockerRuntime()
     try:
-        records = await runtime.list_containers({CLUSTER_LABEL: cluster, NODE_LABEL: node_name})
+        records = await _list_own(runtime, {CLUSTER_LABEL: cluster, NODE_LABEL: node_name})
         running = [record for record in records if record.state is ContainerState.RUNNING]
         await asyncio.gather(*(runtime.kill_container(record.id) for record in running))
     except EngineUnavailableError as error:

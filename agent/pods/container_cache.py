@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from agent.pods.observed import ObservedContainer, ObservedPod, ObservedSandbox, Stopping
-from agent.runtime.identity import POD_UID_LABEL, ContainerIdentity, ContainerRole, NodeIdentity, parse_identity
+from agent.runtime.identity import POD_UID_LABEL, ContainerIdentity, ContainerRole, NodeIdentity, own_identity
 from agent.runtime.protocol import (
     ContainerNotFoundError,
     ContainerRecord,
@@ -177,7 +177,7 @@ class ContainerCache:
         known = self._records.get(record.id)
         if known is not None and known[0] > read:
             return
-        identity = parse_identity(record.labels)
+        identity = own_identity(record.name, record.labels)
         if identity is None:
             return
         self._records[record.id] = (read, record, identity)

@@ -29,7 +29,7 @@ from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import is_host_network
 from agent.pods.runtime_class import RuntimeHandlers
 from agent.runtime.accounts import Accounts
-from agent.runtime.identity import NodeIdentity, container_labels
+from agent.runtime.identity import NodeIdentity, container_labels, hide_image_labels
 from agent.runtime.image_reference import qualified_reference
 from agent.runtime.protocol import ImageRecord
 from agent.runtime.security_settings import is_strict, needs_accounts, run_as_root_error, security_field
@@ -141,16 +141,19 @@ class ContainerConfigurer:
             container=container,
             image=qualified_reference(str(container.get("image", ""))),
             sandbox_id=sandbox.id,
-            labels=container_labels(
-                settings.owner,
-                pod,
-                container,
-                attempt=action.attempt,
-                sandbox_id=sandbox.id,
-                backoff_seconds=action.backoff_seconds,
-                round=action.round,
-                is_recursive=any(mount.recursive_read_only for mount in mounts),
-                gpus=gpus,
+            labels=hide_image_labels(
+                container_labels(
+                    settings.owner,
+                    pod,
+                    container,
+                    attempt=action.attempt,
+                    sandbox_id=sandbox.id,
+                    backoff_seconds=action.backoff_seconds,
+                    round=action.round,
+                    is_recursive=any(mount.recursive_read_only for mount in mounts),
+                    gpus=gpus,
+                ),
+                image.config.get("Labels") or {},
             ),
             target_id=self._target_id(pod_record, container),
             runtime=await self._handlers.find(pod),

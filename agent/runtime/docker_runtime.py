@@ -53,6 +53,7 @@ class DockerRuntime(DockerImages):
         self._changes = asyncio.Semaphore(CHANGES_IN_FLIGHT_MAX)
         self._exited: dict[str, ContainerRecord] = {}
         self._users: dict[str, ProcessUser | None] = {}
+        self._out_of_memory: set[str] = set()
 
     # --- engine -------------------------------------------------------------------------------------------------------
 
@@ -93,6 +94,8 @@ class DockerRuntime(DockerImages):
         query = {"size": "1"} if with_size else None
         inspected = await self._socket.call("GET", f"/containers/{container_id}/json", query=query)
         record = self._with_user(parse_container(inspected))
+        if record.id in self._out_of_memory:
+            record = replace(record, oom_killed=True)
         if record.state is ContainerState.EXITED:
             self._exited[record.id] = record
         else:
@@ -270,6 +273,12 @@ class DockerRuntime(DockerImages):
                 event = parse_event(line)
                 if event.action == "start":
                     self._exited.pop(event.container_id, None)
+                    self._out_of_memory.discard(event.container_id)
+                elif event.action == "oom":
+                    # The engine forgets it when it hears of it only after the container's end.
+                    self._out_of_memory.add(event.container_id)
+                elif event.action == "destroy":
+                    self._out_of_memory.discard(event.container_id)
                 yield event
 
     async def stats(self, container_id: str) -> Mapping[str, Any]:

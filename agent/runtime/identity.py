@@ -40,6 +40,9 @@ DISPOSABLE_LABEL = "io.podling.disposable"
 #: on a holder: the name of its volume
 HELD_VOLUME_LABEL = "io.podling.volume"
 
+#: what the names of labels begin with that only we, or a kubelet, give
+OWN_LABELS = ("io.kubernetes.", "io.podling.")
+NAME_PREFIX = "k8s"
 SANDBOX_CONTAINER_NAME = "POD"
 #: the type of a holder: it is none of the Pod's containers, so it is no `ContainerRole`
 HOLDER_TYPE = "volumeholder"
@@ -103,7 +106,7 @@ def sandbox_name(pod: ReadOnlyObject, attempt: int) -> str:
 def container_name(pod: ReadOnlyObject, name: str, attempt: int) -> str:
     """Name of one container of the Pod. Kubernetes names contain no underscore, so the parts stay separable."""
     metadata = pod["metadata"]
-    return f"k8s_{name}_{metadata['name']}_{metadata.get('namespace', 'default')}_{metadata['uid']}_{attempt}"
+    return f"{NAME_PREFIX}_{name}_{metadata['name']}_{metadata.get('namespace', 'default')}_{metadata['uid']}_{attempt}"
 
 
 def sandbox_labels(owner: NodeIdentity, pod: ReadOnlyObject, *, attempt: int, pod_ip: str = "") -> dict[str, str]:
@@ -201,11 +204,29 @@ def spec_hash(container: ReadOnlyObject) -> str:
     return hashlib.sha256(json.dumps(picked, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def hide_image_labels(labels: Mapping[str, str], image_labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels with empty ones for those of ours that only the image has.
+
+    Docker gives a container the labels of its image, and `docker commit` gives an image those of its container.
+    """
+    foreign = {name: "" for name in image_labels if name.startswith(OWN_LABELS)}
+    return {**foreign, **labels}
+
+
+def own_identity(name: str, labels: Mapping[str, str]) -> ContainerIdentity | None:
+    """The identity of a container that bears the name it should; None for one that got its labels from its image."""
+    identity = parse_identity(labels)
+    if identity is None:
+        return None
+    parts = (identity.container_name, identity.pod_name, identity.pod_namespace, identity.pod_uid, identity.attempt)
+    return identity if name == "_".join((NAME_PREFIX, *map(str, parts))) else None
+
+
 def parse_identity(labels: Mapping[str, str]) -> ContainerIdentity | None:
     """Read an identity back; None for a container that is not one of ours or whose labels are damaged."""
     try:
         role = ContainerRole(labels[CONTAINER_TYPE_LABEL])
-        grace = labels.get(GRACE_PERIOD_LABEL)
+        grace = labels.get(GRACE_PERIOD_LABEL) or None
         return ContainerIdentity(
             role=role,
             pod_name=labels[POD_NAME_LABEL],
@@ -222,9 +243,9 @@ def parse_identity(labels: Mapping[str, str]) -> ContainerIdentity | None:
             termination_message_policy=labels.get(TERMINATION_MESSAGE_POLICY_LABEL, ""),
             grace_period_seconds=int(grace) if grace is not None else None,
             resources=labels.get(RESOURCES_LABEL, ""),
-            backoff_seconds=float(labels.get(BACKOFF_LABEL, "0")),
-            round=int(labels.get(ROUND_LABEL, "0")),
-            is_recursive=RECURSIVE_LABEL in labels,
+            backoff_seconds=float(labels.get(BACKOFF_LABEL) or 0),
+            round=int(labels.get(ROUND_LABEL) or 0),
+            is_recursive=bool(labels.get(RECURSIVE_LABEL)),
             gpus=tuple(filter(None, labels.get(GPUS_LABEL, "").split(","))),
         )
     except (KeyError, ValueError):

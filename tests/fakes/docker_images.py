@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
+import json
 import shutil
 import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 BUSYBOX_IMAGE = "podling-test/busybox:1"
 ARGUMENTS_IMAGE = "podling-test/arguments:1"
@@ -22,7 +25,7 @@ GROUP = b"root:x:0:\nnogroup:x:65534:\n"
 @functools.cache
 def ensure_busybox_image() -> str:
     """Reference of a local busybox image: Debian's static build with all its applets linked."""
-    import_image(_busybox_archive(), BUSYBOX_IMAGE, ["CMD sh", "ENV PATH=/bin"])
+    import_image(busybox_archive(), BUSYBOX_IMAGE, ["CMD sh", "ENV PATH=/bin"])
     return BUSYBOX_IMAGE
 
 
@@ -30,7 +33,7 @@ def ensure_busybox_image() -> str:
 def ensure_arguments_image() -> str:
     """Reference of an image whose program prints its arguments: what of a command and its arguments is the image's."""
     changes = ["ENV PATH=/bin", 'ENTRYPOINT ["/bin/echo", "image-entrypoint"]', 'CMD ["image-argument"]']
-    import_image(_busybox_archive(), ARGUMENTS_IMAGE, changes)
+    import_image(busybox_archive(), ARGUMENTS_IMAGE, changes)
     return ARGUMENTS_IMAGE
 
 
@@ -39,11 +42,11 @@ def ensure_accounts_image() -> str:
     """Reference of a busybox image that runs as its user `www`, who is of a group of its own and of two others."""
     passwd = PASSWD + b"www:x:33:34:www:/:/bin/false\n"
     group = GROUP + b"www:x:34:\nstaff:x:50:www\nvideo:x:44:nobody,www\n"
-    import_image(_busybox_archive(passwd, group), ACCOUNTS_IMAGE, ["CMD sh", "ENV PATH=/bin", "USER www"])
+    import_image(busybox_archive(passwd, group), ACCOUNTS_IMAGE, ["CMD sh", "ENV PATH=/bin", "USER www"])
     return ACCOUNTS_IMAGE
 
 
-def _busybox_archive(passwd: bytes = PASSWD, group: bytes = GROUP) -> bytes:
+def busybox_archive(passwd: bytes = PASSWD, group: bytes = GROUP) -> bytes:
     """Debian's static busybox with a link for each of its applets."""
     binary = _busybox_binary()
     applets = subprocess.run([binary, "--list"], check=True, capture_output=True, text=True).stdout.split()
@@ -103,6 +106,25 @@ def import_image(archive: bytes, reference: str, changes: list[str]) -> None:
             return
         repository, _, tag = reference.rpartition(":")
         client.import_image_from_data(archive, repository=repository, tag=tag, changes=changes)
+    finally:
+        client.close()
+
+
+def load_image(layer: bytes, reference: str, config: dict[str, Any], *, architecture: str = "amd64") -> None:
+    """Make an image of one layer whose configuration says what `import_image` has no words for."""
+    from docker import APIClient
+
+    root = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}
+    described = json.dumps({"architecture": architecture, "os": "linux", "config": config, "rootfs": root}).encode()
+    manifest = [{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        _add_file(tar, "config.json", described)
+        _add_file(tar, "layer.tar", layer)
+        _add_file(tar, "manifest.json", json.dumps(manifest).encode())
+    client = APIClient()
+    try:
+        list(client.load_image(archive.getvalue()))
     finally:
         client.close()
 

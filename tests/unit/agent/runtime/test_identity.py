@@ -11,6 +11,8 @@ from agent.runtime.identity import (
     NodeIdentity,
     container_labels,
     container_name,
+    hide_image_labels,
+    own_identity,
     parse_identity,
     sandbox_labels,
     sandbox_name,
@@ -68,3 +70,33 @@ def test_the_hash_changes_with_the_image_and_with_nothing_that_changes_in_place(
 
     assert spec_hash({**container, "image": "nginx:2"}) != spec_hash(container)
     assert spec_hash({**container, "resources": {}}) == spec_hash(container)
+
+
+def test_labels_that_a_container_has_of_its_image_are_hidden() -> None:
+    container = {"name": "main", "image": "nginx"}
+    labels = container_labels(OWNER, POD, container, attempt=1, sandbox_id="abc")
+    of_image = {
+        "io.podling.backoff-seconds": "300",
+        "io.podling.restart-round": "3",
+        "io.podling.recursive-read-only": "true",
+        "io.podling.gpus": "GPU-1",
+        "io.podling.attempt": "9",
+        "io.kubernetes.pod.uid": "other",
+        "maintainer": "us",
+    }
+
+    seen = {**of_image, **hide_image_labels(labels, of_image)}
+
+    assert parse_identity(seen) == parse_identity(labels)
+    assert seen["maintainer"] == "us"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("k8s_main_web_shop_u-1_1", True), ("k8s_main_web_shop_u-1_0", False), ("friendly_turing", False), ("", False)],
+)
+def test_a_container_is_ours_by_its_name_too(name: str, expected: bool) -> None:
+    labels = container_labels(OWNER, POD, {"name": "main", "image": "nginx"}, attempt=1, sandbox_id="abc")
+
+    assert (own_identity(name, labels) is not None) is expected
+    assert own_identity(name, {}) is None

@@ -14,7 +14,7 @@ from agent.node.eviction.pod_usage import NO_FILES, ContainerUse, FileUsage, Pod
 from agent.node.file_usage import measure_directory
 from agent.pods.container_cache import ContainerCache
 from agent.runtime.fake_runtime import FakeRuntime
-from agent.runtime.identity import container_labels
+from agent.runtime.identity import container_labels, container_name
 from agent.runtime.protocol import ContainerRecord
 from control.api.clock import FakeClock
 from control.api.objects import ReadOnlyObject
@@ -53,7 +53,7 @@ async def measuring_of(engine: Engine, directories: Mapping[str, Path]) -> UseMe
     """A Pod with one running container on the engine."""
     engine.add_image("web:1")
     labels = container_labels(OWNER, POD, POD["spec"]["containers"][0], attempt=0, sandbox_id="")
-    container_id = await engine.create_container("web", {"Image": "web:1", "Labels": labels})
+    container_id = await engine.create_container(container_name(POD, "web", 0), {"Image": "web:1", "Labels": labels})
     await engine.start_container(container_id)
     cache = ContainerCache(engine, OWNER, engine.clock)
     await cache.refresh(container_id)
