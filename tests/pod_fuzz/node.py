@@ -233,6 +233,7 @@ class FuzzNode(HollowNode):
             network=self.network,
             cgroups=self.cgroups,
             worker_uids=self.workers.uids,
+            sweep_log_links=lambda: None,
             clock=self.clock,
         )
         await self.garbage.run()
