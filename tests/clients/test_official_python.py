@@ -17,6 +17,7 @@ from kubernetes.leaderelection import electionconfig, leaderelection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
 from control.api.builtin_kinds import BUILTIN_KINDS
+from control.api.metrics_kinds import NODE_METRICS, POD_METRICS
 from tests.cluster import MANIFESTS, Cluster
 
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -236,7 +237,8 @@ def test_the_dynamic_client_knows_every_kind(dynamic_client: dynamic.DynamicClie
     for resource in dynamic_client.resources.search():
         if type(resource) is dynamic.Resource and "list" in resource.verbs:
             found[resource.group_version, resource.kind] = dynamic_client.get(resource).kind
-    assert found == {(kind.api_version, kind.kind): kind.list_kind for kind in BUILTIN_KINDS if kind.list_kind}
+    kinds = (*BUILTIN_KINDS, NODE_METRICS, POD_METRICS)
+    assert found == {(kind.api_version, kind.kind): kind.list_kind for kind in kinds if kind.list_kind}
 
 
 def test_a_leader_waits_for_the_one_before_it_and_gives_way_to_the_next(

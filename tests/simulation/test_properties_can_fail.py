@@ -106,7 +106,7 @@ def test_an_agent_that_stops_unwanted_pods_before_it_has_read_the_api(monkeypatc
         self.adopt()
 
     monkeypatch.setattr(PodWorkers, "__init__", hasty)
-    catch("nothing_is_killed_without_a_reason")
+    catch("nothing_is_killed_without_a_reason", plan=Plan(nodes=1, faults=4, kinds_of_faults=("an agent is killed",)))
 
 
 def test_an_agent_that_takes_the_api_at_its_word_about_its_own_status(monkeypatch: pytest.MonkeyPatch) -> None:

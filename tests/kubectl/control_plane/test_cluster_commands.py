@@ -14,6 +14,7 @@ from cryptography import x509
 from kubernetes import client
 
 from control.api.builtin_kinds import BUILTIN_KINDS
+from control.api.metrics_kinds import POD_METRICS
 from tests.cluster import Cluster, Kubectl, oldest_and_newest
 from tests.kubectl.output import lines
 from tests.samples import sample_objects, signing_request
@@ -157,7 +158,7 @@ def test_resources_and_versions_are_listed(kubectl: Run) -> None:
     assert wanted <= found
     assert {row.split()[1] for row in rows if row.startswith("horizontalpodautoscalers ")} == {"hpa"}
     versions = kubectl("api-versions").stdout.split()
-    assert {kind.api_version for kind in BUILTIN_KINDS} == set(versions)
+    assert {kind.api_version for kind in (*BUILTIN_KINDS, POD_METRICS)} == set(versions)
     names = kubectl("api-resources", "--namespaced=false", "--verbs=list,create", "-o", "name").stdout.split()
     assert "clusterroles.rbac.authorization.k8s.io" in names
     assert "pods" not in names
