@@ -43,8 +43,9 @@ printf 'HTTP/1.0 500 Internal Server Error\\r\\n\\r\\n'
 echo probed >&2
 END
 chmod +x /tmp/answer; exec nc -ll -p 8080 -e /tmp/answer"""
-# A pipe that is filled whenever somebody reads it, which is logged.
-READ_FILE = "mkfifo /tmp/health; while true; do echo ok > /tmp/health; echo probed; done"
+# A pipe that is filled whenever somebody reads it, which is logged. The pause lets the reader go first: a pipe that is
+# written when its reader has just gone would end the shell.
+READ_FILE = "trap '' PIPE; mkfifo /tmp/health; while true; do echo ok > /tmp/health && echo probed; sleep 0.3; done"
 #: how many probes are seen before a container counts as not restarted
 PROBES = 5
 
