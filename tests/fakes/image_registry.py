@@ -18,11 +18,18 @@ LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
 class ImageRegistry:
-    """Serves `<address>/<any name>:1`; every other tag is unknown. Docker trusts 127.0.0.0/8 without TLS."""
+    """Serves `<address>/<any name>:1`; every other tag is unknown. Docker trusts 127.0.0.0/8 without TLS.
+
+    Layers are sent while `may_send` is set; `asked` says that one has been asked for.
+    """
 
     def __init__(self, *, username: str = "", password: str = "") -> None:
         expected = "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode() if username else ""
-        handler = type("Handler", (_Handler,), {"contents": _contents(), "expected": expected})
+        self.may_send = threading.Event()
+        self.may_send.set()
+        self.asked = threading.Event()
+        kept = {"contents": _contents(), "expected": expected, "may_send": self.may_send, "asked": self.asked}
+        handler = type("Handler", (_Handler,), kept)
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -36,6 +43,7 @@ class ImageRegistry:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.may_send.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -74,9 +82,14 @@ def _contents() -> dict[str, tuple[str, bytes]]:
 class _Handler(http.server.BaseHTTPRequestHandler):
     contents: dict[str, tuple[str, bytes]]
     expected: str
+    may_send: threading.Event
+    asked: threading.Event
 
     def do_GET(self) -> None:
         """A manifest or blob."""
+        if "/blobs/" in self.path:
+            self.asked.set()
+            self.may_send.wait(60)
         unknown = ("application/json", b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
         found = self.contents.get(self.path.rpartition("/")[2])
         status, (kind, body) = (200, found) if found is not None else (404, unknown)

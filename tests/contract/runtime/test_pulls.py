@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from agent.runtime.docker_runtime import DockerRuntime
-from agent.runtime.protocol import ImageNotFoundError, RegistryCredentials, RuntimeFailure
+from agent.runtime.protocol import ImageNotFoundError, PullProgress, RegistryCredentials, RuntimeFailure
 from tests.fakes.image_registry import ImageRegistry
 
 pytestmark = pytest.mark.docker
@@ -55,3 +56,38 @@ async def test_credentials_are_tried_in_turn(runtime: DockerRuntime) -> None:
             assert (await runtime.pull_image(reference, [wrong, right])).tags == (reference,)
         finally:
             await runtime.remove_image(reference)
+
+
+async def test_the_engine_gives_up_a_pull_that_is_cancelled_and_the_next_one_succeeds(runtime: DockerRuntime) -> None:
+    with ImageRegistry() as registry:
+        reference = f"{registry.address}/podling-test/slow:1"
+        registry.may_send.clear()
+        pull = asyncio.ensure_future(runtime.pull_image(reference))
+        assert await asyncio.to_thread(registry.asked.wait, 30)
+        pull.cancel()
+        await asyncio.gather(pull, return_exceptions=True)
+        registry.may_send.set()
+
+        heard: list[PullProgress] = []
+        image = await runtime.pull_image(reference, (), heard.append)
+        try:
+            assert image.tags == (reference,)
+            assert image.platform == "linux/amd64"
+            assert heard
+        finally:
+            await runtime.remove_image(reference)
+
+
+async def test_a_digest_beside_a_tag_decides_and_gives_the_image_no_tag(runtime: DockerRuntime) -> None:
+    with ImageRegistry() as registry:
+        reference = f"{registry.address}/podling-test/digest:1"
+        (named,) = (await runtime.pull_image(reference)).digests
+        await runtime.remove_image(reference)
+        both = f"{reference}@{named.partition('@')[2]}"
+        try:
+            image = await runtime.pull_image(both)
+            assert (image.tags, image.digests) == ((), (named,))
+            assert await runtime.find_image(both) == image
+        finally:
+            await runtime.remove_image(named)
+        assert await runtime.find_image(both) is None
