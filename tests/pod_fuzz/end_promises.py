@@ -88,6 +88,8 @@ class EndPromises:
     def _phases(self, life: PodLife, running: set[str]) -> tuple[str | None, ...]:
         """Where a Pod may stand. Several where chance (a mood, a back-off) decides."""
         spec, status = life.spec, life.pod.get("status") or {}
+        if "refused" in life.pod["metadata"]["labels"]:
+            return ("Failed",)
         if (life.evicted and not life.is_spared) or "activeDeadlineSeconds" in spec:
             # It may have ended by itself before.
             return TERMINAL

@@ -109,6 +109,7 @@ class LifePromises:
         for moment, why in ((life.deleted_at, "deleted"), (life.ended_at, "ended"), (life.gone_at, "gone")):
             late = moment is not None and (self._now() - moment).total_seconds() > NEWS_SECONDS
             self._require(not late or disturbed, f"a_pod_that_is_{why}_starts_nothing", who)
+        self._require("refused" not in life.pod["metadata"]["labels"], "a_refused_pod_starts_nothing", who)
         running = list(self._running(identity.pod_uid))
         twice = [one.name for one in running if one.id != record.id and _name(one) == name]
         self._require(not twice, "a_container_runs_once", f"{who} beside {twice}")

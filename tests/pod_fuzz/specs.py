@@ -53,6 +53,8 @@ def draw_pod(random: Random, name: str) -> Object:
         spec["activeDeadlineSeconds"] = random.choice((1, 5, 20, 60))
     if random.random() < 0.1:
         spec["hostNetwork"] = True
+    elif random.random() < 0.15:
+        spec["containers"][0]["ports"] = [{"containerPort": 80, "hostPort": random.choice((8080, 8081))}]
     if random.random() < 0.2:
         spec["readinessGates"] = [{"conditionType": "example.com/gate"}]
     if random.random() < 0.3:
@@ -63,7 +65,9 @@ def draw_pod(random: Random, name: str) -> Object:
         spec["resources"] = draw_resources(random)
     if random.random() < 0.2:
         spec["securityContext"] = {"runAsUser": 1000, "fsGroup": 2000, "supplementalGroups": [3000]}
-    metadata = {"name": name, "namespace": "default", "labels": {"app": name}}
+    metadata: Object = {"name": name, "namespace": "default", "labels": {"app": name}}
+    if random.random() < 0.05:
+        metadata["labels"]["refused"] = "true"
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 

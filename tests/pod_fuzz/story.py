@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, TextIO
 
 from agent.pods.rejection import Rejection
-from agent.runtime.protocol import ContainerRecord
+from agent.pods.resize import PendingResize
+from agent.runtime.protocol import ContainerRecord, RuntimeFailure
 from control.api.builtin_kinds import PODS
 from control.api.errors import ApiError
-from control.api.objects import Object
+from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import qos_class
 from control.client.client import PatchType
 from control.client.transport import ServerUnavailableError
@@ -56,6 +58,7 @@ class Story:
         self.life = LifePromises(self.require, self.node.clock.now, records, self.node.probes)
         self.life.is_disturbed = lambda: self._loop.seconds < self._disturbed_until
         self._statuses = StatusPromises(self.require, records, self.node.probes)
+        self.node.rejection = _refuse
         self.node.engine.watcher = self._on_engine
         self.node.engine.on_signal = self._on_signal
         self.node.api.on_commit = self._on_commit
@@ -135,6 +138,7 @@ class Story:
         users += [self._open_gate, self._shorten, self._force]
         worlds = [self._exit_container, self._exit_container, self._exit_sandbox, self._remove_container]
         worlds += [self._restart_agent, self._restart_agent, self._break_events, self._lose_events, self._double_events]
+        worlds += [self._no_room, self._remove_dead_containers]
         worlds += [self._engine_errors, self._engine_hangs, self._api_down, self._evict, self._volumes_fail]
         return users + worlds
 
@@ -146,7 +150,7 @@ class Story:
         node.faults.error_rate, node.faults.is_down, node.api.is_down = 0.0, False, False
         node.faults.resume()
         FuzzConnection.loses_events = FuzzConnection.doubles_events = False
-        node.volumes.failure = ""
+        node.volumes.failure, node.pending_resize = "", None
         self._trace("calm")
 
     # --- the user -----------------------------------------------------------------------------------------------------
@@ -299,6 +303,17 @@ class Story:
     async def _volumes_fail(self) -> None:
         await self._for_a_while(lambda on: setattr(self.node.volumes, "failure", "no volume" if on else ""))
 
+    async def _no_room(self) -> None:
+        """Resizes wait."""
+        pending = PendingResize(reason="Deferred", message="Node didn't have enough resource: cpu")
+        await self._for_a_while(lambda on: setattr(self.node, "pending_resize", pending if on else None))
+
+    async def _remove_dead_containers(self) -> None:
+        """What a node does that is short of disk."""
+        if hasattr(self.node, "workers"):
+            with suppress(RuntimeFailure):
+                await asyncio.wait_for(self.node.workers.remove_dead_containers(), timeout=5)
+
     async def _for_a_while(self, switch: Callable[[bool], Any]) -> None:
         seconds = self.random.choice((0.1, 1.0, 10.0)) * self.random.random()
         self._disturb(seconds)
@@ -325,6 +340,11 @@ class Story:
                 removes_containers=removes,
             ),
         )
+
+
+def _refuse(pod: ReadOnlyObject) -> Rejection | None:
+    refused = "refused" in pod["metadata"]["labels"]
+    return Rejection(reason="OutOfcpu", message="Node didn't have enough resource: cpu") if refused else None
 
 
 def _shown(pod: Object) -> str:
