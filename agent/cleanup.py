@@ -19,7 +19,7 @@ from agent.engine_check import EngineProblemError, explain_unreachable
 from agent.network.native import NativeNetwork
 from agent.network.protocol import NetworkError
 from agent.runtime.docker_runtime import DockerRuntime
-from agent.runtime.identity import CLUSTER_LABEL, NAME_PREFIX, NODE_LABEL, ContainerRole, parse_identity
+from agent.runtime.identity import CLUSTER_LABEL, NAME_PREFIX, ContainerRole, NodeIdentity, parse_identity
 from agent.runtime.log_links import LogLinks
 from agent.runtime.protocol import ContainerRecord, ContainerState, EngineUnavailableError, Runtime, RuntimeFailure
 from agent.volumes.pod_volumes import PodVolumes
@@ -47,17 +47,19 @@ class Leftovers:
     state_dir: Path | None = None
     keep_volumes: bool = False
 
-    def labels(self) -> dict[str, str]:
-        """The labels of the containers that are meant."""
-        labels = {CLUSTER_LABEL: self.cluster}
-        return {**labels, NODE_LABEL: self.node_name} if self.node_name else labels
+    def selectors(self) -> list[dict[str, str]]:
+        """The labels of the containers that are meant: any of these."""
+        if not self.node_name:
+            return [{CLUSTER_LABEL: self.cluster}]
+        owner = NodeIdentity(cluster=self.cluster, node=self.node_name)
+        return [owner.labels(), owner.holder_labels()]
 
 
 async def clean_up(leftovers: Leftovers) -> None:
     """Stop Pods gracefully, then remove containers, links, rules and files. Raises EngineProblemError."""
     runtime = DockerRuntime()
     try:
-        records = await _list_own(runtime, leftovers.labels())
+        records = await _list_own(runtime, leftovers)
         await _stop_all(runtime, records)
         await _remove_all(runtime, records)
         keeps_data = leftovers.keep_volumes or bool(leftovers.node_name)
@@ -77,9 +79,9 @@ async def clean_up(leftovers: Leftovers) -> None:
         await _remove_files(leftovers)
 
 
-async def _list_own(runtime: Runtime, labels: dict[str, str]) -> list[ContainerRecord]:
+async def _list_own(runtime: Runtime, leftovers: Leftovers) -> list[ContainerRecord]:
     """Not those that only got the labels from their image, which was committed from a container of a Pod."""
-    records = await runtime.list_containers(labels)
+    records = [record for labels in leftovers.selectors() for record in await runtime.list_containers(labels)]
     return [record for record in records if record.name.startswith(f"{NAME_PREFIX}_")]
 
 
@@ -96,7 +98,7 @@ async def halt_node(cluster: str, node_name: str) -> None:
     """Kill every container of a node without telling anyone; nothing is removed. Raises EngineProblemError."""
     runtime = DockerRuntime()
     try:
-        records = await _list_own(runtime, {CLUSTER_LABEL: cluster, NODE_LABEL: node_name})
+        records = await _list_own(runtime, Leftovers(cluster=cluster, node_name=node_name))
         running = [record for record in records if record.state is ContainerState.RUNNING]
         await asyncio.gather(*(runtime.kill_container(record.id) for record in running))
     except EngineUnavailableError as error:

@@ -37,6 +37,8 @@ GPUS_LABEL = "io.podling.gpus"
 RECURSIVE_LABEL = "io.podling.recursive-read-only"
 #: on a volume of the engine's: it is removed when nobody uses it
 DISPOSABLE_LABEL = "io.podling.disposable"
+#: on a holder in place of `NODE_LABEL`: to look at one whose mount hangs takes as long as the mount
+HOLDER_NODE_LABEL = "io.podling.holder-node"
 #: on a holder: the name of its volume
 HELD_VOLUME_LABEL = "io.podling.volume"
 
@@ -65,6 +67,10 @@ class NodeIdentity:
     def labels(self) -> dict[str, str]:
         """The labels that select every container of this node."""
         return {CLUSTER_LABEL: self.cluster, NODE_LABEL: self.node}
+
+    def holder_labels(self) -> dict[str, str]:
+        """The labels that select every container of this node that holds a volume mounted."""
+        return {CLUSTER_LABEL: self.cluster, HOLDER_NODE_LABEL: self.node}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +160,8 @@ def container_labels(
 
 def holder_labels(owner: NodeIdentity, pod: ReadOnlyObject, volume_name: str) -> dict[str, str]:
     """Labels of the container that keeps a volume of the engine's mounted: the Pod's, but none of its containers."""
-    labels = _pod_labels(owner, pod, 0)
-    labels[CONTAINER_TYPE_LABEL] = HOLDER_TYPE
+    labels = {**_pod_labels(owner, pod, 0), **owner.holder_labels(), CONTAINER_TYPE_LABEL: HOLDER_TYPE}
+    del labels[NODE_LABEL]
     labels[HELD_VOLUME_LABEL] = volume_name
     return labels
 

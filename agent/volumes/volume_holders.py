@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.runtime.identity import (
-    CONTAINER_TYPE_LABEL,
     DISPOSABLE_LABEL,
     HELD_VOLUME_LABEL,
-    HOLDER_TYPE,
     POD_UID_LABEL,
     NodeIdentity,
     container_name,
@@ -97,8 +95,7 @@ class VolumeHolders:
         return volume
 
     async def _list_holders(self, labels: Mapping[str, str]) -> list[ContainerRecord]:
-        own = {**self._owner.labels(), CONTAINER_TYPE_LABEL: HOLDER_TYPE}
-        return await self._runtime.list_containers({**own, **labels})
+        return await self._runtime.list_containers({**self._owner.holder_labels(), **labels})
 
     async def _release(self, holder: ContainerRecord) -> None:
         await self._runtime.remove_container(holder.id)

@@ -14,7 +14,7 @@ from agent.cgroups.control_files import control_files
 from agent.cgroups.limits import compute_pod_limits
 from agent.runtime.fake_container import Program
 from agent.runtime.fake_runtime import FakeRuntime
-from agent.runtime.identity import CONTAINER_TYPE_LABEL, HOLDER_TYPE, POD_UID_LABEL, parse_identity
+from agent.runtime.identity import parse_identity
 from agent.runtime.protocol import ContainerRecord, ContainerState
 from control.api.builtin_kinds import PODS
 from control.api.objects import ReadOnlyObject
@@ -224,9 +224,6 @@ async def check_order(node: HollowNode, told: str) -> None:
     sandboxes: dict[str, str] = {}
     joined: dict[str, str] = {}
     for record in await node.containers():
-        if record.labels[CONTAINER_TYPE_LABEL] == HOLDER_TYPE:
-            assert record.labels[POD_UID_LABEL] in pods, f"{told}: {record.name} belongs to no Pod"
-            continue
         identity = parse_identity(record.labels)
         assert identity is not None
         assert identity.pod_uid in pods, f"{told}: {record.name} belongs to no Pod"

@@ -18,6 +18,7 @@ from control.api.clock import FakeClock
 from control.api.objects import Object
 from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
 
+OWNER = NodeIdentity(cluster="c", node="n")
 PAUSE = "podling/pause:1"
 NFS = {"nfs": {"server": "files.example", "path": "/exports/a"}}
 CIFS = {"type": "cifs", "device": "//files/a", "o": "vers=3.0"}
@@ -40,7 +41,7 @@ class Node:
             objects=self.objects,
             clock=FakeClock(),
             may_mount=may_mount,
-            holders=VolumeHolders(self.engine, NodeIdentity(cluster="c", node="n"), PAUSE),
+            holders=VolumeHolders(self.engine, OWNER, PAUSE),
         )
 
     def claim(self, source: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -103,6 +104,7 @@ async def test_nfs_is_a_volume_of_the_local_driver(
     assert (made.driver, made.options) == ("local", {"type": "nfs", "device": ":/exports/a", "o": options})
     assert made.labels["io.podling.cluster"] == "c"
     assert await node.running() == ["k8s_VOLUME.v_web_shop_uid-1_0"]
+    assert await node.engine.list_containers(OWNER.labels()) == [], "a mount that hangs must not hold up the node"
 
 
 async def test_the_annotation_for_mount_options_wins(node: Node) -> None:
