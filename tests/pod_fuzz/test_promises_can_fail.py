@@ -11,6 +11,7 @@ import pytest
 from agent.pods import compute_termination, pod_status, status_reporter, worker
 from agent.pods.actions import Action
 from agent.pods.compute_actions import _Decision
+from agent.pods.container_start import ContainerStarter
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.probes import ProbeRunner
 from control.api.objects import ReadOnlyObject
@@ -44,8 +45,11 @@ def test_sidecars_that_stop_with_the_others(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_containers_that_are_killed_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(worker, "deletion_deadline", lambda pod, first_seen, removed: first_seen)
-    catch("grace_is_granted", tmp_path)
+    async def kill(self: ContainerStarter, *_: Any) -> str:
+        return "SIGKILL"
+
+    monkeypatch.setattr(ContainerStarter, "stop_signal", kill)
+    catch("a_signal_comes_before_the_kill", tmp_path)
 
 
 def test_a_sandbox_that_goes_before_its_containers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
