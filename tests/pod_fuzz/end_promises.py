@@ -95,6 +95,9 @@ class EndPromises:
             return TERMINAL
         if _hangs(life):
             return (None, "Pending", "Running", *TERMINAL)
+        if any(_is_lost(item) for item in _statuses(status)):
+            # As with the kubelet, a policy of Never holds for a container that somebody removed, unless it runs again.
+            return ("Pending", "Running", *TERMINAL)
         if life.is_spared or any(self._may_start_over(item) for item in life.containers()):
             return ("Pending", "Running", *TERMINAL)
         policy = spec["restartPolicy"]
@@ -168,6 +171,11 @@ def _name(record: ContainerRecord) -> str:
 def _statuses(status: Object) -> list[Object]:
     lists = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
     return [item for field in lists for item in status.get(field) or ()]
+
+
+def _is_lost(status: Object) -> bool:
+    ends = [(status.get(field) or {}).get("terminated") or {} for field in ("state", "lastState")]
+    return any(end.get("reason") == "ContainerStatusUnknown" for end in ends)
 
 
 def _hangs(life: PodLife) -> bool:

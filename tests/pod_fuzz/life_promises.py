@@ -184,8 +184,7 @@ class LifePromises:
         """Deleted, ended, evicted, out of time, or with nothing left to do."""
         if life.deleted_at or life.gone_at or life.evicted or life.ended_at:
             return True
-        limit, started = life.spec.get("activeDeadlineSeconds"), (life.pod.get("status") or {}).get("startTime")
-        if limit is not None and started:
+        if "activeDeadlineSeconds" in life.spec:
             return True
         return self._is_finished(life)
 
