@@ -244,6 +244,7 @@ async def test_termination_messages_of_a_pod_share_twelve_kibibytes(node: Hollow
         restartPolicy="Never",
         containers=[{"name": name, "image": "web:1", "imagePullPolicy": "IfNotPresent"} for name in names],
     )
+    await node.settle(1)
     for name in names:
         (running,) = await node.running(name)
         uid = running.labels["io.kubernetes.pod.uid"]
