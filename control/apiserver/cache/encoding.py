@@ -60,6 +60,10 @@ class CachedObject:
             self._object = orjson.loads(self.encoded)
         return self._object
 
+    def forget_decoded(self) -> None:
+        """Keep the bytes alone, which weigh a fifth; whoever has the decoded object keeps it."""
+        self._object = None
+
     def decode_copy(self) -> Object:
         """A private copy to change; decoding again is faster than copying."""
         copy: Object = orjson.loads(self.encoded)

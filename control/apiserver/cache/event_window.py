@@ -11,6 +11,8 @@ EVENTS_MAX = 4096
 BYTES_MAX = 8 * 1024 * 1024
 #: Kept however large they are.
 EVENTS_MIN = 100
+#: So many of the newest keep their decoded object and their line of a watch stream.
+NEWS_MAX = 256
 
 
 class EventWindow:
@@ -25,6 +27,8 @@ class EventWindow:
         """Add the newest event, dropping the oldest ones when there is too much."""
         self._events.append(event)
         self._bytes += _size(event)
+        if len(self._events) > NEWS_MAX:
+            self._events[-NEWS_MAX - 1].forget_derived()
         while len(self._events) > EVENTS_MAX or (self._bytes > BYTES_MAX and len(self._events) > EVENTS_MIN):
             dropped = self._events.popleft()
             self._bytes -= _size(dropped)

@@ -51,6 +51,12 @@ class CacheEvent:
             self._encoded = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.cached.encoded)
         return self._encoded
 
+    def forget_derived(self) -> None:
+        """Keep what the rest can be made of again: few ask for an event that is no longer news."""
+        self._encoded = None
+        if self.cached is not None:
+            self.cached.forget_decoded()
+
     def seen_by(self, matches: Callable[[CachedObject], bool]) -> CacheEvent | None:
         """The event as a watcher with a selector sees it: an object that leaves its view is DELETED, and so on."""
         if self.cached is None:
