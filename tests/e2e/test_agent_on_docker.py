@@ -60,6 +60,7 @@ class RealNode:
 
     async def start(self) -> None:
         self._stop = asyncio.Event()
+        self.config.state_dir.mkdir(exist_ok=True)  # the process's lock makes it, and there is no process here
         engine = await check_engine(self.runtime)
         self.agent = NodeAgent(
             self.config,
