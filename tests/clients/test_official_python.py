@@ -30,8 +30,9 @@ def core(api_client: client.ApiClient) -> client.CoreV1Api:
 
 
 @pytest.fixture
-def dynamic_client(api_client: client.ApiClient) -> dynamic.DynamicClient:
-    return dynamic.DynamicClient(api_client)
+def dynamic_client(api_client: client.ApiClient, tmp_path: Path) -> dynamic.DynamicClient:
+    # By default it keeps what it discovers beside what other servers at the same address once told.
+    return dynamic.DynamicClient(api_client, cache_file=str(tmp_path / "discovery.json"))
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
