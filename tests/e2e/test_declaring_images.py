@@ -137,7 +137,7 @@ def test_a_container_that_got_our_labels_from_its_image_is_left_alone(batch: Bat
         assert docker("inspect", "--format", "{{.State.Running}}", strange) == "true"
         assert is_ready(batch.pods()["declaring"])
     finally:
-        docker("rm", "-f", strange)
+        docker("rm", "--force", "--volumes", strange)
         docker("rmi", committed)
 
 
