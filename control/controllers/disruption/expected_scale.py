@@ -14,6 +14,7 @@ from control.api.kinds import Kind
 from control.api.meta import controller_of, name_of, namespace_of, uid_of
 from control.api.objects import Object, ReadOnlyObject
 from control.client.view import View
+from control.controllers.deployment.bounds import replicas_of
 
 #: The kinds whose `spec.replicas` counts.
 SCALED_KINDS = (REPLICATION_CONTROLLERS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS)
@@ -34,7 +35,7 @@ def expected_scale(pods: Iterable[ReadOnlyObject], view: View) -> int:
         if reference is None:
             continue
         scaled = _find_scaled(pod, reference, view)
-        scales[uid_of(scaled)] = int(scaled["spec"].get("replicas", 1))
+        scales[uid_of(scaled)] = replicas_of(scaled)
     return sum(scales.values())
 
 
