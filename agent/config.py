@@ -77,6 +77,8 @@ class AgentConfig:
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     #: where `localhostProfile` of a seccomp profile is looked for
     seccomp_profile_root: Path = SECCOMP_PROFILE_ROOT
+    #: whether Docker's seccomp profile confines containers that name none
+    seccomp_default: bool = False
 
     @property
     def volume_root(self) -> Path:

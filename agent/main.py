@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config import PROFILES, SECCOMP_PROFILE_ROOT, AgentConfig
+from agent.config import PROFILES, AgentConfig
 from agent.defaults import default_cluster, default_state_dir
 from agent.images.settings import add_image_flags, read_image_settings
 from agent.node_lock import NodeTakenError, only_agent
 from agent.resource_flags import add_resource_flags, read_eviction, read_reservations
+from agent.security_flags import add_security_flags
 
 if TYPE_CHECKING:
     from agent.node_agent import NodeAgent
@@ -74,19 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="longest back-off between restarts of a container, 1 to 300",
     )
-    run.add_argument(
-        "--allowed-unsafe-sysctls",
-        type=_sysctl_patterns,
-        default=(),
-        metavar="NAME,...",
-        help="sysctls that Pods may have beside the safe ones; NAME* is a prefix",
-    )
-    run.add_argument(
-        "--seccomp-profile-root",
-        type=Path,
-        default=SECCOMP_PROFILE_ROOT,
-        help="directory of the seccomp profiles that Pods name",
-    )
+    add_security_flags(run)
     run.add_argument(
         "--pod-manifest-path",
         type=Path,
@@ -122,18 +111,6 @@ def _restart_seconds(text: str) -> float:
     if not 1 <= seconds <= 300:
         raise argparse.ArgumentTypeError("must be between 1 and 300 seconds")
     return seconds
-
-
-def _sysctl_patterns(text: str) -> tuple[str, ...]:
-    """Judged here, so that a pattern that can never hold stops the agent before it does anything."""
-    from agent.runtime.sysctls import SysctlAllowlist, SysctlPatternError
-
-    patterns = tuple(pattern for pattern in text.split(",") if pattern)
-    try:
-        SysctlAllowlist.of(patterns, "")
-    except SysctlPatternError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return patterns
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -185,6 +162,7 @@ def _read_config(options: argparse.Namespace, access: Access) -> AgentConfig:
         static_pods_share_processes=options.profile == "default",
         allowed_unsafe_sysctls=options.allowed_unsafe_sysctls,
         seccomp_profile_root=options.seccomp_profile_root.absolute(),
+        seccomp_default=options.seccomp_default,
     )
 
 

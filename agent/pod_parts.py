@@ -275,6 +275,7 @@ def _starter_settings(agent: NodeAgent, parts: PodParts, limits: HostLimits, cgr
         security_files=agent.host.make_security_files(),
         cgroup_parent=cgroups.parent,
         allocate_gpus=allocation.allocate,
+        seccomp_default=agent.config.seccomp_default,
     )
 
 

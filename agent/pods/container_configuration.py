@@ -32,7 +32,14 @@ from agent.runtime.accounts import Accounts
 from agent.runtime.identity import NodeIdentity, container_labels, hide_image_labels
 from agent.runtime.image_reference import qualified_reference
 from agent.runtime.protocol import ImageRecord
-from agent.runtime.security_settings import is_strict, needs_accounts, run_as_root_error, security_field
+from agent.runtime.security_settings import (
+    SECCOMP_OF_DOCKER,
+    SECCOMP_UNCONFINED,
+    is_strict,
+    needs_accounts,
+    run_as_root_error,
+    seccomp_profile,
+)
 from agent.runtime.translate import ContainerRequest, HostLimits
 from agent.volumes.protocol import Mount, ObjectSource, VolumeManager
 from control.api.objects import ReadOnlyObject
@@ -73,6 +80,8 @@ class StarterSettings:
     security_files: SecurityFiles
     cgroup_parent: Callable[[ReadOnlyObject], str]
     allocate_gpus: Callable[[ReadOnlyObject, ReadOnlyObject], Sequence[str]]
+    #: whether Docker's profile confines containers that name none (the kubelet's seccompDefault)
+    seccomp_default: bool = False
 
 
 class ContainerConfigurer:
@@ -161,7 +170,7 @@ class ContainerConfigurer:
             cgroup_parent=settings.cgroup_parent(pod),
             image_user=image_user,
             accounts=await self._read_accounts(pod, container, image),
-            seccomp_profile=await self._read_seccomp_profile(pod, container),
+            seccomp_profile=await self._find_seccomp_profile(pod, container),
             environment=list(environment.items()),
             command=expand_all(container.get("command") or (), environment),
             args=expand_all(container.get("args") or (), environment),
@@ -195,13 +204,17 @@ class ContainerConfigurer:
             )
         return accounts
 
-    async def _read_seccomp_profile(self, pod: ReadOnlyObject, container: ReadOnlyObject) -> str:
-        """The profile that the container names on this node, or empty. Raises ConfinementError."""
-        profile = security_field(pod, container, "seccompProfile") or {}
-        if profile.get("type") != "Localhost":
-            return ""
-        name = str(profile.get("localhostProfile") or "")
-        return await asyncio.to_thread(self._settings.security_files.read_seccomp_profile, name)
+    async def _find_seccomp_profile(self, pod: ReadOnlyObject, container: ReadOnlyObject) -> str:
+        """What confines the container's system calls, as a ContainerRequest says it. Raises ConfinementError."""
+        profile = seccomp_profile(pod, container, is_confined_by_default=self._settings.seccomp_default)
+        match profile["type"]:
+            case "Unconfined":
+                return SECCOMP_UNCONFINED
+            case "Localhost":
+                name = str(profile.get("localhostProfile") or "")
+                return await asyncio.to_thread(self._settings.security_files.read_seccomp_profile, name)
+            case _:
+                return SECCOMP_OF_DOCKER
 
     async def _read_references(
         self, pod: ReadOnlyObject, references: Sequence[Reference]

@@ -10,6 +10,9 @@ from typing import Any
 from agent.runtime.accounts import Accounts
 from control.api.objects import ReadOnlyObject
 
+SECCOMP_UNCONFINED = "unconfined"
+SECCOMP_OF_DOCKER = ""
+
 
 def security_field(pod: ReadOnlyObject, container: ReadOnlyObject, name: str) -> Any:
     """A field of the security contexts: the container's own wins over the Pod's; None where neither says it."""
@@ -77,17 +80,23 @@ def privilege_settings(container: ReadOnlyObject) -> dict[str, Any]:
     return settings
 
 
-def confinement_options(pod: ReadOnlyObject, container: ReadOnlyObject, seccomp_profile: str = "") -> list[str]:
-    """HostConfig.SecurityOpt; `seccomp_profile` is the JSON of the profile that the container names on the node.
+def seccomp_profile(pod: ReadOnlyObject, container: ReadOnlyObject, *, is_confined_by_default: bool) -> ReadOnlyObject:
+    """The container's SeccompProfile, with what the node gives to those that name none and to privileged ones."""
+    if (container.get("securityContext") or {}).get("privileged"):
+        return {"type": "Unconfined"}
+    default = {"type": "RuntimeDefault" if is_confined_by_default else "Unconfined"}
+    return security_field(pod, container, "seccompProfile") or default
 
-    Docker's default seccomp and AppArmor profiles stay where the Pod says nothing (the kubelet's SeccompDefault).
+
+def confinement_options(pod: ReadOnlyObject, container: ReadOnlyObject, seccomp_profile: str = "") -> list[str]:
+    """HostConfig.SecurityOpt; `seccomp_profile` as in ContainerRequest.
+
+    Docker's default AppArmor profile stays where the Pod says nothing, as upstream.
     """
     options = []
     if (container.get("securityContext") or {}).get("allowPrivilegeEscalation") is False:
         options.append("no-new-privileges")
-    if (security_field(pod, container, "seccompProfile") or {}).get("type") == "Unconfined":
-        options.append("seccomp=unconfined")
-    elif seccomp_profile:
+    if seccomp_profile:
         options.append(f"seccomp={seccomp_profile}")
     app_armor = security_field(pod, container, "appArmorProfile") or {}
     if app_armor.get("type") == "Unconfined":

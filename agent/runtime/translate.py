@@ -59,7 +59,7 @@ class ContainerRequest:
 
     `image_user` is the image's Config.User: it runs the container where the Pod names a group and no user. `target_id`
     is the container whose process namespace an ephemeral container joins. `accounts` are the image's users and groups
-    where they are known, `seccomp_profile` is the JSON of a profile of the node.
+    where they are known. `seccomp_profile` is the JSON of a profile, `unconfined`, or empty for Docker's default.
     """
 
     pod: ReadOnlyObject

@@ -28,6 +28,7 @@ def kubelet_configuration(config: AgentConfig) -> Object:
         "crashLoopBackOff": {"maxContainerRestartPeriod": _seconds(config.container_restart_seconds_max)},
         "kubeReserved": format_resources(config.reservations.kube),
         "systemReserved": format_resources(config.reservations.system),
+        "seccompDefault": config.seccomp_default,
         "evictionPressureTransitionPeriod": _seconds(config.eviction.transition_seconds),
         "evictionMaxPodGracePeriod": config.eviction.max_pod_grace_seconds,
         **_thresholds(config.eviction.thresholds),

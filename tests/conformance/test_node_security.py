@@ -32,6 +32,7 @@ NO_DIRECTORIES = {
 MAKE_DIRECTORY = "mkdir /tmp/d 2>&1 && echo made"
 IDENTITY = "echo uid=$(id -u) gid=$(id -g) groups=$(grep Groups /proc/self/status | cut -f2)"
 POWERS = "grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status | tr '\\n\\t' '; '"
+SECCOMP = "grep Seccomp: /proc/self/status | cut -f2"
 WRITE = "for d in /all /below /top; do touch $d/mount/file 2>&1 && echo written $d; done; sleep 1000"
 
 
@@ -77,7 +78,20 @@ SPEAKING: dict[str, tuple[Object, str]] = {
             ),
             securityContext={"seLinuxChangePolicy": "MountOption"},
         ),
-        "CapEff: 0000000000001001;NoNewPrivs: 1;Seccomp: 2;",
+        "CapEff: 0000000000001001;NoNewPrivs: 1;Seccomp: 0;",
+    ),
+    "no-profile-named": (make_pod("no-profile-named", shell(SECCOMP)), "0"),
+    "profile-of-docker": (
+        make_pod("profile-of-docker", shell(SECCOMP), securityContext={"seccompProfile": {"type": "RuntimeDefault"}}),
+        "2",
+    ),
+    "unconfined-in-a-confined-pod": (
+        make_pod(
+            "unconfined-in-a-confined-pod",
+            shell(SECCOMP, securityContext={"seccompProfile": {"type": "Unconfined"}}),
+            securityContext={"seccompProfile": {"type": "RuntimeDefault"}},
+        ),
+        "0",
     ),
 }
 # name → (the Pod, the container that waits, its reason, what its message contains)

@@ -19,6 +19,11 @@ async def waiting_state(node: HollowNode) -> Any:
     return (await node.status())["containerStatuses"][0]["state"]["waiting"]
 
 
+async def seccomp_options(node: HollowNode, container: str) -> list[str]:
+    (record,) = await node.running(container)
+    return list(node.runtime.create_body(record.id)["HostConfig"].get("SecurityOpt", ()))
+
+
 async def test_a_container_waits_for_its_seccomp_profile(node: HollowNode) -> None:
     await node.create(containers=[CONTAINER], securityContext=localhost("late.json"))
     message = 'cannot load seccomp profile "late.json"'
@@ -36,17 +41,20 @@ async def test_the_profile_of_the_container_wins_over_that_of_the_pod(node: Holl
         {**CONTAINER, "securityContext": localhost("own.json")},
         {**CONTAINER, "name": "inherits"},
         {**CONTAINER, "name": "free", "securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+        {**CONTAINER, "name": "docker", "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
     ]
     await node.create(containers=containers, securityContext=localhost("pod.json"))
-    options = {}
-    for name in ("web", "inherits", "free"):
-        (record,) = await node.running(name)
-        options[name] = node.runtime.create_body(record.id)["HostConfig"]["SecurityOpt"]
-    assert options == {
+    assert {name: await seccomp_options(node, name) for name in ("web", "inherits", "free", "docker")} == {
         "web": ['seccomp={"of":"container"}'],
         "inherits": ['seccomp={"of":"pod"}'],
         "free": ["seccomp=unconfined"],
+        "docker": [],
     }
+
+
+async def test_a_container_without_a_profile_is_unconfined(node: HollowNode) -> None:
+    await node.create(containers=[CONTAINER])
+    assert await seccomp_options(node, "web") == ["seccomp=unconfined"]
 
 
 async def test_strict_groups_need_an_image_that_can_be_read(node: HollowNode) -> None:

@@ -1,4 +1,4 @@
-"""Who a container runs as: users and groups of the Pod, of the container and of the image."""
+"""Who a container runs as: users and groups of the Pod, of the container and of the image. What confines its calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.runtime.accounts import Accounts
-from agent.runtime.security_settings import needs_accounts, user_settings
+from agent.runtime.security_settings import needs_accounts, seccomp_profile, user_settings
 
 ACCOUNTS = Accounts(
     passwd="root:x:0:0:root:/root:/bin/sh\nwww:x:33:34:www:/:/bin/false\nbroken\n",
@@ -70,3 +70,33 @@ def test_strictly_no_group_of_the_image_is_added(
 
 def test_an_image_that_cannot_be_read_adds_nothing() -> None:
     assert settings_of({"runAsUser": 33, "runAsGroup": 7}, {}, "", None) == ("33:7", [])
+
+
+OWN = {"type": "Localhost", "localhostProfile": "own.json"}
+OF_POD = {"type": "RuntimeDefault"}
+
+
+@pytest.mark.parametrize("is_confined_by_default", [False, True])
+@pytest.mark.parametrize(
+    ("container", "pod", "expected"),
+    [
+        pytest.param({}, {}, None, id="nothing is said"),
+        pytest.param({"seccompProfile": OWN}, {"seccompProfile": OF_POD}, OWN, id="the container's own wins"),
+        pytest.param({}, {"seccompProfile": OF_POD}, OF_POD, id="the Pod's"),
+        pytest.param(
+            {"privileged": True, "seccompProfile": OWN},
+            {},
+            {"type": "Unconfined"},
+            id="nothing confines the privileged",
+        ),
+    ],
+)
+def test_the_seccomp_profile_of_a_container(
+    container: dict[str, Any], pod: dict[str, Any], expected: dict[str, Any] | None, is_confined_by_default: bool
+) -> None:
+    found = seccomp_profile(
+        {"spec": {"securityContext": pod}},
+        {"securityContext": container},
+        is_confined_by_default=is_confined_by_default,
+    )
+    assert found == (expected or {"type": "RuntimeDefault" if is_confined_by_default else "Unconfined"})

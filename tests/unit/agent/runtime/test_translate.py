@@ -10,7 +10,7 @@ import pytest
 from agent.runtime.hostname import HostnameError, kernel_hostname, pod_hostname
 from agent.runtime.pause_seccomp import PAUSE_SECCOMP_OPTION
 from agent.runtime.resource_settings import cpu_settings, memory_settings
-from agent.runtime.security_settings import run_as_root_error
+from agent.runtime.security_settings import SECCOMP_OF_DOCKER, SECCOMP_UNCONFINED, run_as_root_error
 from agent.runtime.sysctls import network_sysctls
 from agent.runtime.translate import (
     ContainerRequest,
@@ -302,10 +302,6 @@ def test_scores_below_zero_are_left_out_where_the_host_cannot_lower_them() -> No
         ),
         pytest.param({"allowPrivilegeEscalation": True}, {}, {}, id="escalation is Docker's default"),
         pytest.param(
-            {}, {"seccompProfile": {"type": "Unconfined"}}, {"SecurityOpt": ["seccomp=unconfined"]}, id="seccomp"
-        ),
-        pytest.param({}, {"seccompProfile": {"type": "RuntimeDefault"}}, {}, id="seccomp as Docker's default"),
-        pytest.param(
             {"appArmorProfile": {"type": "Localhost", "localhostProfile": "own"}},
             {"appArmorProfile": {"type": "Unconfined"}},
             {"SecurityOpt": ["apparmor=own"]},
@@ -328,7 +324,15 @@ def test_security_context(container: dict[str, Any], pod: dict[str, Any], expect
     assert changed == expected
 
 
-def test_a_seccomp_profile_of_the_node_is_given_to_docker_as_text() -> None:
+@pytest.mark.parametrize(
+    ("profile", "options"),
+    [
+        ('{"defaultAction":"SCMP_ACT_ALLOW"}', ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']),
+        (SECCOMP_UNCONFINED, ["seccomp=unconfined"]),
+        (SECCOMP_OF_DOCKER, None),
+    ],
+)
+def test_a_seccomp_profile_is_given_to_docker_as_text(profile: str, options: list[str] | None) -> None:
     pod = make_pod()
     request = ContainerRequest(
         pod=pod,
@@ -337,12 +341,10 @@ def test_a_seccomp_profile_of_the_node_is_given_to_docker_as_text() -> None:
         sandbox_id="p",
         labels={},
         host=HOST,
-        seccomp_profile='{"defaultAction":"SCMP_ACT_ALLOW"}',
+        seccomp_profile=profile,
     )
 
-    options = container_create_body(request)["HostConfig"]["SecurityOpt"]
-
-    assert options == ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']
+    assert container_create_body(request)["HostConfig"].get("SecurityOpt") == options
 
 
 @pytest.mark.parametrize(
