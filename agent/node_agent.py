@@ -214,14 +214,16 @@ class NodeAgent:
         self.workers.adopt()
         self._spawn(parts.mirrors.run())
         self._spawn(parts.garbage.run(), parts.image_garbage.run(), parts.volume_refresh.run(), parts.evictor.run())
-        self._spawn(self._serve())
+        self._spawn(self._serve(parts))
 
-    async def _serve(self) -> None:
+    async def _serve(self, parts: PodParts) -> None:
         """The node API, imported only now: the node is Ready without it."""
         config = self._config
         from agent.network.pod_dial import NamespaceDialer
         from agent.node.host_counters import read_host_counters, read_interfaces
+        from agent.server.access_reviews import AccessReviews
         from agent.server.configuration import kubelet_configuration
+        from agent.server.node_access import NodeAccess
         from agent.server.node_server import NodeServer, NodeServerSettings
         from agent.usage.samples import UsageSource
 
@@ -245,6 +247,7 @@ class NodeAgent:
                 client_ca_pem=config.client_ca_pem,
                 node_name=config.node_name,
             ),
+            access=NodeAccess(AccessReviews(self._client, self._clock, node_name=config.node_name)),
             clock=self._clock,
             dialer=NamespaceDialer(),
             volume_root=config.volume_root,
@@ -255,6 +258,7 @@ class NodeAgent:
                 read_free=lambda: self._host.read_usage(self._engine),
                 read_interfaces=read_interfaces,
             ),
+            probes=parts.probes.tally,
             configuration=kubelet_configuration(config),
         )
         await server.run(self._stop)

@@ -21,6 +21,7 @@ from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import all_containers, field_path, is_host_network
 from agent.pods.probe_attempt import ProbeAttempt, ProbeResult
+from agent.pods.probe_tally import ProbeIdentity, ProbeTally
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
@@ -55,6 +56,18 @@ class _Target:
     started_at: datetime
     address: str
 
+    @property
+    def identity(self) -> ProbeIdentity:
+        """What its counts are kept by."""
+        metadata = self.pod_record.pod["metadata"]
+        return ProbeIdentity(
+            namespace=metadata["namespace"],
+            pod=metadata["name"],
+            pod_uid=metadata["uid"],
+            container=self.container["name"],
+            kind=self.kind.value,
+        )
+
 
 class ProbeRunner:
     """All probes of the node."""
@@ -74,6 +87,7 @@ class ProbeRunner:
         self._record = record
         self._host_ip = host_ip
         self._started_at = clock.monotonic()
+        self.tally = ProbeTally()
         self._verdicts: dict[str, ContainerVerdicts] = {}
         self._tasks: dict[tuple[str, ProbeKind], asyncio.Task[None]] = {}
         self._container_ids: dict[str, set[str]] = {}
@@ -113,6 +127,7 @@ class ProbeRunner:
             self._tasks.pop(key).cancel()
         for container_id in container_ids:
             del self._verdicts[container_id]
+        self.tally.forget_pod(pod_uid)
 
     async def close(self) -> None:
         """End every probe."""
@@ -165,6 +180,7 @@ class ProbeRunner:
                 self._report(target, result)
             # A probe that could not be carried out says nothing about the container.
             if not result.errored:
+                self._count(target, result, tried_at)
                 run_length = run_length + 1 if result.passed == last else 1
                 last = result.passed
                 if self._has_decided(target, result.passed, run_length):
@@ -211,8 +227,10 @@ class ProbeRunner:
             return False
         spent, pause = 0.0, EARLY_SECONDS_FIRST
         while spent + pause < period:
+            tried_at = self._clock.monotonic()
             result = await self._attempt.probe(target.container, target.container_id, target.probe, target.address)
             if result.passed:
+                self._count(target, result, tried_at)
                 if result.warns:
                     self._report(target, result)
                 self._judge(target, True)
@@ -221,6 +239,9 @@ class ProbeRunner:
             spent += pause
             pause *= 2
         return False
+
+    def _count(self, target: _Target, result: ProbeResult, tried_at: float) -> None:
+        self.tally.add(target.identity, passed=result.passed, seconds=self._clock.monotonic() - tried_at)
 
     def _judge(self, target: _Target, passed: bool) -> None:
         old = self._verdicts.get(target.container_id, NO_VERDICTS)

@@ -15,6 +15,9 @@ from agent.server.pod_lookup import LookupFailure, PodLookup
 from control.api.clock import Clock
 from control.api.timestamps import parse_time
 
+_STREAMS = {"": "", "All": "", "Stdout": "stdout", "Stderr": "stderr"}
+_TRUE = ("1", "true", "t")
+
 
 class ContainerLogs:
     """The handler."""
@@ -51,24 +54,38 @@ class ContainerLogs:
 
 
 def parse_log_options(query: Mapping[str, str], now: datetime) -> LogOptions:
-    """Read the query of PodLogOptions. Raises LookupFailure for what is not a number or a time."""
-    since: datetime | None = None
+    """Read the query of PodLogOptions, and the `tail` of old clients. Raises LookupFailure in the kubelet's words."""
     try:
-        if query.get("sinceSeconds"):
-            since = now - timedelta(seconds=int(query["sinceSeconds"]))
-        elif query.get("sinceTime"):
-            since = parse_time(query["sinceTime"])
-        return LogOptions(
-            follow=_flag(query, "follow"),
-            tail_lines=int(query["tailLines"]) if query.get("tailLines") else None,
-            since=since,
-            timestamps=_flag(query, "timestamps"),
-            limit_bytes=int(query["limitBytes"]) if query.get("limitBytes") else None,
-            stream={"Stdout": "stdout", "Stderr": "stderr"}.get(query.get("stream", ""), ""),
-        )
+        tail = query.get("tail") or query.get("tailLines") or ""
+        tail_lines = int(tail) if tail not in ("", "all") else None
+        limit_bytes = _number(query, "limitBytes")
+        since_seconds = _number(query, "sinceSeconds")
+        since = parse_time(query["sinceTime"]) if query.get("sinceTime") else None
     except ValueError as error:
-        raise LookupFailure(400, f"invalid log options: {error}") from error
+        raise LookupFailure(400, '{"message": "Unable to decode query."}') from error
+    stream = query.get("stream", "")
+    is_valid = (
+        (tail_lines is None or tail_lines >= 0)
+        and (limit_bytes is None or limit_bytes >= 1)
+        and (since_seconds is None or (since_seconds >= 1 and since is None))
+        and stream in _STREAMS
+        and (tail_lines is None or not _STREAMS[stream])
+    )
+    if not is_valid:
+        raise LookupFailure(422, '{"message": "Invalid request."}')
+    return LogOptions(
+        follow=_flag(query, "follow"),
+        tail_lines=tail_lines,
+        since=since if since_seconds is None else now - timedelta(seconds=since_seconds),
+        timestamps=_flag(query, "timestamps"),
+        limit_bytes=limit_bytes,
+        stream=_STREAMS[stream],
+    )
+
+
+def _number(query: Mapping[str, str], name: str) -> int | None:
+    return int(query[name]) if query.get(name) else None
 
 
 def _flag(query: Mapping[str, str], name: str) -> bool:
-    return query.get(name, "").lower() in ("1", "true", "t")
+    return query.get(name, "").lower() in _TRUE

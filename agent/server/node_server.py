@@ -1,7 +1,4 @@
-"""The node API: the kubelet's paths over HTTPS, for the API server and administrators only.
-
-`/healthz` is open to whoever holds a certificate of the cluster. Upgrades end here, so the API server only splices.
-"""
+"""The node API: the kubelet's paths over HTTPS. Upgrades end here, so the API server only splices."""
 
 from __future__ import annotations
 
@@ -17,9 +14,12 @@ from aiohttp import web
 
 from agent.network.protocol import PodDialer
 from agent.pods.container_cache import ContainerCache
+from agent.pods.probe_tally import ProbeTally
 from agent.runtime.protocol import Runtime
-from agent.server.client_identity import is_allowed
+from agent.server.container_actions import ContainerActions
 from agent.server.container_logs import ContainerLogs
+from agent.server.node_access import NodeAccess
+from agent.server.node_logs import NodeLogs
 from agent.server.pod_lookup import LookupFailure, PodLookup
 from agent.server.port_forward import PortForward
 from agent.server.remote_command import RemoteCommand
@@ -32,7 +32,6 @@ from control.api.objects import Object, ReadOnlyObject
 
 logger = logging.getLogger(__name__)
 
-OPEN_PATHS = ("/healthz",)
 BIND_RETRY_SECONDS = 2.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -40,7 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeServerSettings:
-    """Where the server listens and whom it believes. Without `client_ca_pem` nobody is let in."""
+    """Where the server listens, and whose certificates it believes. Without `client_ca_pem` it knows tokens alone."""
 
     addresses: tuple[str, ...]
     port: int
@@ -60,13 +59,16 @@ class NodeServer:
         cache: ContainerCache,
         pods: Callable[[], Iterable[ReadOnlyObject]],
         settings: NodeServerSettings,
+        access: NodeAccess,
         clock: Clock,
         dialer: PodDialer,
         volume_root: Path,
         usage: UsageSource,
+        probes: ProbeTally,
         configuration: Object,
     ) -> None:
         self._settings = settings
+        self._access = access
         self._clock = clock
         self._cache = cache
         self._configuration = configuration
@@ -74,7 +76,9 @@ class NodeServer:
         logs = ContainerLogs(self._lookup, clock)
         remote = RemoteCommand(self._lookup, runtime)
         ports = PortForward(self._lookup, dialer)
-        pages = UsagePages(UsageSampler(usage, pods=pods, cache=cache, runtime=runtime, clock=clock))
+        actions = ContainerActions(self._lookup, runtime)
+        node_logs = NodeLogs()
+        pages = UsagePages(UsageSampler(usage, pods=pods, cache=cache, runtime=runtime, clock=clock), probes)
         self.app = web.Application(middlewares=[self._guard])
         self.app.add_routes(
             [
@@ -91,11 +95,19 @@ class NodeServer:
                 *_upgrades("/attach/{namespace}/{pod}/{uid}/{container}", remote.attach),
                 *_upgrades("/portForward/{namespace}/{pod}", ports.handle),
                 *_upgrades("/portForward/{namespace}/{pod}/{uid}", ports.handle),
+                web.post("/run/{namespace}/{pod}/{container}", actions.run),
+                web.post("/run/{namespace}/{pod}/{uid}/{container}", actions.run),
+                web.post("/checkpoint/{namespace}/{pod}/{container}", actions.checkpoint),
+                web.get("/logs", node_logs.handle),
+                web.get("/logs/{path:.*}", node_logs.handle),
+                web.route("*", "/debug/pprof{path:(/.*)?}", _disabled("profiling endpoint is disabled.")),
+                web.route("*", "/debug/flags/v", _disabled("flags endpoint is disabled.")),
                 web.post("/podling/volumes/{name}/removal", VolumeRemoval(volume_root).handle),
                 web.get("/stats/summary", pages.summary),
                 web.get("/metrics", pages.metrics),
                 web.get("/metrics/cadvisor", pages.cadvisor_metrics),
                 web.get("/metrics/resource", pages.resource_metrics),
+                web.get("/metrics/probes", pages.probe_metrics),
             ]
         )
 
@@ -135,13 +147,10 @@ class NodeServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Authenticate, and turn refusals into plain text, as the kubelet answers."""
-        certificate = request.transport.get_extra_info("peercert") if request.transport else None
-        if request.path not in OPEN_PATHS:
-            if not certificate:
-                return web.Response(status=401, text="Unauthorized")
-            if not is_allowed(certificate):
-                return web.Response(status=403, text="Forbidden: only the API server may use the node API")
+        """Refuse whoever may not, and turn refusals into plain text, as the kubelet answers."""
+        refusal = await self._access.refuse(request)
+        if refusal is not None:
+            return refusal
         try:
             return await handler(request)
         except LookupFailure as failure:
@@ -172,3 +181,12 @@ def _json(value: Object) -> web.Response:
 def _upgrades(path: str, handler: Handler) -> list[web.RouteDef]:
     """Clients upgrade with GET (WebSocket) or POST (SPDY)."""
     return [web.get(path, handler), web.post(path, handler)]
+
+
+def _disabled(text: str) -> Handler:
+    """What the kubelet answers when its configuration turns a page off."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        raise LookupFailure(405, text)
+
+    return handle

@@ -38,31 +38,43 @@ class PodLookup:
             metadata = pod["metadata"]
             if metadata["name"] == name and metadata["namespace"] == namespace:
                 return pod
-        raise LookupFailure(404, f'pod "{name}" not found')
+        raise LookupFailure(404, "pod does not exist")
 
-    def find_running(self, namespace: str, name: str, container_name: str) -> tuple[ReadOnlyObject, ContainerRecord]:
-        """The Pod and the running container. Raises LookupFailure."""
+    def find_specified(self, namespace: str, name: str, container_name: str) -> None:
+        """Make sure that the Pod has such a container, whatever its state. Raises LookupFailure."""
+        if find_container(self.find_pod(namespace, name), container_name) is None:
+            raise LookupFailure(404, f"container {container_name} does not exist")
+
+    def find_running(
+        self, namespace: str, name: str, container_name: str, *, uid: str = ""
+    ) -> tuple[ReadOnlyObject, ContainerRecord]:
+        """The Pod, of that uid if one is given, and the running container. Raises LookupFailure."""
         pod = self.find_pod(namespace, name)
-        if find_container(pod, container_name) is not None:
+        if uid in ("", pod["metadata"]["uid"]) and find_container(pod, container_name) is not None:
             observed = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=())
             container = observed.find(container_name)
             if container is not None and container.is_running:
                 return pod, container.record
         raise LookupFailure(500, f'container not found ("{container_name}")')
 
-    def find_sandbox(self, namespace: str, name: str) -> tuple[ReadOnlyObject, ContainerRecord]:
-        """The Pod and its running sandbox. Raises LookupFailure."""
+    def find_sandbox(self, namespace: str, name: str, *, uid: str = "") -> tuple[ReadOnlyObject, ContainerRecord]:
+        """The Pod, of that uid if one is given, and its running sandbox. Raises LookupFailure."""
         pod = self.find_pod(namespace, name)
+        if uid not in ("", pod["metadata"]["uid"]):
+            raise LookupFailure(404, "pod not found")
         sandbox = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=()).sandbox
         if sandbox is None or not sandbox.is_running:
-            raise LookupFailure(500, f"failed to find sandboxes for pod {name}")
+            raise LookupFailure(500, f'pod not found ("{name}_{namespace}")')
         return pod, sandbox.record
 
     def find_logged(self, namespace: str, name: str, container_name: str, *, previous: bool) -> ContainerRecord:
         """The container whose log is meant: the newest that ran, or the one before it. Raises LookupFailure."""
-        pod = self.find_pod(namespace, name)
+        try:
+            pod = self.find_pod(namespace, name)
+        except LookupFailure as failure:
+            raise LookupFailure(failure.status, f'pod "{name}" does not exist') from failure
         if find_container(pod, container_name) is None:
-            raise LookupFailure(400, f"container {container_name} is not valid for pod {name}")
+            raise LookupFailure(404, f'container "{container_name}" not found in pod "{name}"')
         observed = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=())
         ran = [item for item in observed.containers.get(container_name, ()) if item.is_running or item.is_exited]
         waits = bool(ran) and ran[0].is_exited and bool(_waiting_reason(pod, container_name))
@@ -92,7 +104,7 @@ def _not_started(pod: ReadOnlyObject, name: str, container_name: str) -> str:
 
 def _waiting_reason(pod: ReadOnlyObject, container_name: str) -> str:
     status: Mapping[str, Any] = pod.get("status") or {}
-    for field in ("containerStatuses", "initContainerStatuses"):
+    for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for item in status.get(field) or ():
             if item["name"] == container_name:
                 return str(((item.get("state") or {}).get("waiting") or {}).get("reason") or "")

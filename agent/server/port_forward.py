@@ -37,7 +37,7 @@ class PortForward:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one client until it leaves."""
         names = request.match_info
-        pod, sandbox = self._lookup.find_sandbox(names["namespace"], names["pod"])
+        pod, sandbox = self._lookup.find_sandbox(names["namespace"], names["pod"], uid=names.get("uid", ""))
         target = ForwardTarget(
             dialer=self._dialer,
             sandbox_id=sandbox.id,

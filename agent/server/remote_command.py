@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from agent.pods.pod_spec import find_container
-from agent.runtime.protocol import ExecStream, Runtime, RuntimeFailure
+from agent.runtime.protocol import ContainerRecord, ExecStream, Runtime, RuntimeFailure
 from agent.server.command_client import STDERR, SUCCESS, CommandClient, exit_status, failure_status
 from agent.server.pod_lookup import LookupFailure, PodLookup
 from agent.server.stream_options import StreamOptions, parse_stream_options
 from agent.server.websocket_upgrade import is_websocket
+from control.api.objects import ReadOnlyObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class RemoteCommand:
         command = request.query.getall("command", [])
         if not command:
             raise LookupFailure(400, "you must specify a command")
-        _, record = self._lookup.find_running(names["namespace"], names["pod"], names["container"])
+        _, record = self._find(names)
 
         def open_stream() -> Awaitable[ExecStream]:
             return self._runtime.open_exec(record.id, command, stdin=options.stdin, tty=options.tty)
@@ -52,11 +53,14 @@ class RemoteCommand:
         work = _Work(open=open_stream, failure="error executing command in container", reports_exit=True)
         return await _serve(request, options, work)
 
+    def _find(self, names: Mapping[str, str]) -> tuple[ReadOnlyObject, ContainerRecord]:
+        return self._lookup.find_running(names["namespace"], names["pod"], names["container"], uid=names.get("uid", ""))
+
     async def attach(self, request: web.Request) -> web.StreamResponse:
         """Join the streams of a container's first process."""
         names = request.match_info
         options = parse_stream_options(request.query)
-        pod, record = self._lookup.find_running(names["namespace"], names["pod"], names["container"])
+        pod, record = self._find(names)
         # Whether the engine's stream has frames depends on the container, not on what the client thinks of it.
         container = find_container(pod, names["container"]) or {}
         tty, stdin_once = bool(container.get("tty")), bool(container.get("stdinOnce"))

@@ -1,4 +1,4 @@
-"""The pages about usage: `/stats/summary`, `/metrics`, `/metrics/resource`, `/metrics/cadvisor`; sampled when asked."""
+"""The pages about usage: `/stats/summary`, `/metrics`, and what is below it; sampled when asked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 import orjson
 from aiohttp import web
 
+from agent.pods.probe_tally import ProbeTally
 from agent.usage.cadvisor_metrics import cadvisor_metrics
 from agent.usage.own_metrics import own_metrics
+from agent.usage.probe_metrics import probe_metrics
 from agent.usage.prometheus import CONTENT_TYPE, MetricFamily, format_metrics
 from agent.usage.resource_metrics import resource_metrics
 from agent.usage.samples import NodeSample, UsageSampler
@@ -22,8 +24,9 @@ from control.api.objects import Object
 class UsagePages:
     """The handlers."""
 
-    def __init__(self, sampler: UsageSampler) -> None:
+    def __init__(self, sampler: UsageSampler, probes: ProbeTally) -> None:
         self._sampler = sampler
+        self._probes = probes
 
     async def summary(self, request: web.Request) -> web.Response:
         """The kubelet's summary, as far as the engine knows it."""
@@ -44,6 +47,10 @@ class UsagePages:
     async def cadvisor_metrics(self, request: web.Request) -> web.Response:
         """What dashboards ask for."""
         return _text(cadvisor_metrics(await self._sampler.sample()))
+
+    async def probe_metrics(self, request: web.Request) -> web.Response:
+        """How often the probes of containers succeeded and failed."""
+        return _text(probe_metrics(self._probes))
 
 
 def _encode_summary(sample: NodeSample, only_cpu_and_memory: bool) -> bytes:

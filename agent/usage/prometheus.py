@@ -16,11 +16,19 @@ class MetricFamily:
     name: str
     type: str
     help: str
-    samples: list[tuple[Mapping[str, str], float, datetime | None]] = field(default_factory=list)
+    samples: list[tuple[str, Mapping[str, str], float, datetime | None]] = field(default_factory=list)
 
-    def add(self, value: float, labels: Mapping[str, str] | None = None, time: datetime | None = None) -> None:
-        """Add a sample; one with a time says when it was taken, one without is as of the answer."""
-        self.samples.append((labels or {}, value, time))
+    def add(
+        self,
+        value: float,
+        labels: Mapping[str, str] | None = None,
+        time: datetime | None = None,
+        *,
+        suffix: str = "",
+    ) -> None:
+        """Add a sample; one with a time says when it was taken, one without is as of the answer. Histograms have
+        samples of several names: `_bucket`, `_sum`, `_count`."""
+        self.samples.append((f"{self.name}{suffix}", labels or {}, value, time))
 
 
 def format_metrics(families: Iterable[MetricFamily]) -> str:
@@ -29,7 +37,7 @@ def format_metrics(families: Iterable[MetricFamily]) -> str:
     for family in families:
         if family.samples:
             lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.type}"]
-            lines += [_line(family.name, *sample) for sample in family.samples]
+            lines += [_line(*sample) for sample in family.samples]
     return "\n".join(lines) + "\n"
 
 

@@ -7,20 +7,26 @@ import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest_asyncio
 
 from agent.node.host_counters import HostCounters
 from agent.node.host_facts import DiskUsage, HostUsage
 from agent.pods.container_cache import ContainerCache
+from agent.pods.probe_tally import ProbeTally
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.identity import container_labels, container_name, sandbox_labels, sandbox_name
+from agent.server.access_reviews import AccessReviews
+from agent.server.node_access import NodeAccess
 from agent.server.node_server import NodeServer, NodeServerSettings
 from agent.usage.samples import UsageSource
 from control.api.clock import FakeClock, SystemClock
 from control.auth.pki import CertificateAuthority, make_ca
+from control.client.client import Client
+from control.client.transport import Transport
 from tests.fakes.agent_node import OWNER, make_pod
-from tests.unit.agent.server.served_node import LoopbackDialer, ServedNode
+from tests.unit.agent.server.served_node import LoopbackDialer, ReviewingApi, ServedNode
 
 DISK = DiskUsage(capacity_bytes=1 << 40, available_bytes=1 << 39)
 
@@ -52,7 +58,8 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    dialer = LoopbackDialer()
+    dialer, api, probes = LoopbackDialer(), ReviewingApi(), ProbeTally()
+    reviews = AccessReviews(Client(cast(Transport, api)), runtime.clock, node_name="node-1")
     server = NodeServer(
         runtime=runtime,
         cache=cache,
@@ -65,6 +72,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
             client_ca_pem=authority.certificate_pem.decode(),
             node_name="node-1",
         ),
+        access=NodeAccess(reviews),
         clock=SystemClock(),
         dialer=dialer,
         volume_root=tmp_path / "persistent",
@@ -75,6 +83,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
             read_free=lambda: HostUsage(node_disk=DISK, image_disk=DISK),
             read_interfaces=lambda pid: [],
         ),
+        probes=probes,
         configuration={"kind": "KubeletConfiguration", "maxPods": 110},
     )
     stop = asyncio.Event()
@@ -88,6 +97,6 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
             writer.close()
             break
     url = f"https://127.0.0.1:{port}"
-    yield ServedNode(url, runtime, container_id, pod, tmp_path, authority, sandbox_id, dialer, cache)
+    yield ServedNode(url, runtime, container_id, pod, tmp_path, authority, sandbox_id, dialer, cache, probes, api)
     stop.set()
     await running

@@ -15,8 +15,10 @@ import aiohttp
 
 from agent.network.protocol import NetworkError
 from agent.pods.container_cache import ContainerCache
+from agent.pods.probe_tally import ProbeTally
 from agent.runtime.fake_runtime import FakeRuntime
 from control.auth.pki import CertificateAuthority
+from control.client.transport import ServerUnavailableError
 from tests.unit.agent.server.spdy.client import SpdyClient, StreamEnds
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
@@ -35,6 +37,8 @@ class ServedNode:
     sandbox_id: str
     dialer: LoopbackDialer
     cache: ContainerCache
+    probes: ProbeTally
+    api: ReviewingApi
 
     async def stop_sandbox(self) -> None:
         """The pause container dies, and the agent knows."""
@@ -46,6 +50,12 @@ class ServedNode:
     ) -> aiohttp.ClientSession:
         context = self.client_context(name, groups)
         return aiohttp.ClientSession(self.url, connector=aiohttp.TCPConnector(ssl=context))
+
+    def anonymous_session(self, token: str = "") -> aiohttp.ClientSession:
+        """Without a certificate."""
+        context = ssl.create_default_context(cadata=self.authority.certificate_pem.decode())
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return aiohttp.ClientSession(self.url, connector=aiohttp.TCPConnector(ssl=context), headers=headers)
 
     def client_context(
         self, name: str = "kube-apiserver-kubelet-client", groups: tuple[str, ...] = ()
@@ -75,6 +85,30 @@ class ServedNode:
             session.ws_connect(f"/exec/default/web/web?{query}", protocols=protocols or (V5,)) as channel,
         ):
             return [(message.data[0], message.data[1:]) async for message in channel]
+
+
+class ReviewingApi:
+    """An API server that knows tokens and what their users may do, and can be away. Implements a Transport's part."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, str] = {}
+        self.allowed: set[tuple[str, str, str]] = set()
+        self.asked: list[tuple[str, ...]] = []
+        self.is_away = False
+
+    async def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        if self.is_away:
+            raise ServerUnavailableError("connection refused")
+        spec = options["body"]["spec"]
+        if path.endswith("/tokenreviews"):
+            self.asked.append((spec["token"],))
+            name = self.users.get(spec["token"])
+            return {"status": {"authenticated": True, "user": {"username": name}} if name else {}}
+        attributes = spec["resourceAttributes"]
+        assert (attributes["resource"], attributes["name"]) == ("nodes", "node-1")
+        question = spec["user"], attributes["verb"], attributes["subresource"]
+        self.asked.append(question)
+        return {"status": {"allowed": question in self.allowed}}
 
 
 class LoopbackDialer:

@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 import json
-import ssl
 from typing import Any
 
-import aiohttp
 import pytest
 
+from agent.pods.probe_tally import ProbeIdentity
 from agent.runtime.fake_runtime import ExecOutcome
 from agent.runtime.protocol import RuntimeFailure
-from agent.server.client_identity import is_allowed
 from tests.unit.agent.server.served_node import V4, V5, ServedNode, until
-
-
-@pytest.mark.parametrize(
-    ("subject", "allowed"),
-    [
-        pytest.param({"commonName": "kube-apiserver-kubelet-client"}, True, id="the API server is let in"),
-        pytest.param({"commonName": "admin", "organizationName": "system:masters"}, True, id="administrators are"),
-        pytest.param({"commonName": "system:node:n", "organizationName": "system:nodes"}, False, id="nodes are not"),
-    ],
-)
-def test_only_the_api_server_and_administrators_may_ask(subject: dict[str, str], allowed: bool) -> None:
-    certificate = {"subject": tuple(((name, value),) for name, value in subject.items())}
-    assert is_allowed(certificate) is allowed
-
-
-async def test_a_stranger_is_refused(node: ServedNode) -> None:
-    async with node.session("mallory") as session, session.get("/pods") as answer:
-        assert answer.status == 403
-    anonymous = ssl.create_default_context(cadata=node.authority.certificate_pem.decode())
-    connector = aiohttp.TCPConnector(ssl=anonymous)
-    async with aiohttp.ClientSession(node.url, connector=connector) as session:
-        async with session.get("/pods") as answer:
-            assert answer.status == 401
-        async with session.get("/healthz") as answer:
-            assert (answer.status, await answer.text()) == (200, "ok")
 
 
 async def test_pods_are_listed(node: ServedNode) -> None:
@@ -113,8 +86,16 @@ async def test_the_stream_ends_with_its_container(node: ServedNode) -> None:
             id="an unknown container",
         ),
         pytest.param(
-            "/exec/default/none/web?command=x&output=1", {"Upgrade": "websocket"}, 404, 'pod "none" not found',
+            "/exec/default/none/web?command=x&output=1", {"Upgrade": "websocket"}, 404, "pod does not exist",
             id="an unknown pod",
+        ),
+        pytest.param(
+            "/exec/default/web/other-uid/web?command=x&output=1", {"Upgrade": "websocket"}, 500,
+            'container not found ("web")', id="a former pod of that name",
+        ),
+        pytest.param(
+            "/portForward/default/web/other-uid?port=80", {"Upgrade": "websocket"}, 404, "pod not found",
+            id="ports of a former pod of that name",
         ),
         pytest.param(
             "/exec/default/web/web?command=x", {"Upgrade": "websocket"}, 400,
@@ -138,9 +119,30 @@ async def test_the_stream_ends_with_its_container(node: ServedNode) -> None:
             "supports [v5.channel.k8s.io v4.channel.k8s.io channel.k8s.io]", id="WebSocket with an unknown protocol",
         ),
         pytest.param(
-            "/containerLogs/default/web/none", {}, 400, "container none is not valid for pod web",
+            "/containerLogs/default/web/none", {}, 404, 'container "none" not found in pod "web"',
             id="logs of an unknown container",
         ),
+        pytest.param(
+            "/containerLogs/default/none/web", {}, 404, 'pod "none" does not exist', id="logs of an unknown pod",
+        ),
+        pytest.param(
+            "/containerLogs/default/web/web?tailLines=some", {}, 400, '{"message": "Unable to decode query."}',
+            id="a number that is none",
+        ),
+        pytest.param(
+            "/containerLogs/default/web/web?tailLines=-1", {}, 422, '{"message": "Invalid request."}',
+            id="fewer than no lines",
+        ),
+        pytest.param(
+            "/containerLogs/default/web/web?tailLines=1&stream=Stdout", {}, 422, '{"message": "Invalid request."}',
+            id="the last lines of one stream",
+        ),
+        pytest.param(
+            "/containerLogs/default/web/web?sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z", {}, 422,
+            '{"message": "Invalid request."}', id="two beginnings",
+        ),
+        pytest.param("/debug/pprof/heap", {}, 405, "profiling endpoint is disabled.", id="profiles"),
+        pytest.param("/debug/flags/v", {}, 405, "flags endpoint is disabled.", id="flags"),
         pytest.param(
             "/containerLogs/default/web/web?previous=true", {}, 400,
             'previous terminated container "web" in pod "web" not found', id="logs of no previous container",
@@ -162,6 +164,49 @@ async def test_logs_of_a_waiting_container_say_why(node: ServedNode) -> None:
     async with node.session() as session, session.get("/containerLogs/default/web/db") as answer:
         expected = 'container "db" in pod "web" is waiting to start: trying and failing to pull image'
         assert (answer.status, await answer.text()) == (400, expected)
+
+
+async def test_a_command_is_run_to_its_end(node: ServedNode) -> None:
+    node.runtime.exec_outcome = lambda record, command: ExecOutcome(output=" ".join(command).encode())
+    async with node.session() as session:
+        for path in ("/run/default/web/web", "/run/default/web/uid-of-web/web"):
+            async with session.post(f"{path}?cmd=echo%20a%20b") as answer:
+                assert (answer.status, await answer.read()) == (200, b"echo a b")
+        node.runtime.exec_outcome = lambda record, command: ExecOutcome(exit_code=3)
+        async with session.post("/run/default/web/web?cmd=false") as answer:
+            assert (answer.status, await answer.text()) == (500, "command 'false' exited with 3: ")
+
+
+@pytest.mark.parametrize(
+    ("place", "status", "text"),
+    [
+        ("default/none/web", 404, "pod does not exist"),
+        ("default/web/none", 404, "container none does not exist"),
+        (
+            "default/web/web", 500, "checkpointing of default/web/web failed "
+            "(rpc error: code = Unimplemented desc = method CheckpointContainer not implemented)",
+        ),
+    ],
+)  # fmt: skip
+async def test_no_container_can_be_checkpointed(node: ServedNode, place: str, status: int, text: str) -> None:
+    async with node.session() as session, session.post(f"/checkpoint/{place}") as answer:
+        assert (answer.status, await answer.text()) == (status, text)
+
+
+async def test_probes_are_counted_by_result(node: ServedNode) -> None:
+    probe = ProbeIdentity(namespace="default", pod="web", pod_uid="u", container="web", kind="Readiness")
+    for passed, seconds in ((True, 0.007), (True, 20.0), (False, 1.0)):
+        node.probes.add(probe, passed=passed, seconds=seconds)
+    async with node.session() as session, session.get("/metrics/probes") as answer:
+        lines = (await answer.text()).splitlines()
+    labels = 'container="web",namespace="default",pod="web"'
+    assert f'prober_probe_total{{{labels},pod_uid="u",probe_type="Readiness",result="successful"}} 2' in lines
+    assert f'prober_probe_total{{{labels},pod_uid="u",probe_type="Readiness",result="failed"}} 1' in lines
+    buckets = {
+        line.partition('le="')[2].partition('"')[0]: line.rpartition(" ")[2] for line in lines if "_bucket" in line
+    }
+    assert (buckets["0.005"], buckets["0.01"], buckets["10"], buckets["+Inf"]) == ("0", "1", "1", "2")
+    assert f'prober_probe_duration_seconds_sum{{{labels},probe_type="Readiness"}} 20.007' in lines
 
 
 async def test_usage_is_reported_per_container(node: ServedNode) -> None:
