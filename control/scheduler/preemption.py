@@ -1,16 +1,18 @@
 """Preemption: which Pods of lower priority must leave, and where, so that a Pod finds a place. Pure.
 
-The rules are upstream's default preemption without disruption budgets: on each node as few and as unimportant victims
-as possible, then the node whose loss is the smallest.
+The rules are upstream's default preemption: on each node as few and as unimportant victims as possible, then the node
+whose loss is the smallest. Disruption budgets are kept where there is a choice, and broken where there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from control.api.meta import find_condition, is_deleting
+from control.api.objects import ReadOnlyObject
 from control.api.pods import conditions_of
+from control.scheduler.disruption_budgets import DisruptionBudget, kept_by_budgets, prepare_budgets
 from control.scheduler.framework import Code, Profile, Status
 from control.scheduler.placement import Diagnosis, format_counts, passing_nodes
 from control.scheduler.prepared import PreparedNode, PreparedPod
@@ -30,6 +32,8 @@ class Candidate:
 
     node_name: str
     victims: tuple[PreparedPod, ...]
+    #: how many of them leave against a disruption budget
+    violations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,14 @@ class Preemption:
     message: str = ""
 
 
-def plan_preemption(profile: Profile, pod: PreparedPod, snapshot: Snapshot, diagnosis: Diagnosis) -> Preemption:
-    """Choose whom to evict for a Pod that found no node."""
+def plan_preemption(
+    profile: Profile,
+    pod: PreparedPod,
+    snapshot: Snapshot,
+    diagnosis: Diagnosis,
+    budgets: Iterable[ReadOnlyObject] = (),
+) -> Preemption:
+    """Choose whom to evict for a Pod that found no node. `budgets` are the cluster's PodDisruptionBudgets."""
     if diagnosis.refusal is not None:
         return Preemption()
     if pod.spec.get("preemptionPolicy") == "Never":
@@ -50,13 +60,14 @@ def plan_preemption(profile: Profile, pod: PreparedPod, snapshot: Snapshot, diag
         return Preemption(message=VICTIM_TERMINATING)
     candidates: list[Candidate] = []
     reasons: list[str] = []
+    prepared_budgets = prepare_budgets(budgets)
     wanted = max(diagnosis.node_count // 10, _CANDIDATES_MIN)
     for node in snapshot.all():
         status = diagnosis.rejected.get(node.name)
         if status is None or status.code is Code.UNRESOLVABLE:
             reasons.append(NOT_HELPFUL)
-        elif len(candidates) < wanted:
-            outcome = select_victims(profile, pod, node, snapshot)
+        elif len(candidates) < wanted or all(candidate.violations for candidate in candidates):
+            outcome = select_victims(profile, pod, node, snapshot, prepared_budgets)
             if isinstance(outcome, Candidate):
                 candidates.append(outcome)
             else:
@@ -84,9 +95,16 @@ def _is_preempted(pod: PreparedPod) -> bool:
 
 
 def select_victims(
-    profile: Profile, pod: PreparedPod, node: PreparedNode, snapshot: Snapshot
+    profile: Profile,
+    pod: PreparedPod,
+    node: PreparedNode,
+    snapshot: Snapshot,
+    budgets: Sequence[DisruptionBudget] = (),
 ) -> Candidate | tuple[str, ...]:
-    """Return the fewest victims that make room on a node, or the reasons why there are none."""
+    """Return the fewest victims that make room on a node, or the reasons why there are none.
+
+    Those that a budget keeps get their places back first.
+    """
     lower = [other for other in node.pods.values() if other.priority < pod.priority]
     if not lower:
         return (NO_VICTIMS,)
@@ -96,13 +114,15 @@ def select_victims(
     rejected: dict[str, Status] = {}
     if not passing_nodes(profile, pod, [trial], snapshot, rejected, are_trials=True):
         return rejected[node.name].reasons
+    kept = kept_by_budgets(sorted(lower, key=_importance), budgets)
     victims = []
-    for other in sorted(lower, key=_importance):
+    for other in sorted(lower, key=lambda other: (other.uid not in kept, *_importance(other))):
         trial.add(other)
         if not passing_nodes(profile, pod, [trial], snapshot, {}, are_trials=True):
             trial.remove(other.uid)
             victims.append(other)
-    return Candidate(node.name, tuple(victims))
+    violations = sum(victim.uid in kept for victim in victims)
+    return Candidate(node.name, tuple(sorted(victims, key=_importance)), violations)
 
 
 def _importance(pod: PreparedPod) -> tuple[int, str]:
@@ -116,16 +136,21 @@ def _start_of(pod: PreparedPod) -> str:
 
 
 def choose_candidate(candidates: Sequence[Candidate]) -> Candidate:
-    """The least loss: lowest top priority, then lowest sum, then fewest, then the latest start of the top victim."""
+    """The least loss: fewest broken budgets, lowest top priority, lowest sum, fewest, latest start of the top."""
     best = min(candidates, key=_loss)
     equal = [candidate for candidate in candidates if _loss(candidate) == _loss(best)]
     return max(equal, key=lambda candidate: _earliest_start_of_top(candidate.victims))
 
 
-def _loss(candidate: Candidate) -> tuple[int, int, int]:
+def _loss(candidate: Candidate) -> tuple[int, int, int, int]:
     priorities = [victim.priority for victim in candidate.victims]
     # Upstream shifts priorities so that many negative ones still add up to more than few.
-    return (max(priorities, default=-(2**31)), sum(priority + 2**31 for priority in priorities), len(priorities))
+    return (
+        candidate.violations,
+        max(priorities, default=-(2**31)),
+        sum(priority + 2**31 for priority in priorities),
+        len(priorities),
+    )
 
 
 def _earliest_start_of_top(victims: Sequence[PreparedPod]) -> str:

@@ -18,6 +18,7 @@ from control.api.builtin_kinds import (
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     STORAGE_CLASSES,
 )
@@ -87,6 +88,7 @@ class Scheduler:
         self._nodes = self._informers.informer(NODES)
         self._pods = self._informers.informer(PODS)
         self._namespaces = self._informers.informer(NAMESPACES)
+        self._budgets = self._informers.informer(POD_DISRUPTION_BUDGETS)
         self._storage = [self._informers.informer(kind) for kind in STORAGE_RESOURCES]
         self._volume_binder = VolumeBinder(client, self.snapshot.storage, clock)
         self._nodes.add_handler(self._on_node)
@@ -108,7 +110,7 @@ class Scheduler:
             await asyncio.gather(*self._writes, return_exceptions=True)
 
     async def _loop(self) -> None:
-        for informer in (self._nodes, *self._storage, self._namespaces, self._pods):
+        for informer in (self._nodes, *self._storage, self._namespaces, self._budgets, self._pods):
             await informer.wait_synced()
         while True:
             self._arrived.clear()
@@ -214,7 +216,7 @@ class Scheduler:
 
     def _on_unschedulable(self, queued: QueuedPod, diagnosis: Diagnosis) -> None:
         pod = queued.pod
-        preemption = plan_preemption(self._profile, pod, self.snapshot, diagnosis)
+        preemption = plan_preemption(self._profile, pod, self.snapshot, diagnosis, self._budgets.store.list())
         candidate = preemption.candidate
         message = format_diagnosis(diagnosis, preemption.message)
         # An empty cluster has no plugin that refused; the first node that fits must still bring the Pod back.

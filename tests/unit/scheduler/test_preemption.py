@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.api.objects import Object
 from control.scheduler.placement import filter_nodes
 from control.scheduler.plugins import default_profile
 from control.scheduler.preemption import (
@@ -16,13 +19,29 @@ from control.scheduler.preemption import (
 )
 from control.scheduler.prepared import PreparedPod
 from control.scheduler.snapshot import Snapshot
-from tests.unit.scheduler.builders import make_node, make_snapshot, prepare
+from tests.unit.scheduler.builders import make_node, make_pod, make_snapshot, prepare
 
 PROFILE = default_profile()
 
 
-def plan(pod: PreparedPod, snapshot: Snapshot) -> Preemption:
-    return plan_preemption(PROFILE, pod, snapshot, filter_nodes(PROFILE, pod, snapshot).diagnosis)
+def plan(pod: PreparedPod, snapshot: Snapshot, budgets: Sequence[Object] = ()) -> Preemption:
+    return plan_preemption(PROFILE, pod, snapshot, filter_nodes(PROFILE, pod, snapshot).diagnosis, budgets)
+
+
+def make_budget(allowed: int, *, selector: Any = None, namespace: str = "d", disrupted: Sequence[str] = ()) -> Object:
+    """By default one of the Pods with the label `app: db`."""
+    return {
+        "metadata": {"name": "budget", "namespace": namespace, "uid": "budget"},
+        "spec": {"selector": {"matchLabels": {"app": "db"}} if selector is None else selector},
+        "status": {"disruptionsAllowed": allowed, "disruptedPods": dict.fromkeys(disrupted, "2026-01-01T00:00:00Z")},
+    }
+
+
+def labelled(name: str, **fields: Any) -> PreparedPod:
+    """A Pod of the database."""
+    pod = make_pod(name, **fields)
+    pod["metadata"]["labels"] = {"app": "db"}
+    return PreparedPod(pod)
 
 
 def victims_of(preemption: Preemption) -> tuple[str, list[str]]:
@@ -70,6 +89,56 @@ def test_the_node_with_the_lesser_loss_is_chosen() -> None:
 def test_among_equals_the_youngest_victim_leaves() -> None:
     candidates = [Candidate("a", (started("x", 5),)), Candidate("b", (started("y", 9),))]
     assert choose_candidate(candidates).node_name == "b"
+
+
+@pytest.mark.parametrize(
+    ("budgets", "victim"),
+    [
+        pytest.param([], "db", id="without budgets the least important leaves"),
+        pytest.param([make_budget(0)], "web", id="a Pod that a budget keeps stays where another can leave"),
+        pytest.param([make_budget(1)], "db", id="the budget allows it"),
+        pytest.param([make_budget(1), make_budget(0)], "web", id="one of two budgets does not"),
+        pytest.param([make_budget(0, disrupted=["db"])], "db", id="its loss is counted already"),
+        pytest.param([make_budget(0, namespace="other")], "db", id="a budget of another namespace"),
+        pytest.param([make_budget(0, selector={"matchLabels": {"app": "x"}})], "db", id="of other Pods"),
+        pytest.param([make_budget(0, selector={})], "db", id="an empty selector keeps nobody"),
+        pytest.param(
+            [make_budget(0, selector={"matchExpressions": [{"key": "a", "operator": "?"}]}), make_budget(0)],
+            "web",
+            id="a selector that cannot be read keeps nobody",
+        ),
+    ],
+)
+def test_budgets_choose_among_the_pods_of_a_node(budgets: list[Object], victim: str) -> None:
+    snapshot = make_snapshot(make_node())
+    snapshot.put_pod(labelled("db", cpu="2", priority=0), "n1")
+    snapshot.put_pod(prepare("web", cpu="2", priority=1), "n1")
+    assert victims_of(plan(prepare("hi", cpu="2", priority=9), snapshot, budgets)) == ("n1", [f"d/{victim}"])
+
+
+def test_a_budget_is_used_up_by_the_more_important_pods() -> None:
+    snapshot = make_snapshot(make_node())
+    for name, priority in (("high", 2), ("middle", 1), ("low", 0)):
+        snapshot.put_pod(labelled(name, cpu="1", priority=priority), "n1")
+    preemption = plan(prepare("hi", cpu="2", priority=9), snapshot, [make_budget(1)])
+    assert victims_of(preemption) == ("n1", ["d/high"])
+
+
+def test_a_node_where_no_budget_is_broken_is_chosen_before_a_lesser_loss() -> None:
+    snapshot = make_snapshot(make_node("a"), make_node("b"))
+    snapshot.put_pod(labelled("a1", cpu="4", priority=1), "a")
+    snapshot.put_pod(prepare("b1", cpu="4", priority=5), "b")
+    assert victims_of(plan(prepare("hi", cpu="4", priority=9), snapshot, [make_budget(0)])) == ("b", ["d/b1"])
+
+
+def test_a_budget_is_broken_where_there_is_no_choice() -> None:
+    snapshot = make_snapshot(make_node())
+    snapshot.put_pod(labelled("db", cpu="4", priority=1), "n1")
+    snapshot.put_pod(prepare("web", cpu="0", priority=5), "n1")
+    preemption = plan(prepare("hi", cpu="4", priority=9), snapshot, [make_budget(0)])
+    assert victims_of(preemption) == ("n1", ["d/db"])
+    assert preemption.candidate is not None
+    assert preemption.candidate.violations == 1
 
 
 def test_a_pod_waits_for_the_victims_it_already_has() -> None:

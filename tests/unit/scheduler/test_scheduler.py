@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from control.api.builtin_kinds import NODES, PODS
+from control.api.builtin_kinds import NODES, POD_DISRUPTION_BUDGETS, PODS
 from control.api.clock import FakeClock
 from control.api.errors import conflict
 from control.api.exchange import ApiRequest, ApiResponse, User
@@ -213,6 +213,26 @@ async def test_preemption_marks_deletes_and_nominates() -> None:
         await setting.client.patch(PODS, "low", {"metadata": {"finalizers": None}}, namespace="d")
         await setting.settle()
         assert setting.node_of("hi") == "n1"
+
+
+async def test_preemption_keeps_disruption_budgets_where_it_can() -> None:
+    budget: Object = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "budget", "namespace": "d", "uid": "uid-budget"},
+        "spec": {"selector": {"matchLabels": {"app": "db"}}},
+        "status": {"disruptionsAllowed": 0},
+    }
+    async with running() as setting:
+        await setting.client.create(POD_DISRUPTION_BUDGETS, budget)
+        await setting.add_node(cpu="2")
+        database = make_pod("db", cpu="1")
+        database["metadata"]["labels"] = {"app": "db"}
+        await setting.client.create(PODS, database)
+        await setting.add_pod("web", cpu="1", priority=1)
+        await setting.add_pod("hi", cpu="1", priority=1000)
+        assert (setting.node_of("db"), setting.node_of("hi")) == ("n1", "n1")
+        assert ("", "pods", "d", "web") not in setting.endpoint.objects
 
 
 async def test_a_cordoned_node_takes_pods_again_when_it_is_opened() -> None:
