@@ -11,6 +11,7 @@ from control.api.objects import ReadOnlyObject
 NAME_SERVERS_MAX = 3
 SEARCH_DOMAINS_MAX = 32
 SEARCH_LENGTH_MAX = 2048
+SEARCH_DOMAIN_LENGTH_MAX = 253
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class ClusterDns:
 
 
 def parse_resolver(text: str) -> Resolver:
-    """Read a resolv.conf; as in the C library the last `search` or `domain` counts."""
+    """Read a resolv.conf; as in the C library the last `search` or `domain` counts. `a.b.` is the domain `a.b`."""
     nameservers: list[str] = []
     searches: list[str] = []
     options: list[str] = []
@@ -42,7 +43,7 @@ def parse_resolver(text: str) -> Resolver:
         if words[0] == "nameserver":
             nameservers.append(words[1])
         elif words[0] in ("search", "domain"):
-            searches = words[1:]
+            searches = [domain if domain == "." else domain.removesuffix(".") for domain in words[1:]]
         elif words[0] == "options":
             options = words[1:]
     return Resolver(nameservers=tuple(nameservers), searches=tuple(searches), options=tuple(options))
@@ -130,7 +131,9 @@ def _limited(resolver: Resolver) -> Resolver:
     """What the C library would ignore is left out, as the kubelet does."""
     searches: list[str] = []
     length = 0
-    for domain in resolver.searches[:SEARCH_DOMAINS_MAX]:
+    # Some C libraries end a program that they find a longer domain for.
+    fitting = [domain for domain in resolver.searches[:SEARCH_DOMAINS_MAX] if len(domain) <= SEARCH_DOMAIN_LENGTH_MAX]
+    for domain in fitting:
         length += len(domain) + 1
         if length - 1 > SEARCH_LENGTH_MAX:
             break

@@ -47,8 +47,7 @@ class NodeAdmission:
         """Why the Pod fails, or None. The order is the kubelet's, but that a node that goes preempts nothing."""
         security = self._security
         failure = self._judge_shutdown(pod) or self._judge_pressure(pod) or security.judge_sysctls(pod)
-        failure = failure or await self._judge_fit(pod)
-        failure = failure or security.judge_groups(pod) or security.judge_app_armor(pod)
+        failure = failure or security.judge_groups(pod) or await self._judge_fit(pod) or security.judge_app_armor(pod)
         return Rejection(reason=failure.reason, message=failure.message) if failure is not None else None
 
     async def _judge_fit(self, pod: ReadOnlyObject) -> AdmissionFailure | None:

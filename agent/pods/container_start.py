@@ -6,6 +6,7 @@ startContainer (pkg/kubelet/kuberuntime/kuberuntime_container.go, v1.36).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,8 @@ from agent.runtime.translate import ContainerRequest, container_create_body
 from agent.volumes.protocol import ObjectSource, VolumeError, VolumeManager
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
+
+logger = logging.getLogger(__name__)
 
 CONFIGURATION_RETRY_SECONDS = 5.0
 
@@ -106,6 +109,8 @@ class ContainerStarter:
             request = await self._configurer.configure(pod_record, container, action, sandbox, image)
         except (ConfigurationError, VolumeError, ConfinementError) as error:
             pod_record.volumes = None  # what is not mounted any more is mounted again by the next try
+            if error.__cause__ is not None:  # which the kubelet's words leave out
+                logger.info("Cannot configure a container name=%s cause=%s", container["name"], error.__cause__)
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
             # To the kubelet a profile that cannot be had is the runtime's failure to create the container.
             is_runtimes = isinstance(error, ConfinementError)

@@ -2,7 +2,8 @@
 
 The executor reads the ConfigMaps and Secrets that `environment_references` names and passes them in. Order and texts
 are the kubelet's makeEnvironmentVariables (pkg/kubelet/kubelet_pods.go, v1.36): envFrom, then env in order with
-`$(VAR)` resolved from what came before, then the variables of the Services, which never replace one that is set.
+`$(VAR)` resolved from what came before, envFrom included, then the variables of the Services, which never replace one
+that is set.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from agent.pods.env_file import EnvFileError, parse_env_file
 from agent.pods.field_reference import FieldReferenceError, NodeFacts, resolve_field, resolve_resource
 from control.api.objects import ReadOnlyObject
 
-_REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\)|)")
+# A reference ends at the first closing bracket, whatever is in it: `$(A$(B))` asks for a variable `A$(B`.
+_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\)|)")
 
 
 class ConfigurationError(Exception):
@@ -82,12 +84,10 @@ def make_environment(pod: ReadOnlyObject, container: ReadOnlyObject, inputs: Env
     result: dict[str, str] = {}
     for source in container.get("envFrom") or ():
         result.update(_from_source(pod, source, inputs))
-    known: dict[str, str] = {}
     for variable in container.get("env") or ():
-        value = _value_of(pod, container, variable, inputs, known, services)
+        value = _value_of(pod, container, variable, inputs, result, services)
         if value is not None:
             result[variable["name"]] = value
-            known[variable["name"]] = value
     for name, value in services.items():
         result.setdefault(name, value)
     return result
@@ -110,6 +110,11 @@ def expand(text: str, *scopes: Mapping[str, str]) -> str:
 def expand_all(texts: Iterable[str], environment: Mapping[str, str]) -> list[str]:
     """A command or argument list with its `$(VAR)`s resolved."""
     return [expand(text, environment) for text in texts]
+
+
+def expand_static(texts: Iterable[str], container: ReadOnlyObject) -> list[str]:
+    """A probe's command with its `$(VAR)`s resolved: from the texts of the container's `env` alone, as they stand."""
+    return expand_all(texts, {item["name"]: item.get("value") or "" for item in container.get("env") or ()})
 
 
 def service_environment(pod: ReadOnlyObject, services: Sequence[ReadOnlyObject]) -> dict[str, str]:
@@ -201,17 +206,20 @@ def _value_of(
 
 
 def _file_key(selector: Mapping[str, Any], inputs: EnvironmentInputs) -> str | None:
+    """An empty value counts as none. A missing file is no error where the variable is optional, as the API says."""
     reference, key = _file_reference(selector), selector["key"]
-    text = inputs.files.get(reference)
+    text, is_optional = inputs.files.get(reference), bool(selector.get("optional"))
+    if text is None and is_optional:
+        return None
     try:
-        values = {} if text is None else parse_env_file(text)
+        value = None if text is None else parse_env_file(text).get(key)
     except EnvFileError as error:
-        raise ConfigurationError(f'couldn\'t parse env file "{reference.path}": {error}') from error
-    if key in values or selector.get("optional"):
-        return values.get(key)
+        raise ConfigurationError("couldn't parse env file") from error
     if text is None:
-        raise ConfigurationError(f'env file "{reference.path}" of volume "{reference.volume}" not found')
-    raise ConfigurationError(f'environment variable key "{key}" not found in file "{reference.path}"')
+        raise ConfigurationError("couldn't parse env file")
+    if not value and not is_optional:
+        raise ConfigurationError(f'environment variable key "{key}" not found in file "{reference.path}"')
+    return value or None
 
 
 def _key(

@@ -53,6 +53,7 @@ def resolve_field(pod: ReadOnlyObject, path: str, *, pod_ip: str, host_ip: str) 
         "metadata.namespace": metadata.get("namespace", "default"),
         "metadata.uid": metadata["uid"],
         "spec.nodeName": spec.get("nodeName", ""),
+        "spec.host": spec.get("nodeName", ""),  # an old name of it, which the API still takes
         "spec.serviceAccountName": spec.get("serviceAccountName", ""),
         "status.hostIP": host_ip,
         "status.hostIPs": host_ip,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent.pods.environment import expand_static
 from agent.pods.hooks import http_url
 from agent.pods.http_get import HttpGetError, describe_failure, http_get
 from agent.pods.ports import PortError, resolve_port
@@ -54,7 +55,8 @@ class NetworkProbeAttempt:
             if "grpc" in probe:
                 return await _grpc(probe["grpc"], address, timeout)
             if "exec" in probe:
-                return await self._exec(container_id, probe["exec"].get("command") or [], timeout)
+                command = expand_static(probe["exec"].get("command") or (), container)
+                return await self._exec(container_id, command, timeout)
         except (PortError, RuntimeFailure) as error:
             return ProbeResult(passed=False, output=str(error), errored=True)
         return ProbeResult(passed=False, output=f"missing probe handler for {container['name']}", errored=True)

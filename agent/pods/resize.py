@@ -97,7 +97,7 @@ def judge_resize(pod: ReadOnlyObject, node: ReadOnlyObject, others: Iterable[Rea
     requests = {name: amount for name, amount in pod_requests(pod).items() if name in RESIZABLE}
     too_large = [name for name in RESIZABLE if requests.get(name, 0) > allocatable.get(name, 0)]
     if too_large:
-        name = too_large[0]
+        name = too_large[-1]  # of both memory is named
         message = f"requested: {requests[name]}, capacity: {allocatable.get(name, 0)}"
         return PendingResize(reason="Infeasible", message=f"Node didn't have enough capacity: {name}, {message}")
     lacking = insufficient_resources(

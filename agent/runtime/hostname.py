@@ -13,11 +13,9 @@ class HostnameError(Exception):
 
 
 def pod_hostname(pod: ReadOnlyObject) -> str:
-    """The Pod's hostname: what the spec says, else its name cut to 63 characters as the kernel's and DNS' limit."""
+    """The Pod's hostname: what the spec says, else its name; cut to 63 characters, the kernel's and DNS' limit."""
     spec = pod["spec"]
-    if spec.get("hostnameOverride"):
-        return str(spec["hostnameOverride"])
-    hostname = str(spec.get("hostname") or pod["metadata"]["name"])
+    hostname = str(spec.get("hostnameOverride") or spec.get("hostname") or pod["metadata"]["name"])
     return hostname[:HOSTNAME_LENGTH_MAX].rstrip("-.")
 
 

@@ -93,6 +93,8 @@ class PodLookup:
 
 
 def _not_started(pod: ReadOnlyObject, name: str, container_name: str) -> str:
+    if _find_status(pod, container_name) is None:
+        return f'container "{container_name}" in pod "{name}" is not available'
     reason = _waiting_reason(pod, container_name)
     start = f'container "{container_name}" in pod "{name}" is waiting to start'
     if reason == "ErrImagePull":
@@ -103,9 +105,13 @@ def _not_started(pod: ReadOnlyObject, name: str, container_name: str) -> str:
 
 
 def _waiting_reason(pod: ReadOnlyObject, container_name: str) -> str:
+    state = (_find_status(pod, container_name) or {}).get("state") or {}
+    return str((state.get("waiting") or {}).get("reason") or "")
+
+
+def _find_status(pod: ReadOnlyObject, container_name: str) -> Mapping[str, Any] | None:
+    """What the Pod's status says of a container; None where it says nothing, as of a Pod that was refused."""
     status: Mapping[str, Any] = pod.get("status") or {}
-    for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-        for item in status.get(field) or ():
-            if item["name"] == container_name:
-                return str(((item.get("state") or {}).get("waiting") or {}).get("reason") or "")
-    return "ContainerCreating"
+    fields = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    items = (item for field in fields for item in status.get(field) or ())
+    return next((item for item in items if item["name"] == container_name), None)

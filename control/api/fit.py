@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from control.api.affinity import matches_node
 from control.api.meta import labels_of
 from control.api.objects import ReadOnlyObject
-from control.api.pods import containers_of, init_containers_of, is_sidecar, node_name_of, pod_requests, resource_amounts
+from control.api.pods import (
+    containers_of,
+    init_containers_of,
+    is_sidecar,
+    is_static_pod,
+    node_name_of,
+    pod_requests,
+    resource_amounts,
+)
 from control.api.taints import NO_EXECUTE, find_untolerated_taint, taints_of, tolerations_of
 
 NODE_NAME_REASON = "node(s) didn't match the requested node name"
@@ -19,6 +27,9 @@ NODE_AFFINITY_REASON = "node(s) didn't match Pod's node affinity/selector"
 NODE_PORTS_REASON = "node(s) didn't have free ports for the requested pod ports"
 UNSCHEDULABLE_REASON = "node(s) were unschedulable"
 TAINTS_REASON = "node(s) had untolerated taint(s)"
+
+# What the kubelet says of taints, where the scheduler has newer words.
+NODE_TAINTS_REASON = "node(s) had taints that the pod didn't tolerate"
 
 OS_LABEL = "kubernetes.io/os"
 
@@ -141,6 +152,9 @@ def node_admission_failure(
     """Judge a Pod as the kubelet does before it starts it, given the Pods that already hold resources of the node."""
     others = list(running_pods)
     node_os = labels_of(node).get(OS_LABEL, "linux")
+    if labels_of(pod).get(OS_LABEL, node_os) != node_os:
+        message = f"Failed to admit pod as the `{OS_LABEL}` label doesn't match node label"
+        return AdmissionFailure("PodOSSelectorNodeLabelDoesNotMatch", message)
     if (pod["spec"].get("os") or {}).get("name", node_os) != node_os:
         return AdmissionFailure("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     if (failure := _resource_failure(pod, node, others)) is not None:
@@ -151,14 +165,19 @@ def node_admission_failure(
         ("NodePorts", NODE_PORTS_REASON, not _ports_taken(pod, others)),
         (
             "TaintToleration",
-            TAINTS_REASON,
-            find_untolerated_taint(taints_of(node), tolerations_of(pod), (NO_EXECUTE,)) is None,
+            NODE_TAINTS_REASON,
+            is_static_pod(pod) or find_untolerated_taint(taints_of(node), tolerations_of(pod), (NO_EXECUTE,)) is None,
         ),
     )
     for name, reason, holds in checks:
         if not holds:
             return AdmissionFailure(name, f"Predicate {name} failed: {reason}")
     return None
+
+
+def _is_extended(resource: str) -> bool:
+    """Whether a resource is none of Kubernetes' own."""
+    return "/" in resource and "kubernetes.io/" not in resource
 
 
 def _ports_taken(pod: ReadOnlyObject, others: Iterable[ReadOnlyObject]) -> bool:
@@ -179,7 +198,9 @@ def lacking_resources(
     """What a node has too little of for a Pod, given the Pods that already hold resources of it."""
     allocatable = allocatable_of(node)
     # A node that does not list an extended resource leaves it to the device's owner, as the kubelet does.
-    requests = {name: amount for name, amount in pod_requests(pod).items() if name in allocatable}
+    requests = {
+        name: amount for name, amount in pod_requests(pod).items() if name in allocatable or not _is_extended(name)
+    }
     return insufficient_resources(
         requests,
         allocatable=allocatable,

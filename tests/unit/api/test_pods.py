@@ -8,6 +8,7 @@ import pytest
 from control.api import pods
 from control.api.affinity import matches_node, node_requirements, preferred_terms
 from control.api.fit import (
+    AdmissionFailure,
     HostPort,
     allocatable_of,
     has_port_conflict,
@@ -308,12 +309,33 @@ def test_insufficient_resources_are_in_upstreams_order_and_words() -> None:
             "PodOSNotSupported",
             "Failed to admit pod as the OS field doesn't match node OS",
         ),
+        (
+            make_pod() | {"metadata": {"name": "p", "labels": {"kubernetes.io/os": "windows"}}},
+            "PodOSSelectorNodeLabelDoesNotMatch",
+            "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+        ),
+        (make_pod(container(requests={"example.com/card": "1"})), None, None),
+        (
+            make_pod(container(requests={"hugepages-16Gi": "16Gi"})),
+            "OutOfhugepages-16Gi",
+            "Node didn't have enough resource: hugepages-16Gi, requested: 17179869184, used: 0, capacity: 0",
+        ),
     ],
 )
 def test_node_admission(pod: dict[str, Any], reason: str | None, message: str | None) -> None:
     running = make_pod(container(requests={"cpu": "500m"}, ports=[{"containerPort": 1, "hostPort": 80}]))
     failure = node_admission_failure(pod, make_node(labels={"zone": "a"}), [running])
     assert (failure and failure.reason, failure and failure.message) == (reason, message)
+
+
+def test_a_node_refuses_a_taint_that_a_pod_does_not_tolerate_unless_it_is_static() -> None:
+    node = make_node(taints=[{"key": "x", "effect": "NoExecute"}])
+    failure = node_admission_failure(make_pod(), node, [])
+    message = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"
+    assert failure == AdmissionFailure("TaintToleration", message)
+    static = make_pod()
+    static["metadata"]["annotations"] = {"kubernetes.io/config.source": "file"}
+    assert node_admission_failure(static, node, []) is None
 
 
 def test_allocatable_falls_back_to_capacity() -> None:

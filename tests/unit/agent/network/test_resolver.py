@@ -100,6 +100,15 @@ def test_what_goes_beyond_the_limits_is_named() -> None:
     assert resolver_warnings(make_pod(), HOST, CLUSTER) == []
 
 
+def test_a_search_domain_has_no_dot_at_its_end_and_no_more_than_253_characters() -> None:
+    host = parse_resolver(f"search a.b. . {'x' * 254} c\nnameserver 192.0.2.1\n")
+    assert host.searches == ("a.b", ".", "x" * 254, "c")
+    pod = make_pod(dnsPolicy="Default")
+    assert compute_resolver(pod, host, CLUSTER).searches == ("a.b", ".", "c")
+    (warning,) = resolver_warnings(pod, host, CLUSTER)
+    assert warning.endswith("the applied search line is: a.b . c")
+
+
 def test_the_servers_behind_a_local_stub_are_used(tmp_path: Path) -> None:
     (tmp_path / "stub").write_text("nameserver 127.0.0.53\n")
     (tmp_path / "real").write_text("nameserver 192.0.2.1\n")

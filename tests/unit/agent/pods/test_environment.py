@@ -10,9 +10,11 @@ import pytest
 from agent.pods.environment import (
     ConfigurationError,
     EnvironmentInputs,
+    FileReference,
     Reference,
     environment_references,
     expand,
+    expand_static,
     make_environment,
 )
 from agent.pods.field_reference import NodeFacts
@@ -20,11 +22,21 @@ from tests.fakes.agent_node import make_pod
 
 SETTINGS = {"data": {"color": "red", "size": "xl"}}
 SECRET = {"data": {"password": b64encode(b"geheim").decode()}}
+
+
+def from_file(key: str, path: str = "a.env", **fields: Any) -> dict[str, Any]:
+    return {"fileKeyRef": {"volumeName": "v", "path": path, "key": key, **fields}}
+
+
 INPUTS = EnvironmentInputs(
     objects={
         Reference(kind="configmap", name="settings"): SETTINGS,
         Reference(kind="secret", name="login"): SECRET,
         Reference(kind="configmap", name="none"): None,
+    },
+    files={
+        FileReference(volume="v", path="a.env"): "a='1'\nEMPTY=''\n",
+        FileReference(volume="v", path="bad.env"): "a=1",
     },
     pod_ip="10.244.0.2",
     host_ip="10.244.0.1",
@@ -42,6 +54,9 @@ INPUTS = EnvironmentInputs(
         ("$$$(A)", "$1"),
         ("cost: 5$", "cost: 5$"),
         ("$(A", "$(A"),
+        ("$(NO$(B)) $(B)", "$(NO$(B)) two"),
+        ("$((A)", "$((A)"),
+        ("$)$(A)", "$)1"),
         ("$A", "$A"),
     ],
 )
@@ -61,6 +76,11 @@ def test_expansion(text: str, expected: str) -> None:
                      {"P_color": "red", "P_size": "xl"}, id="envFrom with a prefix"),
         pytest.param({"envFrom": [{"configMapRef": {"name": "settings"}}], "env": [{"name": "color", "value": "blue"}]},
                      {"color": "blue", "size": "xl"}, id="env wins over envFrom"),
+        pytest.param({"envFrom": [{"prefix": "P_", "configMapRef": {"name": "settings"}}],
+                      "env": [{"name": "P_color", "value": "dark-$(P_color)"}, {"name": "B", "value": "$(P_color)"}]},
+                     {"P_color": "dark-red", "P_size": "xl", "B": "dark-red"}, id="a variable sees those of envFrom"),
+        pytest.param({"env": [{"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "spec.host"}}}]},
+                     {"N": "n1"}, id="the node's old name"),
         pytest.param({"envFrom": [{"configMapRef": {"name": "none", "optional": True}}]}, {},
                      id="an optional object may be missing"),
         pytest.param({"env": [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "login", "key": "password"}}}]},
@@ -81,7 +101,7 @@ def test_expansion(text: str, expected: str) -> None:
     ],
 )  # fmt: skip
 def test_variables(container: dict[str, Any], expected: dict[str, str]) -> None:
-    pod = make_pod()
+    pod = make_pod(nodeName="n1")
     pod["metadata"]["labels"] = {"app": "shop"}
     assert make_environment(pod, {"name": "web", **container}, INPUTS) == expected
 
@@ -93,12 +113,30 @@ def test_variables(container: dict[str, Any], expected: dict[str, str]) -> None:
         ({"secretKeyRef": {"name": "gone", "key": "a"}}, 'secret "gone" not found'),
         ({"configMapKeyRef": {"name": "settings", "key": "a"}}, "couldn't find key a in ConfigMap default/settings"),
         ({"secretKeyRef": {"name": "login", "key": "a"}}, "couldn't find key a in Secret default/login"),
+        (from_file("b"), 'environment variable key "b" not found in file "a.env"'),
+        (from_file("EMPTY"), 'environment variable key "EMPTY" not found in file "a.env"'),
+        (from_file("a", path="gone.env"), "couldn't parse env file"),
+        (from_file("a", path="bad.env"), "couldn't parse env file"),
+        (from_file("a", path="bad.env", optional=True), "couldn't parse env file"),
     ],
 )
 def test_refusals_are_the_kubelets(source: dict[str, Any], message: str) -> None:
     container = {"name": "web", "env": [{"name": "A", "valueFrom": source}]}
     with pytest.raises(ConfigurationError, match="^" + message.replace("(", r"\(") + "$"):
         make_environment(make_pod(), container, INPUTS)
+
+
+@pytest.mark.parametrize("source", [from_file("b", optional=True), from_file("EMPTY", optional=True),
+                                    from_file("a", path="gone.env", optional=True)])  # fmt: skip
+def test_an_optional_variable_of_a_file_may_be_missing(source: dict[str, Any]) -> None:
+    container = {"name": "web", "env": [{"name": "A", "valueFrom": source}]}
+    assert make_environment(make_pod(), container, INPUTS) == {}
+
+
+def test_a_probe_knows_the_texts_of_env_alone() -> None:
+    env = [{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)"}, {"name": "C", "valueFrom": from_file("a")}]
+    assert expand_static(["$(A)", "$(B)", "[$(C)]", "$(HOME)"], {"env": env}) == ["1", "$(A)", "[]", "$(HOME)"]
+    assert expand_static(["$(A)"], {}) == ["$(A)"]
 
 
 def test_services_give_variables_that_replace_nothing() -> None:

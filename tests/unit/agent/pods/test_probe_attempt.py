@@ -105,8 +105,9 @@ async def test_a_command_passes_with_exit_code_zero(exit_code: int, passed: bool
     await runtime.start_container(container_id)
 
     def outcome(record: ContainerRecord, command: Any) -> ExecOutcome:
-        return ExecOutcome(exit_code=exit_code, output=b"said")
+        return ExecOutcome(exit_code=exit_code, output=" ".join(command).encode())
 
     runtime.exec_outcome = outcome
-    result = await NetworkProbeAttempt(runtime).probe({"name": "web"}, container_id, {"exec": {"command": ["x"]}}, "")
-    assert result == ProbeResult(passed=passed, output="said")
+    container = {"name": "web", "env": [{"name": "X", "value": "x"}]}
+    result = await NetworkProbeAttempt(runtime).probe(container, container_id, {"exec": {"command": ["$(X)"]}}, "")
+    assert result == ProbeResult(passed=passed, output="x")

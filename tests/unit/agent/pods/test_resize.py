@@ -89,6 +89,12 @@ def test_judge_resize(cpu: str, others: list[Object], expected: tuple[str, str] 
     assert (pending and (pending.reason, pending.message)) == expected
 
 
+def test_of_two_amounts_that_no_node_has_memory_is_named() -> None:
+    pending = judge_resize(make_pod("p", cpu="3", memory="2Gi"), NODE, [])
+    expected = "Node didn't have enough capacity: memory, requested: 2147483648, capacity: 1073741824"
+    assert pending == PendingResize(reason="Infeasible", message=expected)
+
+
 def test_a_pod_is_synced_with_what_its_running_containers_have() -> None:
     pod = make_pod("p", cpu="3")
     observed = ObservedPod(containers={"web": (running(resources()),)})

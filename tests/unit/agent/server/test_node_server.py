@@ -209,6 +209,13 @@ async def test_probes_are_counted_by_result(node: ServedNode) -> None:
     assert f'prober_probe_duration_seconds_sum{{{labels},probe_type="Readiness"}} 20.007' in lines
 
 
+async def test_a_refused_pod_has_no_logs(node: ServedNode) -> None:
+    node.pod["spec"]["containers"] = [{"name": "db", "image": "db:1"}]
+    node.pod["status"] = {"phase": "Failed", "reason": "OutOfcpu"}
+    async with node.session() as session, session.get("/containerLogs/default/web/db") as answer:
+        assert (answer.status, await answer.text()) == (400, 'container "db" in pod "web" is not available')
+
+
 async def test_usage_is_reported_per_container(node: ServedNode) -> None:
     async with node.session() as session:
         async with session.get("/stats/summary") as answer:
