@@ -4,6 +4,9 @@ The result of a strategic merge patch never becomes text: upstream converts it w
 (k8s.io/apimachinery/pkg/runtime/converter.go), which has other words for a wrong type than its JSON decoder, stops at
 the first, and reads fields in the order of their declaration. Values of types with a decoder of their own (quantities,
 times, IntOrString) are refused in the words of those.
+
+As with `decode_errors.py`, only a value that the compiled decoder refuses is looked at: it refuses whatever the
+converter does.
 """
 
 from __future__ import annotations

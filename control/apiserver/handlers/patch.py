@@ -102,15 +102,14 @@ def decode_patched(
     expected: BodyKind,
 ) -> Object:
     """Decode what a patch made. Raises 422 about the patch for what the kind does not allow."""
+    is_strategic = body.media_type == STRATEGIC_MERGE_PATCH
+    if not is_strategic and (problem := kind_mismatch(document, expected)):
+        raise _patch_invalid(body, document, schema, problem)
     try:
-        if body.media_type == STRATEGIC_MERGE_PATCH:
-            if problem := conversion_problem(document, schema):
-                raise DecodeError(problem)
-        elif problem := kind_mismatch(document, expected):
-            raise DecodeError(problem)
         decoded = decode_value(document, schema)
     except DecodeError as error:
-        raise _patch_invalid(body, document, schema, str(error)) from None
+        problem = conversion_problem(document, schema) if is_strategic else ""
+        raise _patch_invalid(body, document, schema, problem or str(error)) from None
     strict_errors = [*body.strict_errors, *decoded.strict_errors]
     if strict_errors and options.field_validation != "Ignore":
         if options.field_validation == "Strict":

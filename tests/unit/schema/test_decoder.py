@@ -21,6 +21,7 @@ from control.schema.builtin import schema_of
 from control.schema.decode_errors import explain
 from control.schema.decoder import Findings, MismatchError, decoder_of, zero_object
 from control.schema.structural import Presence, Schema
+from control.schema.unstructured import conversion_problem
 
 
 def decode(kind: Kind, obj: Any) -> Any:
@@ -158,5 +159,6 @@ def test_a_value_is_refused_exactly_when_there_are_words_for_it(path: tuple[str,
         assert explanation.error
         return
     assert not explanation.error
+    assert not conversion_problem(obj, schema_of(PODS)), "the converter refuses what the decoder takes"
     assert findings.has_unknown_fields == bool(explanation.strict_errors)
     assert decode(PODS, decoded) == decoded, "decoding is not idempotent"
