@@ -13,6 +13,7 @@ import pytest
 
 from agent.config import PROFILES, AgentConfig
 from agent.node_agent import API_SECONDS_MAX, NodeAgent
+from agent.pod_parts import PodParts
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.protocol import ContainerRecord, ContainerState
 from control.api.builtin_kinds import NODES, PODS
@@ -38,7 +39,7 @@ class Engine(FakeRuntime):
 class SilentAgent(NodeAgent):
     """An agent without a node API: there is no network to serve it on."""
 
-    async def _serve(self) -> None:
+    async def _serve(self, parts: PodParts) -> None:
         return None
 
 
