@@ -12,6 +12,7 @@ from agent.api_objects import ApiObjects
 from agent.cgroups.protocol import PodCgroups
 from agent.images.garbage_plan import DiskState
 from agent.images.image_garbage import ImageGarbage
+from agent.images.pull_records import PullRecords
 from agent.images.pulled_images import PulledImages
 from agent.network.protocol import PodNetwork
 from agent.node.admission import NodeAdmission
@@ -71,8 +72,8 @@ class PodParts:
         objects = ApiObjects(agent.client)
         volumes = _make_volumes(agent, objects, pause_image)
         files = PodFiles(agent.config.state_dir / "pods", host.make_network_files())
-        pulled = PulledImages(agent.config.state_dir)
-        self.images = images = ImagePulls(runtime, _image_puller(agent, pulled), clock)
+        pulled, pull_records = _image_records(agent)
+        self.images = images = ImagePulls(runtime, _image_puller(agent, pulled, pull_records), clock)
         handlers = RuntimeHandlers(objects, agent.engine.runtimes)
         hooks = HookRunner(runtime, cache, clock, record, agent.address)
         self.reporter = reporter = StatusReporter(agent.client, clock)
@@ -129,7 +130,7 @@ class PodParts:
             sweep_log_links=host.sweep_log_links,
             clock=clock,
         )
-        self.image_garbage = _image_garbage(agent, pulled, pause_image)
+        self.image_garbage = _image_garbage(agent, pulled, pull_records, pause_image)
         self.evictor = _make_evictor(agent, self, volumes)
         self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
         self.on_pod_change = route_pods(pods=self._on_own_pod_change, mirrors=self.mirrors.on_pod_change)
@@ -315,11 +316,17 @@ def _sandbox_settings(agent: NodeAgent, pause_image: str, limits: HostLimits) ->
     )
 
 
-def _image_puller(agent: NodeAgent, pulled: PulledImages) -> ImagePuller:
+def _image_records(agent: NodeAgent) -> tuple[PulledImages, PullRecords]:
+    directory = agent.config.state_dir
+    return PulledImages(directory), PullRecords(directory, agent.config.images.verification)
+
+
+def _image_puller(agent: NodeAgent, pulled: PulledImages, pull_records: PullRecords) -> ImagePuller:
     architecture = go_architecture(agent.engine.architecture)
     return ImagePuller(
         runtime=agent.runtime,
         pulled=pulled,
+        credential_records=pull_records,
         clock=agent.clock,
         limits=agent.config.images.pulls,
         platform=f"linux/{architecture}",
@@ -327,7 +334,7 @@ def _image_puller(agent: NodeAgent, pulled: PulledImages) -> ImagePuller:
     )
 
 
-def _image_garbage(agent: NodeAgent, pulled: PulledImages, pause_image: str) -> ImageGarbage:
+def _image_garbage(agent: NodeAgent, pulled: PulledImages, pull_records: PullRecords, pause_image: str) -> ImageGarbage:
     def disk() -> DiskState:
         usage = agent.host.read_usage(agent.engine)
         return DiskState(
@@ -337,6 +344,7 @@ def _image_garbage(agent: NodeAgent, pulled: PulledImages, pause_image: str) -> 
     return ImageGarbage(
         runtime=agent.runtime,
         pulled=pulled,
+        pull_records=pull_records,
         policy=agent.config.images.garbage,
         disk=disk,
         is_mounted=agent.host.is_image_mounted,

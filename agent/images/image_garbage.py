@@ -19,6 +19,7 @@ from agent.images.garbage_plan import (
     full_disk_message,
     rank_for_space,
 )
+from agent.images.pull_records import PullRecords
 from agent.images.pulled_images import PulledImages
 from agent.images.settings import GarbagePolicy
 from agent.runtime.protocol import ImageRecord, Runtime, RuntimeFailure
@@ -44,6 +45,7 @@ class ImageGarbage:
         *,
         runtime: Runtime,
         pulled: PulledImages,
+        pull_records: PullRecords,
         policy: GarbagePolicy,
         disk: Callable[[], DiskState],
         is_mounted: Callable[[Sequence[str]], bool],
@@ -53,6 +55,7 @@ class ImageGarbage:
     ) -> None:
         self._runtime = runtime
         self._pulled = pulled
+        self._pull_records = pull_records
         self._policy = policy
         self._disk = disk
         self._is_mounted = is_mounted
@@ -113,10 +116,12 @@ class ImageGarbage:
 
     async def _observe(self) -> list[ImageUse]:
         """The images that may be removed. What is there at the first look counts as old, as with the kubelet."""
+        as_of = self._pull_records.change
         images = await self._runtime.list_images()
         used = await self._runtime.images_in_use()
         present = {image.id for image in images}
         await self._pulled.keep(present)
+        await self._pull_records.keep(present, as_of=as_of)
         now = self._clock.monotonic()
         seen = NEVER if self._first_seen is None else now
         known = self._first_seen or {}

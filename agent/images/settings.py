@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 
+from agent.images.credential_records import Verification, VerificationPolicy, parse_allowlist_pattern
 from agent.runtime.shared_pulls import PullLimits
 from control.api.durations import parse_duration
 
@@ -30,6 +31,7 @@ class ImageSettings:
 
     garbage: GarbagePolicy = field(default_factory=GarbagePolicy)
     pulls: PullLimits = field(default_factory=PullLimits)
+    verification: Verification = field(default_factory=Verification)
     #: so many of the largest are in the Node's status; -1: all
     reported_max: int = 50
 
@@ -50,6 +52,19 @@ def add_image_flags(parser: argparse.ArgumentParser) -> None:
         default=PullLimits().progress_seconds_max,
         metavar="TIME",
         help="give up a pull that gets nowhere for so long (0: never)",
+    )
+    add(
+        "--image-pull-credentials-verification-policy",
+        choices=[policy.value for policy in VerificationPolicy],
+        default=Verification().policy.value,
+        help="which images that are there a Pod may use without showing that it could pull them",
+    )
+    add(
+        "--preloaded-images-verification-allowlist",
+        type=_allowlist,
+        default=(),
+        metavar="NAME,...",
+        help="images that any Pod may use with NeverVerifyAllowlistedImages: repositories, NAME/* for all below",
     )
     add("--node-status-max-images", type=int, default=50, metavar="N", help="how many images the Node lists (-1: all)")
     add("--image-gc-all-images", action="store_true", help="remove images that Podling did not pull as well")
@@ -80,7 +95,18 @@ def read_image_settings(options: argparse.Namespace) -> ImageSettings:
             "invalid configuration: nodeStatusMaxImages (--node-status-max-images) "
             f"{options.node_status_max_images} must be -1 or greater"
         )
+    policy, allowlist = (
+        options.image_pull_credentials_verification_policy,
+        options.preloaded_images_verification_allowlist,
+    )
+    verification = Verification(policy=VerificationPolicy(policy), allowlist=allowlist)
+    if allowlist and verification.policy is not VerificationPolicy.ALLOWLISTED:
+        raise ValueError(
+            "invalid configuration: preloadedImagesVerificationAllowlist (--preloaded-images-verification-allowlist) "
+            f"can't be set with imagePullCredentialsVerificationPolicy {policy}"
+        )
     return ImageSettings(
+        verification=verification,
         reported_max=options.node_status_max_images,
         pulls=PullLimits(
             parallel_max=1 if options.serialize_image_pulls else options.max_parallel_image_pulls,
@@ -94,6 +120,13 @@ def read_image_settings(options: argparse.Namespace) -> ImageSettings:
             all_images=options.image_gc_all_images,
         ),
     )
+
+
+def _allowlist(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(parse_allowlist_pattern(pattern) for pattern in text.split(",") if pattern)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _percent(text: str) -> int:

@@ -145,7 +145,10 @@ class ImagePulls:
         entry = self._seen.get(qualified_reference(request.image))
         if entry is None or self._clock.monotonic() - entry[0] > PRESENT_SECONDS_MAX:
             return None
-        return None if request.policy == "Always" and entry[1].digests else entry[1]
+        image = entry[1]
+        if (request.policy == "Always" and image.digests) or not self._puller.is_for_all(request.image, image):
+            return None
+        return image
 
     async def _begin(self, request: ImageRequest) -> asyncio.Task[ImageRecord]:
         """Ask the puller; returns as soon as it has an answer or has begun to pull."""

@@ -8,24 +8,22 @@ from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.runtime.protocol import RegistryCredentials
+from agent.runtime.image_reference import HUB, HUB_KEY, repository_name
+from agent.runtime.protocol import RegistryCredentials, SecretReference
 from control.api.objects import ReadOnlyObject
 
-HUB = "docker.io"
-#: what `docker login` calls Docker Hub
-HUB_KEY = "index.docker.io"
 # The types of Secrets that hold logins, with the key of their data.
 _KEYS = {"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
 
 
 def credentials_from_secrets(secrets: Iterable[ReadOnlyObject], image: str) -> list[RegistryCredentials]:
     """The logins that are meant for the image: of each Secret in turn, the most specific first."""
-    target = _target(image)
+    target = repository_name(image)
     found: list[RegistryCredentials] = []
     for secret in secrets:
         by_key: dict[str, list[RegistryCredentials]] = {}
         for server, entry in _entries(secret).items():
-            credentials = _credentials(server, entry)
+            credentials = _credentials(server, entry, _reference(secret))
             if credentials is not None:
                 by_key.setdefault(_key(server), []).append(credentials)
         matching = [key for key in sorted(by_key, reverse=True) if _matches(key, target)]
@@ -47,7 +45,16 @@ def _entries(secret: ReadOnlyObject) -> Mapping[str, Any]:
         return {}
 
 
-def _credentials(server: str, entry: Any) -> RegistryCredentials | None:
+def _reference(secret: ReadOnlyObject) -> SecretReference:
+    metadata = secret.get("metadata") or {}
+    return SecretReference(
+        namespace=str(metadata.get("namespace") or ""),
+        name=str(metadata.get("name") or ""),
+        uid=str(metadata.get("uid") or ""),
+    )
+
+
+def _credentials(server: str, entry: Any, source: SecretReference) -> RegistryCredentials | None:
     """None for an entry that says nothing that could be used."""
     if not isinstance(entry, Mapping):
         return None
@@ -61,21 +68,7 @@ def _credentials(server: str, entry: Any) -> RegistryCredentials | None:
         if not colon:
             return None
     token = str(entry.get("identitytoken") or "")
-    return RegistryCredentials(username=username, password=password, identity_token=token, server=server)
-
-
-def _target(image: str) -> str:
-    """`registry/repository` of an image reference, Docker Hub named and its short names made long."""
-    name = image.partition("@")[0]
-    repository, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:
-        repository = name
-    first, slash, rest = repository.partition("/")
-    if not slash:
-        return f"{HUB}/library/{repository}"
-    if first in (HUB, HUB_KEY):
-        return f"{HUB}/{rest}" if "/" in rest else f"{HUB}/library/{rest}"
-    return repository if "." in first or ":" in first or first == "localhost" else f"{HUB}/{repository}"
+    return RegistryCredentials(username=username, password=password, identity_token=token, server=server, source=source)
 
 
 def _key(server: str) -> str:

@@ -8,7 +8,6 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from agent.runtime.docker_sdk import DockerSdk
@@ -20,6 +19,7 @@ from agent.runtime.protocol import (
     EngineUnavailableError,
     ImageNotFoundError,
     ImageRecord,
+    PulledImage,
     PullProgress,
     RegistryCredentials,
     RuntimeFailure,
@@ -64,36 +64,35 @@ class DockerImages:
         reference: str,
         credentials: Sequence[RegistryCredentials] = (),
         on_progress: Callable[[PullProgress], None] = lambda progress: None,
-    ) -> ImageRecord:
+    ) -> PulledImage:
         """Pull with each login in turn until one is accepted: the credentials, then the host's; without any if there
         are none. A pull that is cancelled is given up by the engine too.
         """
         failure: RuntimeFailure | None = None
-        for login in await self._logins(reference, credentials):
+        for login, authentication in await self._logins(reference, credentials):
             try:
-                await self._pull(reference, login, on_progress)
-                break
+                await self._pull(reference, authentication, on_progress)
             except EngineUnavailableError:
                 raise
             except RuntimeFailure as error:
                 failure = error
-        else:
-            assert failure is not None
-            raise pull_failure(str(failure)) from failure
-        image = await self.find_image(reference)
-        if image is None:
-            raise RuntimeFailure(f"cannot find image {reference} after it was pulled", reason="ErrImagePull")
-        return image
+                continue
+            image = await self.find_image(reference)
+            if image is None:
+                raise RuntimeFailure(f"cannot find image {reference} after it was pulled", reason="ErrImagePull")
+            return PulledImage(image=image, login=login)
+        assert failure is not None
+        raise pull_failure(str(failure)) from failure
 
     async def _logins(
         self, reference: str, credentials: Sequence[RegistryCredentials]
-    ) -> list[Mapping[str, Any] | None]:
-        """As AuthConfig of the engine's API."""
-        logins: list[Mapping[str, Any] | None] = [
-            {_LOGIN_FIELDS[name]: value for name, value in asdict(one).items()} for one in credentials
+    ) -> list[tuple[RegistryCredentials | None, Mapping[str, Any] | None]]:
+        """Each with its AuthConfig of the engine's API; the host's is none of the credentials."""
+        logins: list[tuple[RegistryCredentials | None, Mapping[str, Any] | None]] = [
+            (one, {field: getattr(one, name) for name, field in _LOGIN_FIELDS.items()}) for one in credentials
         ]
         of_host = await self._sdk.host_login(split_reference(reference)[0])
-        return [*logins, of_host] if of_host is not None else logins or [None]
+        return [*logins, (None, of_host)] if of_host is not None else logins or [(None, None)]
 
     async def _pull(
         self, reference: str, login: Mapping[str, Any] | None, on_progress: Callable[[PullProgress], None]

@@ -11,6 +11,7 @@ from agent.runtime.protocol import (
     EngineUnavailableError,
     ImageNotFoundError,
     ImageRecord,
+    PulledImage,
     PullProgress,
     RegistryCredentials,
     RuntimeFailure,
@@ -25,10 +26,12 @@ class FakeImages:
     def __init__(self) -> None:
         """`registry` holds what can be pulled, `programs` how images behave, by reference.
 
-        `pull_gates` are pulls that hang until their future is done; `pull_progress` is what they report before.
+        `passwords` are of images that need one to be pulled. `pull_gates` are pulls that hang until their future is
+        done; `pull_progress` is what they report before.
         """
         self.registry: dict[str, ImageRecord] = {}
         self.programs: dict[str, Program] = {}
+        self.passwords: dict[str, str] = {}
         self.pull_gates: dict[str, asyncio.Future[None]] = {}
         self.pull_progress: dict[str, Callable[[PullProgress], None]] = {}
         self.cancelled_pulls: list[str] = []
@@ -88,7 +91,7 @@ class FakeImages:
         reference: str,
         credentials: Sequence[RegistryCredentials] = (),
         on_progress: Callable[[PullProgress], None] = lambda progress: None,
-    ) -> ImageRecord:
+    ) -> PulledImage:
         """From `registry`."""
         late = self._begin("pull_image", reference)
         await self._pass_gate(tagged(reference), on_progress)
@@ -98,10 +101,11 @@ class FakeImages:
                 f"Error response from daemon: manifest for {reference} not found: manifest unknown",
                 reason="ErrImagePull",
             )
+        login = self._log_in(reference, credentials)
         self._images[tagged(reference)] = image
         self._tell("pull")
         raise_late(late)
-        return image
+        return PulledImage(image=image, login=login)
 
     async def load_image(self, archive: bytes) -> None:
         """Adds an image named after the archive's hash: the fake does not read archives."""
@@ -146,6 +150,20 @@ class FakeImages:
         except asyncio.CancelledError:
             self.cancelled_pulls.append(tag)
             raise
+
+    def _log_in(self, reference: str, credentials: Sequence[RegistryCredentials]) -> RegistryCredentials | None:
+        """The first login that the registry lets in; it asks for none unless the image has a password."""
+        password = self.passwords.get(tagged(reference))
+        if password is None:
+            return credentials[0] if credentials else None
+        for one in credentials:
+            if one.password == password:
+                return one
+        raise RuntimeFailure(
+            f"Error response from daemon: pull access denied for {reference}, repository does not exist or may "
+            "require 'docker login'",
+            reason="ErrImagePull",
+        )
 
     def _tell(self, action: str) -> None:
         for queue in self._image_watchers:

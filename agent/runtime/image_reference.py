@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+HUB = "docker.io"
+#: what `docker login` calls Docker Hub
+HUB_KEY = "index.docker.io"
+
 # The grammar of github.com/distribution/reference, as far as it decides validity.
 _DOMAIN = (
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])"
@@ -35,6 +39,20 @@ def split_reference(reference: str) -> tuple[str, str]:
     if not colon or "/" in tag:
         repository, tag = name, "latest"
     return repository, digest if at else tag
+
+
+def repository_name(reference: str) -> str:
+    """`registry/repository` without tag and digest, Docker Hub named and its short names made long."""
+    name = reference.partition("@")[0]
+    repository, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:
+        repository = name
+    first, slash, rest = repository.partition("/")
+    if not slash:
+        return f"{HUB}/library/{repository}"
+    if first in (HUB, HUB_KEY):
+        return f"{HUB}/{rest}" if "/" in rest else f"{HUB}/library/{rest}"
+    return repository if "." in first or ":" in first or first == "localhost" else f"{HUB}/{repository}"
 
 
 def familiar_reference(reference: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from agent.runtime.image_backoff import ImageBackoff
 from agent.runtime.image_reference import default_pull_policy, is_image_reference, qualified_reference
 from agent.runtime.protocol import ImageRecord, RegistryCredentials, Runtime, RuntimeFailure
-from agent.runtime.shared_pulls import PullLimits, PullRecord, SharedPull, SharedPulls
+from agent.runtime.shared_pulls import CredentialRecords, PullLimits, PullRecord, SharedPull, SharedPulls
 from control.api.clock import Clock
 from control.api.durations import format_duration
 from control.api.sizes import format_size
@@ -37,6 +37,7 @@ class ImagePuller:
         *,
         runtime: Runtime,
         pulled: PullRecord,
+        credential_records: CredentialRecords,
         clock: Clock,
         limits: PullLimits | None = None,
         platform: str = "",
@@ -47,7 +48,14 @@ class ImagePuller:
         self._clock = clock
         self._platform = platform
         self._can_run = can_run
-        self._pulls = SharedPulls(runtime=runtime, pulled=pulled, clock=clock, limits=limits or PullLimits())
+        self._credential_records = credential_records
+        self._pulls = SharedPulls(
+            runtime=runtime,
+            pulled=pulled,
+            credential_records=credential_records,
+            clock=clock,
+            limits=limits or PullLimits(),
+        )
         self._backoff = ImageBackoff()
 
     async def ensure_image(
@@ -70,15 +78,23 @@ class ImagePuller:
             record_event("Warning", "InspectFailed", message)
             raise RuntimeFailure(message, reason="InvalidImageName")
         local = await self._find(reference, record_event)
-        if local is not None and not self._needs_pull(local, policy or default_pull_policy(reference), reference):
+        if (
+            local is not None
+            and not self._needs_pull(local, policy or default_pull_policy(reference), reference)
+            and not await self._credential_records.must_pull(reference, local, credentials)
+        ):
             message = f'Container image "{reference}" already present on machine and can be accessed by the pod'
             record_event("Normal", "Pulled", message)
             return local
-        if policy == "Never":
+        if policy == "Never":  # also of an image that is there and not for this Pod, which is not to hear of it
             message = f'Container image "{reference}" is not present with pull policy of Never'
             record_event("Warning", "ErrImageNeverPull", message)
             raise RuntimeFailure(message, reason="ErrImageNeverPull")
         return await self._pull_with_backoff(reference, pod_uid, tuple(credentials), record_event)
+
+    def is_for_all(self, reference: str, image: ImageRecord) -> bool:
+        """Whether every Pod may use an image that is there, without a question to a registry."""
+        return self._credential_records.is_for_all(reference, image)
 
     def backoff_seconds_left(self, reference: str, pod_uid: str) -> float:
         """Seconds until the image may be pulled again for that Pod; the worker wakes then."""

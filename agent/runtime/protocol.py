@@ -8,6 +8,8 @@ database: what an agent must remember about a container is in its labels (`ident
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -167,14 +169,38 @@ class ExecResult:
     output: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SecretReference:
+    """A Secret of the API."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryCredentials:
-    """How to log in to a registry."""
+    """How to log in to a registry. The same login is equal to itself whichever Secret it is from."""
 
     username: str = ""
     password: str = ""
     identity_token: str = ""
     server: str = ""
+    source: SecretReference | None = field(default=None, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """Tells logins apart without telling them."""
+        parts = (self.username, self.password, self.identity_token, self.server)
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulledImage:
+    """What a pull brought; `login` is the one of those given that the registry let in, None if it was none of them."""
+
+    image: ImageRecord
+    login: RegistryCredentials | None = None
 
 
 class ExecStream(Protocol):
@@ -268,7 +294,7 @@ class Runtime(Protocol):
         reference: str,
         credentials: Sequence[RegistryCredentials] = (),
         on_progress: Callable[[PullProgress], None] = lambda progress: None,
-    ) -> ImageRecord:
+    ) -> PulledImage:
         """Pull. Raises RuntimeFailure with reason ErrImagePull or RegistryUnavailable and the registry's words.
 
         The engine gives a pull up when the caller is cancelled; `on_progress` hears of every sign of life.

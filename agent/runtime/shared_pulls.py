@@ -6,12 +6,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent.runtime.image_reference import qualified_reference
-from agent.runtime.protocol import ImageRecord, PullProgress, RegistryCredentials, Runtime, RuntimeFailure
+from agent.runtime.protocol import (
+    ImageRecord,
+    PulledImage,
+    PullProgress,
+    RegistryCredentials,
+    Runtime,
+    RuntimeFailure,
+)
 from control.api.clock import Clock
 from control.api.durations import format_duration
 
@@ -27,6 +35,26 @@ class PullRecord(Protocol):
 
     async def add(self, reference: str, image: ImageRecord, *, was_absent: bool) -> None:
         """A pull has ended; `was_absent` says that the engine did not have the image before."""
+        ...
+
+
+class CredentialRecords(Protocol):
+    """Remembers with whose credentials images were pulled."""
+
+    def is_for_all(self, reference: str, image: ImageRecord) -> bool:
+        """Whether every Pod may use an image that is there."""
+        ...
+
+    async def must_pull(self, reference: str, image: ImageRecord, credentials: Sequence[RegistryCredentials]) -> bool:
+        """Whether a Pod with these credentials has to pull an image that is there."""
+        ...
+
+    def pulling(self, reference: str, credentials: Sequence[RegistryCredentials]) -> AbstractAsyncContextManager[None]:
+        """Around a pull."""
+        ...
+
+    async def add(self, reference: str, image: ImageRecord, login: RegistryCredentials | None) -> None:
+        """A pull has brought an image by that login of a Pod; by the host's or by none if it is None."""
         ...
 
 
@@ -59,9 +87,18 @@ class SharedPull:
 class SharedPulls:
     """All pulls of a node."""
 
-    def __init__(self, *, runtime: Runtime, pulled: PullRecord, clock: Clock, limits: PullLimits) -> None:
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        pulled: PullRecord,
+        credential_records: CredentialRecords,
+        clock: Clock,
+        limits: PullLimits,
+    ) -> None:
         self._runtime = runtime
         self._pulled = pulled
+        self._credential_records = credential_records
         self._clock = clock
         self._limits = limits
         self._pulls: dict[PullKey, tuple[SharedPull, asyncio.Task[PullResult]]] = {}
@@ -128,12 +165,17 @@ class SharedPulls:
                 pull.progress, pull.alive_at = progress, self._clock.monotonic()
 
             before = {image.id for image in await self._runtime.list_images()}
-            pulling = asyncio.ensure_future(self._runtime.pull_image(qualified_reference(reference), credentials, hear))
-            image = await self._watch_over(pull, pulling, reference)
+            async with self._credential_records.pulling(reference, credentials):
+                pulling = asyncio.ensure_future(
+                    self._runtime.pull_image(qualified_reference(reference), credentials, hear)
+                )
+                pulled = await self._watch_over(pull, pulling, reference)
+                image = pulled.image
+                await self._credential_records.add(reference, image, pulled.login)
             await self._pulled.add(reference, image, was_absent=image.id not in before)
             return PullResult(image=image, seconds=self._clock.monotonic() - began)
 
-    async def _watch_over(self, pull: SharedPull, pulling: asyncio.Task[ImageRecord], reference: str) -> ImageRecord:
+    async def _watch_over(self, pull: SharedPull, pulling: asyncio.Task[PulledImage], reference: str) -> PulledImage:
         """Wait for the end; cancel it when the deadline passes without a sign of life."""
         deadline = self._limits.progress_seconds_max
         try:
@@ -150,7 +192,7 @@ class SharedPulls:
         finally:
             pulling.cancel()
 
-    async def _wait(self, pulling: asyncio.Task[ImageRecord], seconds: float) -> None:
+    async def _wait(self, pulling: asyncio.Task[PulledImage], seconds: float) -> None:
         timer = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
             waiting: set[asyncio.Future[Any]] = {pulling, timer}

@@ -32,6 +32,7 @@ def kubelet_configuration(config: AgentConfig) -> Object:
         "evictionPressureTransitionPeriod": _seconds(config.eviction.transition_seconds),
         "evictionMaxPodGracePeriod": config.eviction.max_pod_grace_seconds,
         **_thresholds(config.eviction.thresholds),
+        "imagePullCredentialsVerificationPolicy": config.images.verification.policy.value,
         "containerRuntimeEndpoint": "unix:///var/run/docker.sock",
     }
 

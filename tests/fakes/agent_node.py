@@ -14,6 +14,8 @@ from typing import Any
 from agent.cgroups.driver import CgroupfsDriver
 from agent.cgroups.layout import CgroupLayout
 from agent.cgroups.pod_cgroups import NodePodCgroups
+from agent.images.credential_records import Verification
+from agent.images.pull_records import PullRecords
 from agent.images.pulled_images import PulledImages
 from agent.network.protocol import PodAddress, PortMapping
 from agent.pods.backoff import RestartBackoff
@@ -338,15 +340,21 @@ class HollowNode:
     async def _admit(self, pod: ReadOnlyObject) -> Rejection | None:
         return self.rejection(pod)
 
+    def _image_puller(self) -> ImagePuller:
+        return ImagePuller(
+            runtime=self.runtime,
+            pulled=PulledImages(self.directory),
+            credential_records=PullRecords(self.directory, Verification()),
+            clock=self.clock,
+        )
+
     def _services(self) -> WorkerServices:
         host = HostLimits(memory_bytes=16 << 30, can_lower_oom_score=True)
         layout = CgroupLayout(cluster=OWNER.cluster, node=OWNER.node)
         self.cgroups = NodePodCgroups(CgroupfsDriver(self.cgroup_tree), layout, pids_max=1000)
         self.cgroups.prepare(node_cpus=4)
         self.reporter = StatusReporter(self.client, self.clock)
-        pulled = PulledImages(self.directory)
-        puller = ImagePuller(runtime=self.runtime, pulled=pulled, clock=self.clock)
-        self._images = ImagePulls(self.runtime, puller, self.clock)
+        self._images = ImagePulls(self.runtime, self._image_puller(), self.clock)
         files = PodFiles(self.directory / "pods", FakeNetworkFiles())
         handlers = RuntimeHandlers(self.objects, ("runc", "kata"))
         hooks = HookRunner(self.runtime, self.cache, self.clock, self._record, lambda: NODE_IP)

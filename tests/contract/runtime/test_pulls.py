@@ -25,7 +25,7 @@ async def test_a_pulled_image_is_local_and_knows_its_digest(runtime: DockerRunti
     with ImageRegistry() as registry:
         reference = f"{registry.address}/podling-test/hello:1"
         try:
-            image = await runtime.pull_image(reference)
+            image = (await runtime.pull_image(reference)).image
 
             assert image.tags == (reference,)
             assert image.digests[0].startswith(f"{registry.address}/podling-test/hello@sha256:")
@@ -53,7 +53,8 @@ async def test_credentials_are_tried_in_turn(runtime: DockerRuntime) -> None:
         with pytest.raises(RuntimeFailure):
             await runtime.pull_image(reference, [wrong])
         try:
-            assert (await runtime.pull_image(reference, [wrong, right])).tags == (reference,)
+            pulled = await runtime.pull_image(reference, [wrong, right])
+            assert (pulled.image.tags, pulled.login) == ((reference,), right)
         finally:
             await runtime.remove_image(reference)
 
@@ -69,7 +70,7 @@ async def test_the_engine_gives_up_a_pull_that_is_cancelled_and_the_next_one_suc
         registry.may_send.set()
 
         heard: list[PullProgress] = []
-        image = await runtime.pull_image(reference, (), heard.append)
+        image = (await runtime.pull_image(reference, (), heard.append)).image
         try:
             assert image.tags == (reference,)
             assert image.platform == "linux/amd64"
@@ -81,11 +82,11 @@ async def test_the_engine_gives_up_a_pull_that_is_cancelled_and_the_next_one_suc
 async def test_a_digest_beside_a_tag_decides_and_gives_the_image_no_tag(runtime: DockerRuntime) -> None:
     with ImageRegistry() as registry:
         reference = f"{registry.address}/podling-test/digest:1"
-        (named,) = (await runtime.pull_image(reference)).digests
+        (named,) = (await runtime.pull_image(reference)).image.digests
         await runtime.remove_image(reference)
         both = f"{reference}@{named.partition('@')[2]}"
         try:
-            image = await runtime.pull_image(both)
+            image = (await runtime.pull_image(both)).image
             assert (image.tags, image.digests) == ((), (named,))
             assert await runtime.find_image(both) == image
         finally:

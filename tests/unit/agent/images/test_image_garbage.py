@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.images.credential_records import Verification
 from agent.images.garbage_plan import DiskState
 from agent.images.image_garbage import COLLECT_SECONDS, ImageGarbage, ImageGarbageError
+from agent.images.pull_records import PullRecords
 from agent.images.pulled_images import PulledImages
 from agent.images.settings import GarbagePolicy
 from agent.runtime.fake_runtime import FakeRuntime
@@ -28,7 +30,10 @@ class Node:
         self.clock = FakeClock()
         self.runtime = FakeRuntime(self.clock)
         self.pulled = PulledImages(directory)
-        self.puller = ImagePuller(runtime=self.runtime, pulled=self.pulled, clock=self.clock)
+        self.records = PullRecords(directory, Verification())
+        self.puller = ImagePuller(
+            runtime=self.runtime, pulled=self.pulled, credential_records=self.records, clock=self.clock
+        )
         self.events: list[tuple[str, str, str]] = []
         self.others_bytes = 0
         self.capacity_bytes = 100 * GIB
@@ -38,6 +43,7 @@ class Node:
         return ImageGarbage(
             runtime=self.runtime,
             pulled=self.pulled,
+            pull_records=self.records,
             policy=GarbagePolicy(**policy),  # type: ignore[arg-type]
             disk=self.disk,
             is_mounted=lambda layers: bool(self.mounted & set(layers)),

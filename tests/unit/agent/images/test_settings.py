@@ -6,6 +6,7 @@ import argparse
 
 import pytest
 
+from agent.images.credential_records import Verification, VerificationPolicy
 from agent.images.settings import ImageSettings, add_image_flags, read_image_settings
 
 
@@ -29,6 +30,14 @@ def test_flags_are_read() -> None:
     assert settings.garbage.high_percent == 100
     assert settings.garbage.maximum_age_seconds == 5400
     assert settings.pulls.parallel_max == 1
+    assert settings.verification == Verification()
+    allowed = read(
+        "--image-pull-credentials-verification-policy=NeverVerifyAllowlistedImages",
+        "--preloaded-images-verification-allowlist=registry.example/app,registry.example/team/*",
+    )
+    assert allowed.verification == Verification(
+        policy=VerificationPolicy.ALLOWLISTED, allowlist=("registry.example/app", "registry.example/team/")
+    )
     assert read("--max-parallel-image-pulls=3", "--image-pull-progress-deadline=0").pulls.parallel_max == 3
 
 
@@ -39,6 +48,7 @@ def test_flags_are_read() -> None:
         (["--image-maximum-gc-age=2m"], "must be greater than imageMinimumGCAge"),
         (["--node-status-max-images=-2"], "must be -1 or greater"),
         (["--max-parallel-image-pulls=-1"], "must be a positive number"),
+        (["--preloaded-images-verification-allowlist=registry.example/app"], "can't be set with"),
         (["--max-parallel-image-pulls=2", "--serialize-image-pulls"], "1 with serializeImagePulls"),
     ],
 )
@@ -47,7 +57,15 @@ def test_settings_that_contradict_one_another_are_refused(arguments: list[str], 
         read(*arguments)
 
 
-@pytest.mark.parametrize("argument", ["--image-gc-low-threshold=101", "--minimum-image-ttl-duration=2"])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--image-gc-low-threshold=101",
+        "--minimum-image-ttl-duration=2",
+        "--image-pull-credentials-verification-policy=Sometimes",
+        "--preloaded-images-verification-allowlist=app",
+    ],
+)
 def test_values_out_of_range_are_refused(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read(argument)

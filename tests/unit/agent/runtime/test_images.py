@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.images.credential_records import Verification
+from agent.images.pull_records import PullRecords
 from agent.images.pulled_images import PulledImages
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.image_reference import default_pull_policy, is_image_reference, qualified_reference
 from agent.runtime.images import ImagePuller
-from agent.runtime.protocol import ImageRecord, RegistryCredentials, RuntimeFailure
+from agent.runtime.protocol import ImageRecord, RegistryCredentials, RuntimeFailure, SecretReference
 from control.api.clock import FakeClock
 
 
@@ -22,7 +24,10 @@ class Node:
         self.clock = FakeClock()
         self.runtime = FakeRuntime(self.clock)
         self.pulled = PulledImages(directory)
-        self.puller = ImagePuller(runtime=self.runtime, pulled=self.pulled, clock=self.clock)
+        self.records = PullRecords(directory, Verification())
+        self.puller = ImagePuller(
+            runtime=self.runtime, pulled=self.pulled, credential_records=self.records, clock=self.clock
+        )
         self.events: list[tuple[str, str, str]] = []
 
     async def ensure(
@@ -36,10 +41,10 @@ class Node:
             record_event=lambda *event: self.events.append(event),
         )
 
-    async def failure(self, image: str, policy: str = "") -> tuple[str, str]:
+    async def failure(self, image: str, policy: str = "", *, pod_uid: str = "u") -> tuple[str, str]:
         """(reason, message) of an image that cannot be had."""
         with pytest.raises(RuntimeFailure) as caught:
-            await self.ensure(image, policy)
+            await self.ensure(image, policy, pod_uid=pod_uid)
         return caught.value.reason, str(caught.value)
 
     def pulls(self) -> int:
@@ -206,6 +211,7 @@ def strange(node: Node) -> ImagePuller:
     return ImagePuller(
         runtime=node.runtime,
         pulled=node.pulled,
+        credential_records=node.records,
         clock=node.clock,
         platform="linux/amd64",
         can_run=lambda platform: platform != ARM,
@@ -233,3 +239,66 @@ async def test_a_present_image_of_another_platform_counts_as_absent(node: Node) 
 
     assert (await node.failure("both:1", "Never"))[0] == "ErrImageNeverPull"
     assert (await node.ensure("both:1", "IfNotPresent")).platform == "linux/amd64"
+
+
+def login_of(name: str, password: str = "right") -> tuple[RegistryCredentials, ...]:
+    source = SecretReference(namespace="default", name=name, uid=f"uid-of-{name}")
+    return (RegistryCredentials(username="me", password=password, source=source),)
+
+
+@pytest.fixture
+async def private(node: Node) -> Node:
+    """An image that a Pod has pulled with the login of its Secret."""
+    node.runtime.add_registry_image("private:1")
+    node.runtime.passwords["private:1"] = "right"
+    await node.ensure("private:1", "IfNotPresent", pod_uid="first", credentials=login_of("secret"))
+    return node
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        pytest.param(login_of("secret"), id="the same Secret"),
+        pytest.param(login_of("other"), id="another Secret with the same login"),
+        pytest.param(login_of("secret", "new"), id="the same Secret with another login"),
+    ],
+)
+async def test_who_has_the_login_of_a_pull_uses_its_image(
+    private: Node, credentials: tuple[RegistryCredentials, ...]
+) -> None:
+    await private.ensure("private:1", "IfNotPresent", credentials=credentials)
+    await private.ensure("private:1", "Never", credentials=credentials)
+    assert private.pulls() == 1
+
+
+async def test_a_pod_without_the_login_has_to_pull_what_is_there(private: Node) -> None:
+    reason, message = await private.failure("private:1", "IfNotPresent")
+    assert reason == "ErrImagePull"
+    assert "pull access denied for private:1" in message
+    assert (await private.failure("private:1", "IfNotPresent"))[0] == "ImagePullBackOff"
+    reason, message = await private.failure("private:1", "Never", pod_uid="v")
+    assert reason == "ErrImageNeverPull"
+    assert message == 'Container image "private:1" is not present with pull policy of Never'
+
+
+async def test_a_pod_with_another_login_that_the_registry_takes_may_use_the_image_from_then_on(private: Node) -> None:
+    private.runtime.passwords["private:1"] = "changed"
+    await private.ensure("private:1", "IfNotPresent", credentials=login_of("other", "changed"))
+    await private.ensure("private:1", "IfNotPresent", credentials=login_of("other", "changed"))
+    assert private.pulls() == 2
+
+
+async def test_an_image_that_a_registry_gives_to_anybody_is_everybodys(private: Node) -> None:
+    del private.runtime.passwords["private:1"]
+    await private.ensure("private:1", "IfNotPresent")
+    private.runtime.passwords["private:1"] = "right"
+    await private.ensure("private:1", "IfNotPresent", pod_uid="v")
+    assert private.pulls() == 2
+
+
+async def test_an_image_that_nobody_pulled_here_is_everybodys(node: Node) -> None:
+    node.runtime.add_registry_image("preloaded:1")
+    await node.runtime.pull_image("preloaded:1")
+    node.runtime.passwords["preloaded:1"] = "right"
+    await node.ensure("preloaded:1", "IfNotPresent")
+    assert node.pulls() == 1, "the one before"

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from agent.images.credential_records import Verification
+from agent.images.pull_records import PullRecords
 from agent.images.pulled_images import PulledImages
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.images import ImagePuller
@@ -25,7 +27,13 @@ class Node:
         self.clock = FakeClock()
         self.runtime = FakeRuntime(self.clock)
         pulled = PulledImages(directory)
-        self.puller = ImagePuller(runtime=self.runtime, pulled=pulled, clock=self.clock, limits=PullLimits(**limits))
+        self.puller = ImagePuller(
+            runtime=self.runtime,
+            pulled=pulled,
+            credential_records=PullRecords(directory, Verification()),
+            clock=self.clock,
+            limits=PullLimits(**limits),
+        )
         self.events: list[str] = []
 
     def hang(self, reference: str) -> None:
