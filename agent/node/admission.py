@@ -8,7 +8,7 @@ from agent.node.eviction.admission import judge_under_pressure
 from agent.node.preemption import choose_victims, failure_message
 from agent.node.security_admission import SecurityPolicy
 from agent.pods.rejection import Rejection
-from agent.pods.resize import PendingResize, judge_resize
+from agent.pods.resize import PendingResize, as_allocated, choose_ahead, judge_resize
 from control.api.fit import AdmissionFailure, lacking_resources, node_admission_failure
 from control.api.objects import ReadOnlyObject
 from control.api.pods import is_critical, is_terminal
@@ -37,11 +37,23 @@ class NodeAdmission:
         self._pressures = pressures
         self._preempt = preempt
         self._judge_shutdown = judge_shutdown
+        self._waiting: list[str] = []  # by UID, the longest first
 
     def judge_resize(self, pod: ReadOnlyObject) -> PendingResize | None:
         """Why a running Pod keeps the resources it has, or None when the node has room for those it wants."""
-        node = self._node()
-        return None if node is None else judge_resize(pod, node, self._others(pod))
+        node, uid = self._node(), pod["metadata"]["uid"]
+        if node is None:
+            return None
+        present = {item["metadata"]["uid"]: item for item in self._pods()}
+        self._waiting = [item for item in self._waiting if item in present or item == uid]
+        place = self._waiting.index(uid) if uid in self._waiting else len(self._waiting)
+        waiting = [present[item] for item in self._waiting if item != uid]
+        pending = judge_resize(pod, node, self._others(pod), choose_ahead(pod, waiting, longer=place))
+        if pending is None:
+            self._waiting = [item for item in self._waiting if item != uid]
+        elif uid not in self._waiting:
+            self._waiting.append(uid)
+        return pending
 
     async def admit(self, pod: ReadOnlyObject) -> Rejection | None:
         """Why the Pod fails, or None. The order is the kubelet's, but that a node that goes preempts nothing."""
@@ -72,5 +84,7 @@ class NodeAdmission:
         return judge_under_pressure(pod, self._pressures())
 
     def _others(self, pod: ReadOnlyObject) -> list[ReadOnlyObject]:
+        """What else holds resources of the node: a Pod that waits for others than it has holds those it has."""
         uid = pod["metadata"]["uid"]
-        return [other for other in self._pods() if other["metadata"]["uid"] != uid and not is_terminal(other)]
+        others = [other for other in self._pods() if other["metadata"]["uid"] != uid and not is_terminal(other)]
+        return [as_allocated(other) if other["metadata"]["uid"] in self._waiting else other for other in others]

@@ -66,7 +66,8 @@ class StatusInputs:
     message: str = ""
     disruption: str = ""
     pending_resize: PendingResize | None = None
-    resize_errors: Mapping[str, str] = field(default_factory=dict)
+    is_resizing: bool = False
+    resize_error: str = ""
 
 
 def compute_container_status(

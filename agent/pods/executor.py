@@ -231,7 +231,6 @@ class PodExecutor:
             await self._runtime.update_container(action.container_id, settings)
         except RuntimeFailure as error:
             pod_record.resize_errors[action.container_name] = str(error)
-            self._record(pod, "Warning", "ResizeError", f"Container {action.container_name}: {error}")
             outcome.wake_after(RESIZE_RETRY_SECONDS)
         else:
             pod_record.resize_errors.pop(action.container_name, None)
@@ -243,7 +242,6 @@ class PodExecutor:
             await self._sandboxes.resize(pod_record, raise_only=action.raise_only)
         except CgroupError as error:
             pod_record.resize_errors[POD_RESIZE] = str(error)
-            self._record(pod_record.pod, "Warning", "ResizeError", str(error))
             outcome.wake_after(RESIZE_RETRY_SECONDS)
         else:
             if not action.raise_only:

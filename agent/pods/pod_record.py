@@ -51,6 +51,11 @@ class PodRecord:
     hinted: set[str] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
+    @property
+    def resize_error(self) -> str:
+        """Why resources could not be changed, all in one text; empty where nothing failed."""
+        return "; ".join(f"{name}: {error}" for name, error in sorted(self.resize_errors.items()))
+
     def observe(self, cache: ContainerCache) -> ObservedPod:
         """The snapshot that decisions are made from."""
         seen = cache.observe(self.uid, stopping=self.stopping, attached=self.attached)

@@ -294,13 +294,14 @@ def _disruption(pod: ReadOnlyObject, old_conditions: Sequence[Any], inputs: Stat
 
 
 def _resize(inputs: StatusInputs) -> list[tuple[str, tuple[bool, str, str]]]:
-    """A resize that waits for room, and one that the engine refused."""
+    """A resize that waits for room, and one that is being carried out or was refused by the engine."""
     conditions = []
     if inputs.pending_resize is not None:
         conditions.append((RESIZE_PENDING, (True, inputs.pending_resize.reason, inputs.pending_resize.message)))
-    if inputs.resize_errors:
-        message = "; ".join(f"{name}: {error}" for name, error in sorted(inputs.resize_errors.items()))
-        conditions.append((RESIZE_IN_PROGRESS, (True, "Error", message)))
+    if inputs.resize_error:
+        conditions.append((RESIZE_IN_PROGRESS, (True, "Error", inputs.resize_error)))
+    elif inputs.is_resizing:
+        conditions.append((RESIZE_IN_PROGRESS, (True, "", "")))
     return conditions
 
 

@@ -17,7 +17,7 @@ from agent.pods.pod_spec import all_containers, init_containers, regular_contain
 from agent.runtime.identity import format_pod_resources
 from control.api.fit import allocatable_of, held_by, insufficient_resources
 from control.api.objects import Object, ReadOnlyObject
-from control.api.pods import pod_requests
+from control.api.pods import pod_requests, priority_of, qos_class
 from control.api.quantity import canonical_quantity
 
 RESIZABLE = ("cpu", "memory")
@@ -91,19 +91,70 @@ def is_resize_wanted(pod: ReadOnlyObject, observed: ObservedPod) -> bool:
     return any(_running_changes(container, observed) for container in all_containers(pod))
 
 
-def judge_resize(pod: ReadOnlyObject, node: ReadOnlyObject, others: Iterable[ReadOnlyObject]) -> PendingResize | None:
-    """Whether the node has room for the Pod as its spec wants it, beside the others; None if it has."""
+def judge_resize(
+    pod: ReadOnlyObject, node: ReadOnlyObject, others: Iterable[ReadOnlyObject], ahead: Sequence[ReadOnlyObject] = ()
+) -> PendingResize | None:
+    """Whether the node has room for the Pod as its spec wants it, beside the others; None if it has.
+
+    `ahead` are those of the others, as they want to be, that get what they wait for before a Pod that wants more.
+    """
     allocatable = allocatable_of(node)
-    requests = {name: amount for name, amount in pod_requests(pod).items() if name in RESIZABLE}
+    requests, used = _resizable(pod), held_by(others)
     too_large = [name for name in RESIZABLE if requests.get(name, 0) > allocatable.get(name, 0)]
     if too_large:
         name = too_large[-1]  # of both memory is named
         message = f"requested: {requests[name]}, capacity: {allocatable.get(name, 0)}"
         return PendingResize(reason="Infeasible", message=f"Node didn't have enough capacity: {name}, {message}")
-    lacking = insufficient_resources(
-        requests, allocatable=allocatable, used=held_by(others), pod_count=0, pod_count_max=1
-    )
+    if any(amount > 0 for amount in _growth(pod).values()):
+        for other in ahead:
+            growth = _growth(other)
+            if all(used.get(name, 0) + amount <= allocatable.get(name, 0) for name, amount in growth.items()):
+                used |= {name: used.get(name, 0) + amount for name, amount in growth.items()}
+    lacking = insufficient_resources(requests, allocatable=allocatable, used=used, pod_count=0, pod_count_max=1)
     return PendingResize(reason="Deferred", message=lacking[0].refusal) if lacking else None
+
+
+def choose_ahead(pod: ReadOnlyObject, waiting: Sequence[ReadOnlyObject], *, longer: int) -> list[ReadOnlyObject]:
+    """Those of the Pods that wait for a resize whose turn comes before this Pod's.
+
+    Priority decides, then whether a Pod is Guaranteed, then the time; the first `longer` wait for longer than this one.
+    """
+    before = [item for place, item in enumerate(waiting) if (_rank(item), place >= longer) < (_rank(pod), True)]
+    return sorted(before, key=_rank)
+
+
+def as_allocated(pod: ReadOnlyObject) -> ReadOnlyObject:
+    """The Pod with the requests that it has been allocated by its status, in place of those it wants."""
+    status, spec = pod.get("status") or {}, dict(pod["spec"])
+    for field, statuses in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses")):
+        held = {item["name"]: item["allocatedResources"] for item in status.get(statuses) or () if _allocation(item)}
+        if held:
+            spec[field] = [_with_requests(item, held.get(item["name"])) for item in spec.get(field) or ()]
+    return {**pod, "spec": _with_requests(spec, _allocation(status) if spec.get("resources") else None)}
+
+
+def _allocation(status: ReadOnlyObject) -> ReadOnlyObject | None:
+    return status.get("allocatedResources")
+
+
+def _with_requests(holder: ReadOnlyObject, requests: ReadOnlyObject | None) -> ReadOnlyObject:
+    if requests is None:
+        return holder
+    return {**holder, "resources": {**(holder.get("resources") or {}), "requests": requests}}
+
+
+def _growth(pod: ReadOnlyObject) -> dict[str, int]:
+    """What a Pod wants beyond what it has."""
+    held = _resizable(as_allocated(pod))
+    return {name: amount - held.get(name, 0) for name, amount in _resizable(pod).items()}
+
+
+def _resizable(pod: ReadOnlyObject) -> dict[str, int]:
+    return {name: amount for name, amount in pod_requests(pod).items() if name in RESIZABLE}
+
+
+def _rank(pod: ReadOnlyObject) -> tuple[int, bool]:
+    return -priority_of(pod), qos_class(pod) != "Guaranteed"
 
 
 def allocated_pod(pod: ReadOnlyObject, observed: ObservedPod) -> ReadOnlyObject:

@@ -8,7 +8,7 @@ from agent.pods.container_status import StatusInputs
 from agent.pods.observed import ObservedPod
 from agent.pods.pod_record import PodRecord
 from agent.pods.rejection import Rejection
-from agent.pods.resize import PendingResize
+from agent.pods.resize_progress import ResizeProgress
 from agent.pods.worker_services import WorkerServices
 
 
@@ -19,7 +19,7 @@ async def gather_status_inputs(
     *,
     seen_at: datetime,
     rejection: Rejection | None,
-    pending_resize: PendingResize | None,
+    resize: ResizeProgress,
     is_terminated: bool,
 ) -> StatusInputs:
     """Read the termination messages and images of the observed containers; take the rest as it stands."""
@@ -41,6 +41,7 @@ async def gather_status_inputs(
         reason=rejection.reason if rejection else "",
         message=rejection.message if rejection else "",
         disruption=rejection.disruption if rejection else "",
-        pending_resize=pending_resize,
-        resize_errors=dict(pod_record.resize_errors),
+        pending_resize=resize.pending,
+        is_resizing=resize.is_under_way,
+        resize_error=pod_record.resize_error,
     )

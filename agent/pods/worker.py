@@ -32,7 +32,7 @@ from agent.pods.pod_status import (
 )
 from agent.pods.pod_time import PodTime
 from agent.pods.rejection import DEADLINE_EXCEEDED, Rejection
-from agent.pods.resize import PendingResize, allocated_pod, is_resize_wanted
+from agent.pods.resize_progress import ResizeProgress
 from agent.pods.status_inputs import gather_status_inputs
 from agent.pods.worker_services import WorkerServices
 from agent.runtime.protocol import RuntimeFailure
@@ -69,7 +69,7 @@ class PodWorker:
         self._record = PodRecord(uid=pod["metadata"]["uid"], pod=pod, wake=self.wake)
         self._removed = False
         self._judged = self._admitted = False
-        self._pending_resize: PendingResize | None = None
+        self._resize = ResizeProgress(self._record, services.judge_resize, services.record)
         self._time = PodTime(services.cache.steady)
         self._seen_at = services.clock.now()
         self._deadline = DeadlineWatch(self._record, services.clock)
@@ -203,7 +203,7 @@ class PodWorker:
                 return None
         outcome = Outcome()
         services.probes.sync(self._record, observed)
-        pod = self._allocate(pod, observed)
+        pod = self._resize.allocate(pod, observed)
         actions = compute_actions(pod, observed, services.backoff, services.probes.verdicts, self._time.now())
         if actions:
             for action in actions:
@@ -213,23 +213,11 @@ class PodWorker:
             finally:
                 observed = self._record.observe(services.cache)
                 services.probes.sync(self._record, observed)
+                self._resize.note_execution(self._with_status(), observed)
                 await self._report(observed)
         else:
             await self._report(observed)
         return self._next_delay(outcome)
-
-    def _allocate(self, pod: ReadOnlyObject, observed: ObservedPod) -> ReadOnlyObject:
-        """The Pod as it may run now: with the resources it has while the node lacks room for those it wants."""
-        before = self._pending_resize
-        self._pending_resize = self._services.judge_resize(pod) if is_resize_wanted(pod, observed) else None
-        self._record.allocated = None
-        if self._pending_resize is None:
-            return pod
-        if self._pending_resize != before:
-            pending = self._pending_resize
-            self._services.record(pod, "Warning", f"Resize{pending.reason}", pending.message)
-        self._record.allocated = allocated_pod(pod, observed)
-        return self._record.allocated
 
     async def _admit(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
         """Judge a Pod that is new here; one that has containers or a status of ours was admitted before."""
@@ -279,7 +267,7 @@ class PodWorker:
 
     def _next_delay(self, outcome: Outcome) -> float | None:
         """The executor's timer, the next look at a resize that waits, or the Pod's deadline, whichever comes first."""
-        if self._pending_resize is not None:
+        if self._resize.pending is not None:
             outcome.wake_after(PENDING_RESIZE_SECONDS)
         remaining = self._time.active_seconds_left(self._with_status())
         if remaining is None:
@@ -357,7 +345,7 @@ class PodWorker:
             self._services,
             seen_at=self._seen_at,
             rejection=self._rejection,
-            pending_resize=self._pending_resize,
+            resize=self._resize,
             is_terminated=is_terminated,
         )
 

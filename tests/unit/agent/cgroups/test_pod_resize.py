@@ -103,7 +103,7 @@ async def test_what_the_kernel_refuses_is_reported_and_tried_again(node: HollowN
         assert (await node.status())["resources"] == limits("1", "64Mi")
         conditions = {item["type"]: item for item in (await node.status())["conditions"]}
         assert "busy" in conditions["PodResizeInProgress"]["message"]
-    assert "busy" in node.event_messages("ResizeError")[0]
+        assert "busy" in node.event_messages("ResizeError")[0]
 
     await node.settle(11)
     assert (await node.status())["resources"] == wanted

@@ -30,20 +30,22 @@ class Node:
     def __init__(self, *pods: Object, pressures: frozenset[str] = frozenset()) -> None:
         self.preempted: list[str] = []
         self.is_shutting_down = False
-        self._pods = pods
-        self._pressures = pressures
-
-    async def admit(self, pod: Object) -> tuple[str, str] | None:
-        node = node_object(INPUTS)
-        admission = NodeAdmission(
-            lambda: node,
+        self._pods = list(pods)
+        self._node = node_object(INPUTS)
+        self.admission = NodeAdmission(
+            lambda: self._node,
             lambda: self._pods,
             SECURITY,
-            pressures=lambda: self._pressures,
+            pressures=lambda: pressures,
             preempt=self._preempt,
             judge_shutdown=lambda pod: NOT_ADMITTED if self.is_shutting_down else None,
         )
-        rejection = await admission.admit(pod)
+
+    def remove(self, pod: Object) -> None:
+        self._pods.remove(pod)
+
+    async def admit(self, pod: Object) -> tuple[str, str] | None:
+        rejection = await self.admission.admit(pod)
         return None if rejection is None else (rejection.reason, rejection.message)
 
     async def _preempt(self, pods: Sequence[ReadOnlyObject]) -> None:
@@ -97,6 +99,55 @@ async def test_whom_a_node_takes(spec: dict[str, Any], reason: str | None) -> No
     done["status"] = {"phase": "Succeeded"}
     refusal = await Node(other, done).admit(make_pod("web", **spec))
     assert (refusal and refusal[0]) == reason
+
+
+def waiting_pod(name: str, cpu: str, *, held: str, priority: int = 0, limit: str = "") -> Object:
+    """One that has less than its spec wants."""
+    resources: Object = {"requests": {"cpu": cpu, "memory": "1Mi"}}
+    if limit:
+        resources["limits"] = {"cpu": cpu, "memory": "1Mi"}
+    pod = make_pod(name, containers=[{"name": "c", "resources": resources}], priority=priority)
+    pod["status"] = {"containerStatuses": [{"name": "c", "allocatedResources": {"cpu": held, "memory": "1Mi"}}]}
+    return pod
+
+
+def verdicts(judge: NodeAdmission, *pods: Object) -> list[str]:
+    return [pending.reason if (pending := judge.judge_resize(pod)) is not None else "" for pod in pods]
+
+
+async def test_pods_that_wait_for_more_do_not_wait_for_one_another() -> None:
+    large, small = waiting_pod("large", "1500m", held="500m"), waiting_pod("small", "1200m", held="200m")
+    other = pod_of("other", "1")
+    node = Node(large, small, other)
+    assert verdicts(node.admission, large, small) == ["Deferred", "Deferred"]
+    node.remove(other)
+    assert await node.admit(pod_of("new", "1300m")) is None
+    assert verdicts(node.admission, large, small) == ["", "Deferred"]
+
+
+@pytest.mark.parametrize(
+    ("priority", "limit", "expected"),
+    [
+        pytest.param(0, "", ["", "Deferred"], id="the one that waits for longer"),
+        pytest.param(1, "", ["Deferred", ""], id="before it the one of higher priority"),
+        pytest.param(0, "1500m", ["Deferred", ""], id="before it a guaranteed one"),
+    ],
+)
+async def test_whose_turn_comes_first(priority: int, limit: str, expected: list[str]) -> None:
+    first = waiting_pod("first", "1500m", held="200m")
+    second = waiting_pod("second", "1500m", held="200m", priority=priority, limit=limit)
+    other = pod_of("other", "1")
+    node = Node(first, second, other)
+    assert verdicts(node.admission, first, second, first) == ["Deferred"] * 3
+    node.remove(other)
+    assert verdicts(node.admission, second, first)[::-1] == expected
+
+
+async def test_a_pod_that_wants_less_waits_for_nobody() -> None:
+    important = waiting_pod("important", "2", held="100m", priority=9)
+    modest = waiting_pod("modest", "500m", held="1")
+    node = Node(important, modest, pod_of("other", "800m"))
+    assert verdicts(node.admission, important, modest) == ["Deferred", ""]
 
 
 async def test_pressure_is_judged_first() -> None:

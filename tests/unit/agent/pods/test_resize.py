@@ -13,6 +13,8 @@ import pytest_asyncio
 
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.resize import PendingResize, allocated_pod, changed_resources, judge_resize, needs_restart
+from agent.pods.resize_progress import resize_message
+from agent.runtime.fake_container import Program
 from agent.runtime.protocol import ContainerRecord, ContainerState, RuntimeFailure
 from control.api.builtin_kinds import PODS
 from control.api.objects import Object
@@ -63,7 +65,7 @@ def test_the_policy_says_for_each_resource_whether_a_restart_is_needed() -> None
     assert not needs_restart({}, ["memory"])
 
 
-def make_pod(name: str, **amounts: str) -> Object:
+def make_pod(name: str, **amounts: Any) -> Object:
     container = {"name": "web", "resources": resources(**amounts)}
     return {"metadata": {"name": name, "namespace": "d", "uid": name}, "spec": {"containers": [container]}}
 
@@ -93,6 +95,27 @@ def test_of_two_amounts_that_no_node_has_memory_is_named() -> None:
     pending = judge_resize(make_pod("p", cpu="3", memory="2Gi"), NODE, [])
     expected = "Node didn't have enough capacity: memory, requested: 2147483648, capacity: 1073741824"
     assert pending == PendingResize(reason="Infeasible", message=expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "expected"),
+    [
+        (
+            {"containers": [{"name": "c0", "resources": resources("100m", "100", {"memory": "9", "cpu": "1"})}]},
+            "",
+            '{"containers":[{"name":"c0","resources":{"limits":{"cpu":"1","memory":"9"},'
+            '"requests":{"cpu":"100m","memory":"100"}}}],"generation":3}',
+        ),
+        (
+            {"initContainers": [{"name": "i"}], "containers": [{"name": "c", "resources": {}}]},
+            "no “room”",
+            '{"initContainers":[{"name":"i","resources":{}}],"containers":[{"name":"c","resources":{}}],"generation":3,'
+            '"error":"no “room”"}',
+        ),
+    ],
+)
+def test_messages_show_what_is_wanted_as_the_kubelet_does(spec: Object, error: str, expected: str) -> None:
+    assert resize_message({"spec": spec}, "started", generation=3, error=error) == f"Pod resize started: {expected}"
 
 
 def test_a_pod_is_synced_with_what_its_running_containers_have() -> None:
@@ -151,7 +174,21 @@ async def test_a_policy_that_wants_it_restarts_the_container(node: HollowNode) -
     await node.settle(40)
     (after,) = await node.running("web")
     assert after.name.endswith("_1")
+    assert "PodResizeInProgress" not in await conditions(node)
+    assert len(node.event_messages("ResizeCompleted")) == 1
     assert not updates(node)
+
+
+async def test_a_resize_is_in_progress_until_the_container_is_stopped_for_it(node: HollowNode) -> None:
+    node.runtime.programs["web:1"] = Program(ignores_sigterm=True)
+    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    await node.create(containers=[{**CONTAINER, "resizePolicy": policy}])
+    await resize(node, resources(memory="128Mi"), resizePolicy=policy)
+    assert (await conditions(node))["PodResizeInProgress"] == ("True", "")
+    assert node.event_messages("ResizeCompleted") == []
+    await node.settle(40)
+    assert "PodResizeInProgress" not in await conditions(node)
+    assert len(node.event_messages("ResizeCompleted")) == len(node.event_messages("ResizeStarted")) == 1
 
 
 async def test_a_resize_that_does_not_fit_waits_and_is_carried_out_later(node: HollowNode) -> None:
@@ -160,11 +197,14 @@ async def test_a_resize_that_does_not_fit_waits_and_is_carried_out_later(node: H
     await resize(node, resources(cpu="2"))
     assert (await conditions(node))["PodResizePending"] == ("True", "Deferred")
     assert (await node.status())["containerStatuses"][0]["allocatedResources"]["cpu"] == "100m"
-    assert node.event_messages("ResizeDeferred") == ["no room"]
+    wanted = '{"containers":[{"name":"web","resources":{"requests":{"cpu":"2","memory":"64Mi"}}}],"generation":2'
+    assert node.event_messages("ResizeDeferred") == [f'Pod resize Deferred: {wanted},"error":"no room"}}']
     node.pending_resize = None
     await node.settle(6)
     assert (await node.status())["containerStatuses"][0]["allocatedResources"]["cpu"] == "2"
     assert "PodResizePending" not in await conditions(node)
+    assert node.event_messages("ResizeStarted") == [f"Pod resize started: {wanted}}}"]
+    assert node.event_messages("ResizeCompleted") == [f"Pod resize completed: {wanted}}}"]
 
 
 async def test_a_resize_that_the_engine_refuses_is_reported_and_tried_again(node: HollowNode) -> None:
@@ -172,6 +212,19 @@ async def test_a_resize_that_the_engine_refuses_is_reported_and_tried_again(node
     node.runtime.inject_error("update_container", RuntimeFailure("device or resource busy"))
     await resize(node, resources(memory="8Mi"))
     assert (await conditions(node))["PodResizeInProgress"] == ("True", "Error")
+    (told,) = node.event_messages("ResizeError")
+    assert told.startswith("Pod resize error: ")
+    assert told.endswith('"generation":2,"error":"web: device or resource busy"}')
+    assert node.event_messages("ResizeCompleted") == []
     await node.settle(11)
     assert "PodResizeInProgress" not in await conditions(node)
     assert len(updates(node)) == 2
+    assert len(node.event_messages("ResizeCompleted")) == len(node.event_messages("ResizeStarted")) == 1
+
+
+async def test_a_resize_that_is_taken_back_leaves_no_error(node: HollowNode) -> None:
+    await node.create(containers=[CONTAINER])
+    node.runtime.inject_error("update_container", RuntimeFailure("device or resource busy"))
+    await resize(node, resources(memory="8Mi"))
+    await resize(node, resources())
+    assert "PodResizeInProgress" not in await conditions(node)
