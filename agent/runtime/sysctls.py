@@ -1,6 +1,6 @@
-"""The sysctls of a Pod: the namespaces they belong to, and which ones this node allows. Pure.
+"""The sysctls of a Pod: which ones this node allows, and who sets them. Pure.
 
-Upstream: pkg/kubelet/sysctl (safe_sysctls.go, allowlist.go, v1.36) and the tables of namespaces in component-helpers.
+Upstream: pkg/kubelet/sysctl (safe_sysctls.go, allowlist.go, v1.36).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from control.api.objects import ReadOnlyObject
+from control.api.sysctls import IPC_NAMESPACE, NET_NAMESPACE, namespace_of, normalize_name
 
 FORBIDDEN_REASON = "SysctlForbidden"
 
@@ -30,8 +31,6 @@ SAFE_SYSCTLS: Mapping[str, tuple[int, int]] = {
 }
 LENGTH_MAX = 253
 PATTERN_FORMAT = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*([a-z0-9][-_a-z0-9]*)?[a-z0-9*]"
-_NAMESPACE_PREFIXES = {"kernel.shm": "ipc", "kernel.msg": "ipc", "fs.mqueue.": "ipc", "net.": "net"}
-_NAMESPACES = {"kernel.sem": "ipc"}
 
 
 class SysctlPatternError(ValueError):
@@ -40,7 +39,7 @@ class SysctlPatternError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SysctlAllowlist:
-    """Names and prefixes that are allowed, each with the namespace (`ipc`, `net`) that it belongs to."""
+    """Names and prefixes that are allowed, each with the namespace that it belongs to."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     prefixes: Mapping[str, str] = field(default_factory=dict)
@@ -49,27 +48,24 @@ class SysctlAllowlist:
     def of(cls, patterns: Iterable[str], kernel_version: str) -> SysctlAllowlist:
         """The safe sysctls of a kernel (`6.1.0-18-amd64`) and those of the patterns. Raises SysctlPatternError."""
         safe = [name for name, since in SAFE_SYSCTLS.items() if _parse_kernel(kernel_version) >= since]
-        names, prefixes = {}, {}
+        names: dict[str, str] = {}
+        prefixes: dict[str, str] = {}
         for text in (*safe, *patterns):
             if len(text) > LENGTH_MAX or not re.fullmatch(PATTERN_FORMAT, text):
                 raise SysctlPatternError(
                     f'sysctl "{text}" must have at most {LENGTH_MAX} characters and match regex {PATTERN_FORMAT}'
                 )
-            pattern = with_dots(text)
-            namespace = namespace_of(pattern.removesuffix("*"))
+            name, namespace = normalize_name(text).removesuffix("*"), namespace_of(text)
             if not namespace:
-                noun = "sysctls" if pattern.endswith("*") else "sysctl"
-                raise SysctlPatternError(f'the {noun} "{pattern}" are not known to be namespaced')
-            if pattern.endswith("*"):
-                prefixes[pattern.removesuffix("*")] = namespace
-            else:
-                names[pattern] = namespace
+                raise SysctlPatternError(f'the sysctls "{name}" are not known to be namespaced')
+            allowed = prefixes if text.endswith("*") else names
+            allowed[name] = namespace
         return cls(names, prefixes)
 
     def objection(self, pod: ReadOnlyObject) -> str:
         """Why the Pod may not have its sysctls, in the kubelet's words; empty when it may."""
         spec = pod["spec"]
-        host_namespaces = {"net": bool(spec.get("hostNetwork")), "ipc": bool(spec.get("hostIPC"))}
+        host_namespaces = {NET_NAMESPACE: bool(spec.get("hostNetwork")), IPC_NAMESPACE: bool(spec.get("hostIPC"))}
         for name in _pod_sysctls(pod):
             namespace = self._find(name)
             if not namespace:
@@ -90,32 +86,17 @@ def network_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
 
     Docker would refuse them on a container that starts in the host's network, as pause does.
     """
-    return {name: value for name, value in _pod_sysctls(pod).items() if namespace_of(name) == "net"}
+    return {name: value for name, value in _pod_sysctls(pod).items() if namespace_of(name) == NET_NAMESPACE}
 
 
 def ipc_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
     """Those of the Pod's sysctls that belong to its IPC namespace: Docker sets them on pause."""
-    return {name: value for name, value in _pod_sysctls(pod).items() if namespace_of(name) == "ipc"}
-
-
-def with_dots(name: str) -> str:
-    """`net/ipv4/conf/eth0.1/x` as `net.ipv4.conf.eth0/1.x`: whichever separator comes first is the separator."""
-    first = re.search(r"[./]", name)
-    if first is None or first[0] == ".":
-        return name
-    return name.translate(str.maketrans("./", "/."))
-
-
-def namespace_of(name: str) -> str:
-    """`ipc` or `net`; empty for a sysctl of the whole node."""
-    if name in _NAMESPACES:
-        return _NAMESPACES[name]
-    return next((namespace for prefix, namespace in _NAMESPACE_PREFIXES.items() if name.startswith(prefix)), "")
+    return {name: value for name, value in _pod_sysctls(pod).items() if namespace_of(name) == IPC_NAMESPACE}
 
 
 def _pod_sysctls(pod: ReadOnlyObject) -> dict[str, str]:
     context = pod["spec"].get("securityContext") or {}
-    return {with_dots(item["name"]): str(item["value"]) for item in context.get("sysctls") or ()}
+    return {normalize_name(item["name"]): str(item["value"]) for item in context.get("sysctls") or ()}
 
 
 def _parse_kernel(version: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from control.api import names
 from control.api.errors import FieldError
+from control.api.sysctls import IPC_NAMESPACE, NET_NAMESPACE, namespace_of
 from control.apiserver.registry.strategies.field_rules import (
     Errors,
     descending_path,
@@ -21,7 +22,6 @@ _SYSCTL_SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL_FORMAT = f"({_SYSCTL_SEGMENT}[\\./])*{_SYSCTL_SEGMENT}"
 _SYSCTL = re.compile(_SYSCTL_FORMAT)
 _SYSCTL_LENGTH_MAX = 253
-_IPC_SYSCTLS = ("kernel.shm_rmid_forced", "kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 _PROFILE_PATH_MAX = 4095
 _WINDOWS = "cannot be set for a windows pod"
 
@@ -95,10 +95,10 @@ def _sysctls(path: str, context: Mapping[str, Any], spec: Mapping[str, Any]) -> 
             yield FieldError.invalid(field, name, detail)
         elif name in seen:
             yield FieldError.duplicate(field, name)
-        dotted = name.replace("/", ".")
-        if spec.get("hostNetwork") and dotted.startswith("net."):
+        namespace = namespace_of(name)
+        if spec.get("hostNetwork") and namespace == NET_NAMESPACE:
             yield FieldError.invalid(field, name, "may not be specified when 'hostNetwork' is true")
-        elif spec.get("hostIPC") and dotted.startswith(_IPC_SYSCTLS):
+        elif spec.get("hostIPC") and namespace == IPC_NAMESPACE:
             yield FieldError.invalid(field, name, "may not be specified when 'hostIPC' is true")
         seen.add(name)
 

@@ -133,6 +133,17 @@ PODS_AS_A_WHOLE = [
     ),
     case("an operating system has a name", "spec.os", {"name": ""}, "spec.os.name: Required value"),
     case(
+        "a Pod of the host's namespaces leaves their sysctls alone, however they are written",
+        "spec",
+        {**POD["spec"], "hostNetwork": True, "hostIPC": True, "securityContext": {"sysctls": [
+            {"name": name, "value": "1"}
+            for name in ("net/core/somaxconn", "netfilter.x", "kernel/shmmax", "kernel.shmx", "vm.swappiness")]}},
+        'spec.securityContext.sysctls[0].name: Invalid value: "net/core/somaxconn": may not be specified when '
+        "'hostNetwork' is true",
+        'spec.securityContext.sysctls[2].name: Invalid value: "kernel/shmmax": may not be specified when '
+        "'hostIPC' is true",
+    ),
+    case(
         "comparing tolerations need a gate that is off",
         "spec.tolerations",
         [{"key": "a", "operator": "Gt", "value": "1"}],
