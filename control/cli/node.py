@@ -6,6 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -83,10 +86,7 @@ def remove_node(node: NodeName, name: ClusterName = DEFAULT_NAME, data_dir: Data
 
     `kubectl drain` before it respects disruption budgets; this does not.
     """
-    directory, config = get_cluster(name, data_dir)
-    with exclusive(directory):
-        record = _find(config, node)
-        _require_running(directory, name)
+    with _held(name, data_dir, node) as (directory, config, record):
         api = ApiProbe(directory, config)
         pod_cidr = _pod_cidr(api, node)
         if pod_cidr is not None and not record.halted:
@@ -114,13 +114,8 @@ def remove_node(node: NodeName, name: ClusterName = DEFAULT_NAME, data_dir: Data
 @node_app.command("kill")
 def kill_node(node: NodeName, name: ClusterName = DEFAULT_NAME, data_dir: DataDirectory = None) -> None:
     """Let a node die as by a power cut: its agent and its containers are killed, nothing is told to anyone."""
-    directory, config = get_cluster(name, data_dir)
-    with exclusive(directory):
-        record = _find(config, node)
-        _require_running(directory, name)
-        record.halted = True
-        directory.save(config)
-        write_processes(directory, config)
+    with _held(name, data_dir, node) as (directory, config, record):
+        _set_halted(directory, config, record, True)
         ask(directory, "kill", name=_agent(node))
         _halt(name, node)
     print(f"Node {node} is dead; podling node start {node} brings it back.")
@@ -137,13 +132,8 @@ def stop_node(
     data_dir: DataDirectory = None,
 ) -> None:
     """Shut a node down gracefully: its Pods end, critical ones last, and their controllers replace them elsewhere."""
-    directory, config = get_cluster(name, data_dir)
-    with exclusive(directory):
-        record = _find(config, node)
-        _require_running(directory, name)
-        record.halted = True
-        directory.save(config)
-        write_processes(directory, config)
+    with _held(name, data_dir, node) as (directory, config, record):
+        _set_halted(directory, config, record, True)
         critical = min(10, grace_period // 3) if critical_grace_period is None else critical_grace_period
         request = {"gracePeriodSeconds": grace_period, "criticalGracePeriodSeconds": critical}
         write_private_file(directory.shutdown_request(node), json.dumps(request).encode())
@@ -157,14 +147,22 @@ def stop_node(
 @node_app.command("start")
 def start_node(node: NodeName, name: ClusterName = DEFAULT_NAME, data_dir: DataDirectory = None) -> None:
     """Bring a stopped or dead node back."""
-    directory, config = get_cluster(name, data_dir)
+    with _held(name, data_dir, node) as (directory, config, record):
+        _set_halted(directory, config, record, False)
+        ask(directory, "reload")
+    print(f"Node {node} is started.")
+
+
+@contextmanager
+def _held(
+    cluster: str, data_dir: Path | None, node: str
+) -> Iterator[tuple[ClusterDirectory, ClusterConfig, NodeConfig]]:
+    """Hold a running cluster and find a node of it. Raises CommandError."""
+    directory, config = get_cluster(cluster, data_dir)
     with exclusive(directory):
         record = _find(config, node)
-        _require_running(directory, name)
-        record.halted = False
-        directory.save(config)
-        _reload(directory, config)
-    print(f"Node {node} is started.")
+        _require_running(directory, cluster)
+        yield directory, config, record
 
 
 def _agent(node: str) -> str:
@@ -182,6 +180,13 @@ def _find(config: ClusterConfig, name: str) -> NodeConfig:
 def _require_running(directory: ClusterDirectory, name: str) -> None:
     if ask(directory, "status") is None:
         raise CommandError(f"cluster {name!r} is down", "podling up starts it")
+
+
+def _set_halted(directory: ClusterDirectory, config: ClusterConfig, node: NodeConfig, halted: bool) -> None:
+    """Write down whether the node is to run, for the next `podling up` and for the supervisor's next reload."""
+    node.halted = halted
+    directory.save(config)
+    write_processes(directory, config)
 
 
 def _reload(directory: ClusterDirectory, config: ClusterConfig) -> None:

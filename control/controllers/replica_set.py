@@ -23,6 +23,7 @@ from control.client.writes import Batch, Create, Failure, Result, Step, Update
 from control.controllers.ownership import claim_objects, controller_key
 from control.controllers.pod_ranking import choose_pods_to_delete
 from control.controllers.pod_template import create_pods, delete_pod
+from control.controllers.scale import replicas_of
 
 #: Pods created or deleted in one turn at most.
 BURST_MAX = 500
@@ -86,7 +87,7 @@ class ReplicaKeeper:
         return Result(steps=[self._status_update(owner, status)])
 
     def _scale(self, owner: Object, pods: list[Object], view: View, now: datetime) -> list[Step]:
-        wanted = _replicas_of(owner)
+        wanted = replicas_of(owner)
         if len(pods) < wanted:
             count = min(wanted - len(pods), BURST_MAX)
             return [create_pods(owner, owner["spec"]["template"], count, f"{len(pods)} of {wanted} Pods exist")]
@@ -152,11 +153,6 @@ def _is_finished(view: View, namespace: str | None, name: str) -> bool:
     """A Pod that ran to its end is not worth adopting."""
     pod = view.find(PODS, name, namespace)
     return pod is None or is_terminal(pod)
-
-
-def _replicas_of(owner: ReadOnlyObject) -> int:
-    replicas = owner["spec"].get("replicas")
-    return 1 if replicas is None else int(replicas)
 
 
 def _seconds_to_availability(owner: ReadOnlyObject, pods: Iterable[Object], now: datetime) -> float | None:

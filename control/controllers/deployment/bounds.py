@@ -6,12 +6,7 @@ from collections.abc import Iterable
 
 from control.api.int_or_percent import scaled_value
 from control.api.objects import ReadOnlyObject
-
-
-def replicas_of(obj: ReadOnlyObject) -> int:
-    """spec.replicas of a Deployment or ReplicaSet; absent means 1."""
-    replicas = obj["spec"].get("replicas")
-    return 1 if replicas is None else int(replicas)
+from control.controllers.scale import replicas_of
 
 
 def status_count(obj: ReadOnlyObject, field: str) -> int:

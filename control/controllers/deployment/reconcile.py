@@ -17,7 +17,7 @@ from control.api.pods import is_terminal
 from control.api.selectors import selector_from_object
 from control.client.view import View
 from control.client.writes import Batch, Create, Delete, Failure, Notice, Result, Step, Update
-from control.controllers.deployment.bounds import is_rolling, replicas_of, status_count
+from control.controllers.deployment.bounds import is_rolling, status_count
 from control.controllers.deployment.replica_sets import (
     REVISION,
     ReplicaSets,
@@ -48,6 +48,7 @@ from control.controllers.deployment.status import (
 )
 from control.controllers.deployment.template_hash import is_same_template
 from control.controllers.ownership import claim_objects
+from control.controllers.scale import replicas_of
 
 
 def reconcile(key: str, view: View, now: datetime) -> Result:

@@ -10,8 +10,9 @@ from control.api.builtin_kinds import REPLICA_SETS
 from control.api.meta import annotations_of, make_owner_reference
 from control.api.objects import Object, ReadOnlyObject, copy_object
 from control.client.writes import Create, Notice, Step, Update
-from control.controllers.deployment.bounds import max_surge, new_replica_set_size, replicas_of
+from control.controllers.deployment.bounds import max_surge, new_replica_set_size
 from control.controllers.deployment.template_hash import HASH_LABEL, compute_template_hash, is_same_template
+from control.controllers.scale import replicas_of
 
 REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"

@@ -12,7 +12,6 @@ from control.controllers.deployment.bounds import (
     max_surge,
     max_unavailable,
     new_replica_set_size,
-    replicas_of,
     status_count,
     total_replicas,
 )
@@ -25,6 +24,7 @@ from control.controllers.deployment.replica_sets import (
     integer_annotation,
     scale,
 )
+from control.controllers.scale import replicas_of
 
 
 def grow_new(deployment: ReadOnlyObject, sets: ReplicaSets) -> list[Step]:

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time, parse_time
-from control.controllers.deployment.bounds import max_unavailable, replicas_of, status_count
+from control.controllers.deployment.bounds import max_unavailable, status_count
 from control.controllers.deployment.replica_sets import ReplicaSets
+from control.controllers.scale import replicas_of
 
 NO_DEADLINE = 2**31 - 1
 AVAILABLE_REASON = "NewReplicaSetAvailable"

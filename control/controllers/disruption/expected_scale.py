@@ -14,7 +14,7 @@ from control.api.kinds import Kind
 from control.api.meta import controller_of, name_of, namespace_of, uid_of
 from control.api.objects import Object, ReadOnlyObject
 from control.client.view import View
-from control.controllers.deployment.bounds import replicas_of
+from control.controllers.scale import replicas_of
 
 #: The kinds whose `spec.replicas` counts.
 SCALED_KINDS = (REPLICATION_CONTROLLERS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS)

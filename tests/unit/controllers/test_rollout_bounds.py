@@ -9,8 +9,9 @@ from control.api.builtin_kinds import DEPLOYMENTS, PODS, REPLICA_SETS
 from control.api.objects import Object, copy_object
 from control.client.view import View
 from control.client.writes import Create, Update
-from control.controllers.deployment.bounds import max_surge, max_unavailable, replicas_of
+from control.controllers.deployment.bounds import max_surge, max_unavailable
 from control.controllers.deployment.reconcile import reconcile
+from control.controllers.scale import replicas_of
 from tests.unit.controllers.builders import NOW, make_deployment, own
 
 BOUND = st.one_of(st.integers(0, 4), st.integers(0, 100).map(lambda share: f"{share}%"))
