@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from control.api.errors import conflict
+from control.api.errors import MODIFIED_DETAIL, ApiError, FieldError, conflict, invalid
 from control.api.kinds import Kind
+from control.api.objects import Object
+from control.apiserver.registry.metadata import given_revision
+from control.apiserver.registry.strategy import Strategy
 
 #: Groups that upstream keeps below a folder of their own; the other built-in kinds are named by their plural alone.
 _GROUPS_IN_KEYS = frozenset({"apiextensions.k8s.io", "apiregistration.k8s.io"})
@@ -27,6 +30,25 @@ def check_uid(kind: Kind, namespace: str, name: str, *, wanted: str, found: str,
             f" ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted},"
             f" UID in object meta: {found}",
         )
+
+
+def check_revision(kind: Kind, strategy: Strategy, obj: Object, found: int) -> None:
+    """Refuse an update of an older state than that of revision `found`, which an update of any state is given.
+
+    Raises 409, 422 where a kind lets nobody overwrite what they have not read, 500 for what is no resourceVersion.
+    """
+    metadata = obj["metadata"]
+    try:
+        given = given_revision(obj)
+    except ValueError as error:
+        raise ApiError(500, "", str(error)) from None
+    if given == 0:
+        if not strategy.allow_unconditional_update:
+            missing = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid(kind.group, kind.plural, metadata["name"], [missing])
+        metadata["resourceVersion"] = str(found)
+    elif given != found:
+        raise conflict(kind.group, kind.plural, metadata["name"], MODIFIED_DETAIL)
 
 
 def refuse_uid_of_new_object(kind: Kind, name: str, uid: str) -> None:

@@ -14,23 +14,20 @@ from dataclasses import dataclass
 
 from control.api.clock import Clock
 from control.api.errors import (
-    MODIFIED_DETAIL,
     ApiError,
-    FieldError,
     already_exists,
-    conflict,
     forbidden,
     generate_name_conflict,
-    invalid,
 )
 from control.api.names import Chooser, generate_name
 from control.api.objects import Object, ReadOnlyObject
 from control.apiserver.admission.chain import AdmissionChain, Attributes
 from control.apiserver.cache.encoding import CachedObject
 from control.apiserver.registry import metadata as rules
+from control.apiserver.registry.before_write import before_create, before_update
 from control.apiserver.registry.deletion import is_deleted_by_update
 from control.apiserver.registry.field_managers import record_change, record_create, restore_times_of_no_change
-from control.apiserver.registry.preconditions import check_uid, refuse_uid_of_new_object
+from control.apiserver.registry.preconditions import check_revision, check_uid, refuse_uid_of_new_object
 from control.apiserver.registry.served_kind import ServedKind
 from control.apiserver.registry.stored_size import check_stored_size
 from control.apiserver.registry.uids import new_uid
@@ -138,7 +135,7 @@ class ResourceStore:
         stored = self.served.to_stored(obj)
         undo = self.served.allocate(stored, None)
         try:
-            self._prepare_create(write, stored)
+            before_create(self.served, write, stored)
             attributes.object = self._as_served(stored, obj)
             attributes.name = obj["metadata"]["name"]
             await self.judge(write, attributes)
@@ -156,17 +153,6 @@ class ResourceStore:
         obj.clear()
         obj.update(self.served.conversion.from_stored(stored))
         return obj
-
-    def _prepare_create(self, write: WriteRequest, obj: Object) -> None:
-        context = write.for_strategy()
-        if self.strategy.has_generation:
-            obj["metadata"]["generation"] = 1
-        self.strategy.prepare_for_create(context, obj)
-        errors = rules.validate_new_metadata(self.kind, self.strategy, obj)
-        errors += self.strategy.validate(context, obj)
-        self._refuse_invalid(obj, errors)
-        for text in self.strategy.warnings_on_create(context, obj):
-            write.warn(text)
 
     async def _store_new(self, write: WriteRequest, obj: Object) -> Written:
         key = self.served.key(write.namespace, obj["metadata"]["name"])
@@ -255,12 +241,12 @@ class ResourceStore:
             record_change(self.served, write, live, obj)
         attributes = self.attributes(write, "UPDATE", obj, live)
         await self.admit(write, attributes)
-        self._check_revision(obj, cached)
+        check_revision(self.kind, self.strategy, obj, cached.revision)
         old = cached.object
         stored = self.served.to_stored(obj)
         undo = self.served.allocate(stored, old)
         try:
-            self._prepare_update(write, change, stored, old)
+            before_update(self.served, write, stored, old, is_status=change.is_status)
             attributes.object = self._as_served(stored, obj)
             await self.judge(write, attributes)
             written = await self._store_changed(write, stored, old, cached)
@@ -270,45 +256,6 @@ class ResourceStore:
         if write.options.dry_run:
             undo()
         return written
-
-    def _check_revision(self, obj: Object, cached: CachedObject) -> None:
-        try:
-            given = rules.given_revision(obj)
-        except ValueError as error:
-            raise ApiError(500, "", str(error)) from None
-        if given == 0:
-            self._require_revision(obj)
-            obj["metadata"]["resourceVersion"] = str(cached.revision)
-        elif given != cached.revision:
-            raise conflict(self.kind.group, self.kind.plural, obj["metadata"]["name"], MODIFIED_DETAIL)
-
-    def _require_revision(self, obj: Object) -> None:
-        if not self.strategy.allow_unconditional_update:
-            error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-            raise invalid(self.kind.group, self.kind.plural, obj["metadata"]["name"], [error])
-
-    def _prepare_update(self, write: WriteRequest, change: Change, obj: Object, old: Object) -> None:
-        context = write.for_strategy()
-        rules.keep_server_fields(obj, old)
-        strategy = self.strategy
-        if change.is_status:
-            strategy.prepare_for_status_update(context, obj, old)
-            rules.keep_metadata(obj, old, strategy.kept_by_status)
-        else:
-            strategy.prepare_for_update(context, obj, old)
-            if strategy.has_generation and _spec_changed(obj, old):
-                metadata = obj["metadata"]
-                if metadata.get("generation") == old["metadata"].get("generation"):
-                    metadata["generation"] = (metadata.get("generation") or 0) + 1
-        errors = rules.validate_changed_metadata(self.kind, obj, old)
-        if change.is_status:
-            errors += strategy.validate_status_update(context, obj, old)
-        else:
-            errors += strategy.validate_update(context, obj, old)
-        self._refuse_invalid(obj, errors)
-        warnings = strategy.warnings_on_status_update if change.is_status else strategy.warnings_on_update
-        for text in warnings(context, obj, old):
-            write.warn(text)
 
     async def _store_changed(
         self, write: WriteRequest, obj: Object, old: ReadOnlyObject, cached: CachedObject
@@ -396,19 +343,8 @@ class ResourceStore:
         finally:
             _pass_on_warnings(write, attributes)
 
-    def _refuse_invalid(self, obj: ReadOnlyObject, errors: list[FieldError]) -> None:
-        if errors:
-            raise invalid(self.kind.group, self.kind.kind, obj["metadata"].get("name") or "", errors)
-
 
 def _pass_on_warnings(write: WriteRequest, attributes: Attributes) -> None:
     for text in attributes.warnings:
         write.warn(text)
     attributes.warnings.clear()
-
-
-_NOT_SPEC = frozenset({"kind", "apiVersion", "metadata", "status"})
-
-
-def _spec_changed(obj: ReadOnlyObject, old: ReadOnlyObject) -> bool:
-    return any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in _NOT_SPEC)
