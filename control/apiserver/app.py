@@ -160,6 +160,7 @@ class ApiServer:
             authorizer=self.authorizer,
             token_issuer=token_issuer,
             node_proxy=node_proxy,
+            random=random,
         )
         self._in_flight = PriorityFilter()
         self._filters: Sequence[Filter] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from control.api.builtin_kinds import ENDPOINTS
+from control.api.builtin_kinds import ENDPOINTS, PODS
 from control.api.errors import ApiError, bad_request
 from control.api.errors import quote as quote_go
 from control.api.exchange import ApiResponse
@@ -14,6 +14,7 @@ from control.apiserver.registry.resource_store import ResourceStore
 from control.apiserver.registry.subresources.node_failure import unreachable_service
 from control.apiserver.registry.subresources.proxy_rewriting import is_rewritable_page, rewrite_page, rewrite_redirect
 from control.apiserver.registry.subresources.server_parts import ServerParts
+from control.apiserver.registry.subresources.service_endpoint import choose_endpoint
 from control.apiserver.request_context import RequestContext
 
 
@@ -102,13 +103,18 @@ def _service_address(parts: ServerParts, service: ReadOnlyObject, port: str) -> 
     named = {str(item["port"]): item.get("name", "") for item in service["spec"].get("ports") or ()}
     if port.isdigit() and port not in named:
         raise ApiError(503, "ServiceUnavailable", f'no service port {int(port)} found for service "{metadata["name"]}"')
-    wanted = named.get(port, port)
-    endpoints = parts.registry.find(ENDPOINTS, metadata["namespace"], metadata["name"])
-    for subset in (endpoints or {}).get("subsets") or ():
-        for entry in subset.get("ports") or ():
-            if subset.get("addresses") and wanted == entry.get("name", ""):
-                return subset["addresses"][0]["ip"], entry["port"]
-    raise ApiError(503, "ServiceUnavailable", f'no endpoints available for service "{metadata["name"]}"', details=None)
+    namespace, name = metadata["namespace"], metadata["name"]
+    endpoints = parts.registry.find(ENDPOINTS, namespace, name)
+    if endpoints is not None:
+        chosen = choose_endpoint(
+            endpoints,
+            named.get(port, port),
+            find_pod=lambda pod_name: parts.registry.find(PODS, namespace, pod_name),
+            random=parts.random,
+        )
+        if chosen is not None:
+            return chosen
+    raise ApiError(503, "ServiceUnavailable", f'no endpoints available for service "{name}"', details=None)
 
 
 def _number(port: str) -> int:

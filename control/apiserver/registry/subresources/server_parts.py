@@ -9,6 +9,7 @@ from control.api.kinds import Kind
 from control.apiserver.node_proxy import NodeProxy
 from control.apiserver.registry.resource_store import ResourceStore
 from control.apiserver.registry.served_kind import KindRegistry
+from control.apiserver.registry.subresources.service_endpoint import Dice
 from control.auth.attributes import Authorizer
 from control.auth.authenticator import Authenticator
 from control.auth.tokens import TokenIssuer
@@ -24,3 +25,4 @@ class ServerParts:
     authorizer: Authorizer
     token_issuer: TokenIssuer | None
     node_proxy: NodeProxy
+    random: Dice
