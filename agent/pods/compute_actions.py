@@ -22,10 +22,11 @@ from agent.pods.actions import (
     StartSandbox,
     StopSandbox,
 )
-from agent.pods.backoff import RestartBackoff
+from agent.pods.backoff import RestartBackoff, RestartPast
 from agent.pods.container_history import (
     has_failed_for_good,
     is_finished,
+    is_initialized,
     is_stale,
     next_attempt,
     reported_status,
@@ -39,6 +40,7 @@ from agent.pods.pod_spec import (
     grace_period_seconds,
     init_containers,
     is_host_network,
+    is_init,
     is_sidecar,
     pod_restart_policy,
     regular_containers,
@@ -109,10 +111,8 @@ class _Decision:
             self.actions.append(StartSandbox(sandbox_id=sandbox.id, ip=sandbox.ip, cause=cause))
             self._start_first_containers(sandbox_exists=True)
             return
-        running = self.observed.running_containers()
-        for container in running:
-            self._stop(container, "Pod sandbox changed, it will be killed and re-created.")
-        if running:
+        self._stop_in_order()
+        if self.observed.running_containers():
             return
         attempt = 0 if sandbox is None else sandbox.attempt + 1
         cause = "Pod has no sandbox" if sandbox is None else f"sandbox attempt {sandbox.attempt} is dead"
@@ -149,14 +149,14 @@ class _Decision:
         for container in self.observed.running_containers():
             newest = self.observed.find(container.name)
             if container.sandbox_id and container.sandbox_id != sandbox.id:
-                self._stop(container, "Pod sandbox changed, it will be killed and re-created.")
+                self._stop(container, f"Stopping container {container.name}")
             elif newest is not None and newest.id != container.id:
                 self._stop(container, f"Container {container.name} was replaced by attempt {newest.attempt}")
             elif find_container(self.pod, container.name) is None:
                 self._stop(container, f"Container {container.name} is not part of the Pod")
             elif is_stale(self.pod, self.observed, container):
-                # Upstream: at once, without pre-stop hooks.
-                self._stop(container, "Restarting all containers of the Pod", grace_seconds=0)
+                # Upstream: without pre-stop hooks, and in this word.
+                self._stop(container, "killing", grace_seconds=0)
                 is_round_ending = True
         return is_round_ending
 
@@ -165,13 +165,9 @@ class _Decision:
         newest = self.observed.find_in_sandbox(name)
         return None if newest is None or newest.round < self.round else newest
 
-    def _is_initialized_already(self) -> bool:
-        """True when a regular container exists in this sandbox: all init containers must have been done then."""
-        return any(self._current(item["name"]) for item in regular_containers(self.pod))
-
     def _sync_init_containers(self) -> bool:
         """Bring the init containers forward; returns True when the regular containers may run."""
-        already = self._is_initialized_already()
+        already = is_initialized(self.pod, self.observed)
         for container in init_containers(self.pod):
             if is_sidecar(container):
                 if not self._sync_sidecar(container) and not already:
@@ -189,12 +185,13 @@ class _Decision:
         return not container.get("startupProbe") or self._verdicts(newest).startup is True
 
     def _sync_init_container(self, container: ReadOnlyObject) -> bool:
-        """Run an init container to its end; True once it has succeeded."""
+        """Run an init container to its end, even if its image changes meanwhile; True once it has succeeded."""
         newest = self._current(container["name"])
         if newest is not None and newest.succeeded:
             return True
         if newest is not None and newest.is_running:
-            self._continue_or_kill(container, newest)
+            if newest.id in self.observed.stopping:
+                self._stop(newest, f"Container {newest.name} is stopping")
         elif newest is None or newest.is_created or not has_failed_for_good(self.pod, self.observed, container):
             self._start(container, sandbox_exists=True)
         return False
@@ -219,33 +216,44 @@ class _Decision:
     def _continue_or_kill(self, container: ReadOnlyObject, running: ObservedContainer) -> None:
         """Kill a running container whose image changed or whose probes failed; a stop under way continues."""
         name = container["name"]
-        verdicts = self._verdicts(running)
-        will_restart = (container.get("restartPolicy") or pod_restart_policy(self.pod)) != "Never"
+        probe = self._failed_probe(running)
+        will_restart = True
         probe_grace: float | None = None
         if running.id in self.observed.stopping:
-            message = f"Container {name} is stopping"
-        elif running.spec_hash and running.spec_hash != spec_hash(container):
-            message = f"Container {name} definition changed"
-            will_restart = True
-        elif verdicts.liveness is False:
-            message = f"Container {name} failed liveness probe"
-            probe_grace = (container.get("livenessProbe") or {}).get("terminationGracePeriodSeconds")
-        elif verdicts.startup is False:
-            message = f"Container {name} failed startup probe"
-            probe_grace = (container.get("startupProbe") or {}).get("terminationGracePeriodSeconds")
+            message = "is stopping"
+        elif _has_changed(container, running):
+            message = "definition changed"
+        elif probe:
+            message = f"failed {probe} probe"
+            will_restart = self._is_restartable(container)
+            probe_grace = (container.get(f"{probe}Probe") or {}).get("terminationGracePeriodSeconds")
         elif changed := changed_resources(container, running):
-            if not needs_restart(container, changed):
+            if needs_restart(container, changed):
+                self._stop(running, f"Container {name} resize requires restart", restarts=True)
+            else:
                 self._resize(running, changed)
-                return
-            message = f"Container {name} resize requires restart"
-            will_restart = True
+            return
         elif inherited := inherited_changes(self.pod, container, self.observed):
             self._resize(running, inherited)
             return
         else:
             return
-        cause = f"{message}, will be restarted" if will_restart else message
+        if is_init(self.pod, name):
+            cause = f"Init container {name} {message}"
+        else:
+            cause = f"Container {name} {message}" + (", will be restarted" if will_restart else "")
         self._stop(running, cause, grace_seconds=probe_grace, restarts=will_restart)
+
+    def _failed_probe(self, running: ObservedContainer) -> str:
+        """The probe for whose sake the container must be killed: `liveness`, `startup` or none."""
+        verdicts = self._verdicts(running)
+        if verdicts.liveness is False:
+            return "liveness"
+        return "startup" if verdicts.startup is False else ""
+
+    def _is_restartable(self, container: ReadOnlyObject) -> bool:
+        """Whether a container that is killed for its probe runs again. Its rules have no say: there is no exit code."""
+        return (container.get("restartPolicy") or pod_restart_policy(self.pod)) != "Never"
 
     def _resize(self, running: ObservedContainer, changed: list[str]) -> None:
         cause = f"{' and '.join(changed)} of the spec changed"
@@ -259,7 +267,7 @@ class _Decision:
         in_sandbox = self._current(name) if sandbox_exists else None
         if in_sandbox is not None and in_sandbox.is_created and in_sandbox.spec_hash == spec_hash(container):
             self._run_attempt(container, in_sandbox.attempt, "container was created but never started")
-        elif newest is None or not newest.is_exited or not self._is_in_backoff(container, newest):
+        elif newest is None or not newest.is_exited or not self._is_in_backoff(container):
             cause = "container has not run yet" if newest is None else _exit_cause(newest)
             self._run_attempt(container, next_attempt(self.pod, self.observed, name), cause)
 
@@ -269,24 +277,38 @@ class _Decision:
                 container_name=container["name"],
                 attempt=attempt,
                 cause=cause,
-                backoff_seconds=self.backoff.next_delay_seconds(self.observed.find(container["name"])),
+                backoff_seconds=self.backoff.next_delay_seconds(self._past(container)),
                 round=self.round,
             )
         )
 
-    def _is_in_backoff(self, container: ReadOnlyObject, exited: ObservedContainer) -> bool:
-        remaining = self.backoff.remaining_seconds(exited, self.now)
+    def _is_in_backoff(self, container: ReadOnlyObject) -> bool:
+        past = self._past(container)
+        remaining = self.backoff.remaining_seconds(past, self.now)
         if remaining <= 0:
             return False
+        assert past.newest is not None
         self.actions.append(
             BackOff(
                 container_name=container["name"],
-                delay_seconds=self.backoff.delay_seconds(exited),
+                delay_seconds=self.backoff.delay_seconds(past.newest),
                 remaining_seconds=remaining,
-                cause=_exit_cause(exited),
+                cause=_exit_cause(past.newest),
             )
         )
         return True
+
+    def _past(self, container: ReadOnlyObject) -> RestartPast:
+        """What the back-off of a container is reckoned from."""
+        attempts = self.observed.containers.get(container["name"], ())
+        if not attempts:
+            return RestartPast()
+        return RestartPast(
+            newest=attempts[0],
+            before=attempts[1] if len(attempts) > 1 else None,
+            was_stopped=attempts[0].id in self.observed.restarting,
+            has_changed=_has_changed(container, attempts[0]),
+        )
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -295,24 +317,37 @@ class _Decision:
         if self._has_failed_init_container():
             return True
         containers = regular_containers(self.pod)
-        return bool(containers) and all(is_finished(self.pod, self.observed, item) for item in containers)
+        return bool(containers) and all(self._is_over(item) for item in containers)
+
+    def _is_over(self, container: ReadOnlyObject) -> bool:
+        """True for a container that ended for good, and for one that is to be killed and not to run again."""
+        if is_finished(self.pod, self.observed, container):
+            return True
+        newest = self._current(container["name"])
+        if newest is None or not newest.is_running or _has_changed(container, newest):
+            return False
+        return bool(self._failed_probe(newest)) and not self._is_restartable(container)
 
     def _has_failed_init_container(self) -> bool:
-        return not self._is_initialized_already() and any(
+        return not is_initialized(self.pod, self.observed) and any(
             not is_sidecar(container) and has_failed_for_good(self.pod, self.observed, container)
             for container in init_containers(self.pod)
         )
 
     def _finish(self) -> None:
         """Stop what else runs, sidecars last, then the sandbox: a Pod that is done keeps only its dead containers."""
-        self.actions += early_hooks(self.pod, self.observed, grace_period_seconds(self.pod))
-        for container in whose_turn_to_stop(self.pod, self.observed):
-            self._stop(container, f"Stopping container {container.name}")
+        self._stop_in_order()
         if self.observed.running_containers():
             return
         for sandbox in self.observed.sandboxes:
             if sandbox.is_running:
                 self.actions.append(StopSandbox(sandbox_id=sandbox.id, ip=sandbox.ip, cause="Pod has completed"))
+
+    def _stop_in_order(self) -> None:
+        """Stop every container, sidecars last."""
+        self.actions += early_hooks(self.pod, self.observed, grace_period_seconds(self.pod))
+        for container in whose_turn_to_stop(self.pod, self.observed):
+            self._stop(container, f"Stopping container {container.name}")
 
     def _remove_leftovers(self) -> None:
         """Keep the newest attempt of each container and the one before it (`logs --previous`), and one sandbox."""
@@ -341,6 +376,11 @@ class _Decision:
         self.actions += stop_actions(
             container, self.observed, grace_seconds=grace, cause=cause, now=self.now, restarts=restarts
         )
+
+
+def _has_changed(container: ReadOnlyObject, existing: ObservedContainer) -> bool:
+    """True when the spec has another image than what exists was made from."""
+    return bool(existing.spec_hash) and existing.spec_hash != spec_hash(container)
 
 
 def _exit_cause(container: ObservedContainer) -> str:

@@ -13,6 +13,7 @@ from agent.pods.pod_spec import (
     find_container,
     is_ephemeral,
     needs_restart,
+    regular_containers,
     restart_rule_action,
     restarts_after,
 )
@@ -76,6 +77,13 @@ def has_failed_for_good(pod: ReadOnlyObject, observed: ObservedPod, container: R
     if newest is None or not newest.is_exited or newest.succeeded:
         return False
     return not is_wanted_back(pod, observed, container, newest)
+
+
+def is_initialized(pod: ReadOnlyObject, observed: ObservedPod) -> bool:
+    """True when a regular container exists in the newest sandbox and round: all init containers must have been done."""
+    current_round = restart_round(pod, observed)
+    found = [observed.find_in_sandbox(container["name"]) for container in regular_containers(pod)]
+    return any(newest is not None and newest.round >= current_round for newest in found)
 
 
 def restart_round(pod: ReadOnlyObject, observed: ObservedPod) -> int:

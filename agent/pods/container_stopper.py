@@ -46,12 +46,13 @@ class ContainerStopper:
         pod = pod_record.pod
         container = find_container(pod, action.container_name)
         begun = self._clock.now()
-        grace_seconds = action.grace_seconds
-        if has_pre_stop(container) and grace_seconds > 0:
+        grace_seconds = max(action.grace_seconds, GRACE_SECONDS_MIN)
+        if has_pre_stop(container) and action.grace_seconds > 0:
             # A hook that takes all of the grace period leaves the program a moment all the same.
-            grace_seconds += GRACE_SECONDS_MIN
+            grace_seconds = action.grace_seconds + GRACE_SECONDS_MIN
         deadline = begun + timedelta(seconds=grace_seconds)
         pod_record.stopping[action.container_id] = Stopping(deadline=deadline, pod_deadline=action.pod_deadline)
+        pod_record.stopped.add(action.container_id)
         if action.restarts:
             pod_record.restarting.add(action.container_id)
         path = field_path(pod, action.container_name)

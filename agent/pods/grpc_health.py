@@ -16,7 +16,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
-from agent.pods.http_get import USER_AGENT, describe_failure
+from agent.pods.http_get import PROBE_USER_AGENT, describe_failure
 from control.api.durations import format_duration
 
 PATH = "/grpc.health.v1.Health/Check"
@@ -90,7 +90,7 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
         (":authority", address),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
-        ("user-agent", USER_AGENT),
+        ("user-agent", PROBE_USER_AGENT),
     ]
     connection.send_headers(stream_id, headers)
     connection.send_data(stream_id, _frame(_encode_request(service)), end_stream=True)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from agent.pods.container_cache import ContainerCache
-from agent.pods.http_get import HttpGetError, http_get
+from agent.pods.http_get import LIFECYCLE_USER_AGENT, HttpGetError, http_get
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import describe_pod, field_path, is_host_network
 from agent.pods.ports import PortError, resolve_port
 from agent.runtime.protocol import Runtime, RuntimeFailure
 from control.api.clock import Clock
+from control.api.errors import quote
 from control.api.objects import ReadOnlyObject
 
 HTTP_HOOK_SECONDS_MAX = 30.0
@@ -90,18 +92,18 @@ class HookRunner:
                 if result.exit_code:
                     output = result.output.decode("utf-8", "replace")
                     error = f"command '{' '.join(command)}' exited with {result.exit_code}: {output}"
-                    raise HookError(f"Exec lifecycle hook ({command}) {where} - error: {error}")
+                    raise HookError(_exec_failure(command, where, error, output))
             elif "httpGet" in handler:
                 await self._http(pod_record, container, handler["httpGet"], where, timeout_seconds)
             elif "sleep" in handler:
                 seconds = float(handler["sleep"].get("seconds") or 0)
                 await self._clock.sleep(min(seconds, timeout_seconds))
             else:
-                raise HookError(f"invalid handler: {sorted(handler)}")
-        except TimeoutError as error:
-            raise HookError(f"lifecycle hook {where}: timed out after {timeout_seconds:g}s") from error
-        except RuntimeFailure as error:
-            raise HookError(f"lifecycle hook {where}: {error}") from error
+                raise HookError(f"Cannot run handler: invalid handler: {', '.join(sorted(handler))}")
+        except (TimeoutError, RuntimeFailure) as error:
+            command = handler["exec"].get("command") or []
+            cause = str(error) or f"command {quote(' '.join(command))} timed out"
+            raise HookError(_exec_failure(command, where, cause, "")) from error
 
     async def _http(
         self,
@@ -116,34 +118,43 @@ class HookRunner:
         try:
             url = http_url(action, container, self._address(pod_record))
             try:
-                await asyncio.shield(http_get(url, headers=headers, timeout_seconds=timeout))
+                await asyncio.shield(_call(url, headers, timeout))
             except HttpGetError as error:
                 if not error.is_plain_http:
                     raise
-                await self._fall_back_to_http(pod_record, container, url, headers, timeout)
+                await self._fall_back_to_http(pod_record, url, headers, timeout)
         except (HttpGetError, PortError) as error:
             raise HookError(f"HTTP lifecycle hook ({action.get('path', '')}) {where} - error: {error}") from error
 
     async def _fall_back_to_http(
         self,
         pod_record: PodRecord,
-        container: ReadOnlyObject,
         url: str,
         headers: Sequence[tuple[str, str]],
         timeout: float,
     ) -> None:
         """An https hook of old met a plain server, which upstream goes on serving. Raises HttpGetError."""
         plain = url.replace("https://", "http://", 1)
-        await asyncio.shield(http_get(plain, headers=headers, timeout_seconds=timeout))
-        message = f"request to HTTPS lifecycle hook {url} got HTTP response, retry with HTTP succeeded"
-        path = field_path(pod_record.pod, container["name"])
-        self._record(pod_record.pod, "Warning", "LifecycleHTTPFallback", message, field_path=path)
+        without_secret = [(name, value) for name, value in headers if name.lower() != "authorization"]
+        await asyncio.shield(_call(plain, without_secret, timeout))
+        host = urlsplit(url).netloc
+        message = f"request to HTTPS lifecycle hook {host} got HTTP response, retry with HTTP succeeded"
+        self._record(pod_record.pod, "Warning", "LifecycleHTTPFallback", message)
 
     def _address(self, pod_record: PodRecord) -> str:
         if is_host_network(pod_record.pod):
             return self._host_ip()
         sandbox = pod_record.observe(self._cache).sandbox
         return sandbox.ip if sandbox is not None else ""
+
+
+async def _call(url: str, headers: Sequence[tuple[str, str]], timeout_seconds: float) -> None:
+    """Ask; whatever the answer, the hook has been heard. Raises HttpGetError."""
+    await http_get(url, headers=headers, user_agent=LIFECYCLE_USER_AGENT, timeout_seconds=timeout_seconds)
+
+
+def _exec_failure(command: Sequence[str], where: str, error: str, output: str) -> str:
+    return f"Exec lifecycle hook ([{' '.join(command)}]) {where} - error: {error}, message: {quote(output)}"
 
 
 def http_url(action: Mapping[str, Any], container: ReadOnlyObject, address: str) -> str:

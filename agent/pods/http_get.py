@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 BODY_BYTES_MAX = 10 * 1024
 REDIRECTS_MAX = 10
-USER_AGENT = "kube-probe/1.36"
+#: by what the request is made for
+PROBE_USER_AGENT, LIFECYCLE_USER_AGENT = "kube-probe/1.36", "kube-lifecycle/1.36"
 # What OpenSSL calls an HTTP answer to its greeting.
 PLAIN_HTTP_REASONS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 
@@ -38,11 +39,17 @@ class HttpAnswer:
     left_host: bool = False
 
 
-async def http_get(url: str, *, headers: Sequence[tuple[str, str]] = (), timeout_seconds: float) -> HttpAnswer:
+async def http_get(
+    url: str,
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    user_agent: str = PROBE_USER_AGENT,
+    timeout_seconds: float,
+) -> HttpAnswer:
     """GET a URL. Raises HttpGetError."""
     try:
         async with asyncio.timeout(timeout_seconds):
-            return await _follow(url, headers)
+            return await _follow(url, _with_defaults(headers, user_agent))
     except TimeoutError:
         message = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
         raise HttpGetError(message) from None
@@ -111,13 +118,18 @@ async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -
     return body.decode("utf-8", "replace")
 
 
-def _request(host: str, port: int, path: str, query: str, headers: Sequence[tuple[str, str]]) -> bytes:
+def _with_defaults(headers: Sequence[tuple[str, str]], user_agent: str) -> list[tuple[str, str]]:
+    """The headers with those that are sent unless they are given; given without a value they are not sent at all."""
     given = {name.lower() for name, _ in headers}
-    fields = [(name, value) for name, value in headers if value or name.lower() not in ("accept", "user-agent")]
-    for name, value in (("Host", f"{host}:{port}"), ("User-Agent", USER_AGENT), ("Accept", "*/*")):
-        if name.lower() not in given:
-            fields.append((name, value))
-    fields.append(("Connection", "close"))
+    defaults = [("User-Agent", user_agent), ("Accept", "*/*")]
+    sent = [(name, value) for name, value in headers if value or name.lower() not in ("accept", "user-agent")]
+    return sent + [(name, value) for name, value in defaults if name.lower() not in given]
+
+
+def _request(host: str, port: int, path: str, query: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    fields = [*headers, ("Connection", "close")]
+    if not any(name.lower() == "host" for name, _ in headers):
+        fields.insert(0, ("Host", f"{host}:{port}"))
     target = f"{path}?{query}" if query else path
     lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "", ""]
     return "\r\n".join(lines).encode("latin-1", "replace")

@@ -21,10 +21,10 @@ from control.api.objects import ReadOnlyObject
 class PodRecord:
     """One Pod on this node.
 
-    `attached` are the sandboxes this process has wired, `stopping` the containers that were told to stop,
-    `restarting` those that were told so in order to run again, `waiting` why containers do not run, `volumes` what
-    is mounted (None: not yet), `image_layers` the images of image volumes, `allocated` the Pod with the resources
-    it has while it waits for others, `resize_errors` why containers could not be given other resources,
+    `attached` are the sandboxes this process has wired, `stopping` the running containers that were told to stop,
+    `stopped` all that were, `restarting` those that were told so in order to run again, `waiting` why containers do not
+    run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes, `allocated` the Pod with
+    the resources it has while it waits for others, `resize_errors` why containers could not be given other resources,
     `mount_failures` how often in a row the engine could not mount a volume of its own, `mount_again_at` when it is
     asked again (monotonic).
     `ending` is set when the Pod must stop, `pre_stops` are the pre-stop hooks begun, by container id. `is_unsure` means
@@ -36,6 +36,7 @@ class PodRecord:
     wake: Callable[[], None]
     attached: set[str] = field(default_factory=set)
     stopping: dict[str, Stopping] = field(default_factory=dict)
+    stopped: set[str] = field(default_factory=set)
     restarting: set[str] = field(default_factory=set)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     volumes: Mapping[str, MountedVolume] | None = None
@@ -59,7 +60,9 @@ class PodRecord:
     def observe(self, cache: ContainerCache) -> ObservedPod:
         """The snapshot that decisions are made from."""
         seen = cache.observe(self.uid, stopping=self.stopping, attached=self.attached)
-        self.restarting.intersection_update(container.id for container in seen.each_container())
+        existing = {container.id for container in seen.each_container()}
+        self.stopped &= existing
+        self.restarting &= existing
         observed = replace(seen, pre_stopped=frozenset(self.pre_stops), restarting=frozenset(self.restarting))
         running = {container.id for container in observed.running_containers()}
         for container_id in [item for item in self.stopping if item not in running]:

@@ -52,6 +52,11 @@ def find_container(pod: ReadOnlyObject, name: str) -> Any | None:
     return next((container for container in all_containers(pod) if container["name"] == name), None)
 
 
+def is_init(pod: ReadOnlyObject, name: str) -> bool:
+    """True for the name of an init container, sidecars included."""
+    return any(container["name"] == name for container in init_containers(pod))
+
+
 def is_ephemeral(pod: ReadOnlyObject, name: str) -> bool:
     """True for the name of an ephemeral container."""
     return any(container["name"] == name for container in ephemeral_containers(pod))

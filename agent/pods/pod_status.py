@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.pods.container_history import has_failed_for_good, is_stale, is_wanted_back
+from agent.pods.container_history import has_failed_for_good, is_initialized, is_stale, is_wanted_back
 from agent.pods.container_status import StatusInputs, Waiting, compute_container_status
 from agent.pods.observed import ObservedPod
 from agent.pods.pod_spec import (
@@ -156,7 +156,7 @@ def _phase_of_containers(
     if failed:
         return "Failed"
     waiting, running, stopped, succeeded = _count(statuses)
-    if (pending and not running and not stopped) or waiting:
+    if (pending and not is_initialized(pod, observed)) or waiting:
         return "Failed" if inputs.is_terminated else "Pending"
     if running:
         return "Running"
@@ -359,9 +359,9 @@ def _initialized(pod: ReadOnlyObject, status: Object, init_statuses: Sequence[Ob
         done = item["started"] if is_sidecar(container) else item["ready"]
         if not done:
             incomplete.append(item["name"])
-    if status["phase"] == "Succeeded" and (not incomplete or all(is_sidecar(c) for c in init_containers(pod))):
+    if status["phase"] == "Succeeded":
         return True, "PodCompleted", ""
-    if any("running" in item["state"] for item in status["containerStatuses"]):
+    if any("running" in item["state"] or _is_ended(item) for item in status["containerStatuses"]):
         return True, "", ""
     if incomplete:
         return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(incomplete)}]"

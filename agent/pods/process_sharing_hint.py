@@ -9,10 +9,12 @@ QUICK_EXIT_SECONDS = 5.0
 
 
 def process_sharing_hint(pod_record: PodRecord, cache: ContainerCache, name: str) -> str:
-    """The message, once, when a container of a sharing Pod fails right after its start; else empty."""
+    """The message, once, when a container of a sharing Pod fails by itself right after its start."""
     pod = pod_record.pod
     newest = pod_record.observe(cache).find(name)
-    if newest is None or name in pod_record.hinted or not pod["spec"].get("shareProcessNamespace"):
+    if newest is None or newest.id in pod_record.stopped:
+        return ""
+    if name in pod_record.hinted or not pod["spec"].get("shareProcessNamespace"):
         return ""
     record = newest.record
     if record.started_at is None or record.finished_at is None or record.exit_code == 0:

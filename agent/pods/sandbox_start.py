@@ -70,6 +70,8 @@ class SandboxStarter:
         Returns the sandbox and its start, which raises what `start` raises.
         """
         pod = pod_record.pod
+        if action.attempt > 0:
+            self._record(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         name = sandbox_name(pod, action.attempt)
         address = None if is_host_network(pod) else self._reserve_address(name)
         ip = address.ip if address else ""

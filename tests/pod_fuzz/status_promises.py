@@ -42,16 +42,19 @@ class StatusPromises:
     def judge(self, old: Object, pod: Object) -> None:
         """Judge one write."""
         name, status, before = pod["metadata"]["name"], pod.get("status") or {}, old.get("status") or {}
-        self._judge_course(name, before, status)
+        self._judge_course(name, pod, before, status)
         self._judge_pod(name, pod, status)
         if "containerStatuses" in status:
             for containers, statuses in LISTS:
                 self._judge_containers(name, pod, containers, status.get(statuses) or [], before.get(statuses) or [])
             self._judge_conditions(name, pod, status, before)
 
-    def _judge_course(self, name: str, before: Object, status: Object) -> None:
+    def _judge_course(self, name: str, pod: Object, before: Object, status: Object) -> None:
         old, new = before.get("phase") or "", status.get("phase") or ""
-        self._require(new in LATER_PHASES[old], "phases_only_go_forward", f"Pod {name}: {old}, then {new}")
+        # A Pod that lost its sandbox is initialized again.
+        starts_over = (old, new) == ("Running", "Pending") and pod["spec"].get("initContainers")
+        fits = new in LATER_PHASES[old] or starts_over
+        self._require(fits, "phases_only_go_forward", f"Pod {name}: {old}, then {new}")
         for field in ("startTime", "qosClass"):
             kept = field not in before or before[field] == status.get(field)
             self._require(kept, "what_is_set_once_stays", f"Pod {name} {field}: {before.get(field)}")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.pods.actions import Action, BackOff, CreateSandbox, RemoveContainer, StartContainer, StopContainer
-from agent.pods.backoff import RestartBackoff
+from agent.pods.backoff import RestartBackoff, RestartPast
 from agent.pods.compute_actions import compute_actions
 from agent.pods.compute_termination import compute_termination, deletion_deadline
 from agent.pods.observed import ObservedContainer, ObservedPod, ObservedSandbox, Stopping
@@ -130,7 +130,7 @@ def decide(seen: ObservedPod, *, pod: dict[str, Any] = POD, **verdicts: Containe
         ),
         pytest.param(
             observed(sandbox(state=ContainerState.EXITED), container()),
-            ["StopContainer: Pod sandbox changed, it will be killed and re-created."],
+            ["StopContainer: Stopping container web"],
             id="containers without a sandbox are stopped first",
         ),
         pytest.param(
@@ -190,8 +190,8 @@ def test_actions(seen: ObservedPod, expected: list[str]) -> None:
         pytest.param(
             "Never",
             ContainerVerdicts(liveness=False),
-            ["StopContainer: Container web failed liveness probe"],
-            id="liveness under policy Never",
+            ["StopContainer: Stopping container web"],
+            id="under policy Never it is the Pod that ends",
         ),
         pytest.param(
             "Always",
@@ -206,6 +206,16 @@ def test_probes(policy: str, verdict: ContainerVerdicts, expected: list[str]) ->
     assert decide(observed(sandbox(), container()), pod=make_pod(restartPolicy=policy), web_0=verdict) == expected
 
 
+def test_a_pod_that_never_restarts_runs_on_with_the_containers_that_are_alive() -> None:
+    containers = [{"name": name, "image": "web:1"} for name in ("web", "other")]
+    seen = observed(sandbox(), container(), container(name="other", hash=""))
+    pod = make_pod(restartPolicy="Never", containers=containers)
+    failed = ContainerVerdicts(liveness=False)
+    assert decide(seen, pod=pod, web_0=failed) == ["StopContainer: Container web failed liveness probe"]
+    dead = ["StopContainer: Stopping container web", "StopContainer: Stopping container other"]
+    assert decide(seen, pod=pod, web_0=failed, other_0=failed) == dead
+
+
 @pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
 def test_a_container_that_was_stopped_to_run_again_does_so_under_every_policy(policy: str) -> None:
     pod = make_pod(restartPolicy=policy)
@@ -213,6 +223,11 @@ def test_a_container_that_was_stopped_to_run_again_does_so_under_every_policy(po
     assert decide(replace(seen, restarting=frozenset({"web-0"})), pod=pod) == [
         "StartContainer: attempt 0 exited with code 0"
     ]
+
+
+def test_a_container_whose_image_was_corrected_does_not_wait() -> None:
+    seen = observed(sandbox(), container(3, ContainerState.EXITED, exit_code=1, backoff_seconds=160, hash="other"))
+    assert decide(seen) == ["StartContainer: attempt 3 exited with code 1"]
 
 
 def test_a_second_failure_waits_for_its_delay() -> None:
@@ -237,9 +252,10 @@ def test_lost_containers_go_on_counting_from_what_the_api_remembers() -> None:
     ],
 )
 def test_delays_double_up_to_a_maximum(limits: RestartBackoff, expected: list[float]) -> None:
-    delays = [limits.next_delay_seconds(None)]
+    delays = [limits.next_delay_seconds(RestartPast())]
     while len(delays) < len(expected):
-        delays.append(limits.next_delay_seconds(container(state=ContainerState.EXITED, backoff_seconds=delays[-1])))
+        newest = container(state=ContainerState.EXITED, backoff_seconds=delays[-1])
+        delays.append(limits.next_delay_seconds(RestartPast(newest=newest)))
     assert delays == expected
 
 
@@ -247,7 +263,46 @@ def test_delays_start_over_after_health() -> None:
     healthy = container(state=ContainerState.EXITED, backoff_seconds=160)
     old = replace(healthy, record=replace(healthy.record, created_at=NOW - timedelta(minutes=11)))
     assert RestartBackoff().delay_seconds(old) == 0
-    assert RestartBackoff().next_delay_seconds(old) == 10
+    assert RestartBackoff().next_delay_seconds(RestartPast(newest=old)) == 10
+
+
+def ended(attempt: int, seconds_ago: float, delay: float) -> ObservedContainer:
+    """An attempt that ended so long ago, and the delay that follows its end."""
+    exited = container(attempt, ContainerState.EXITED, exit_code=143, backoff_seconds=delay)
+    return replace(exited, ended_at=NOW - timedelta(seconds=seconds_ago))
+
+
+@pytest.mark.parametrize(
+    ("past", "remaining", "following"),
+    [
+        pytest.param(RestartPast(newest=ended(0, 0, 0), was_stopped=True), 0, 0, id="the first stop is no failure"),
+        pytest.param(
+            RestartPast(newest=ended(1, 0, 0), before=ended(0, 3, 0), was_stopped=True), 0, 10, id="nor is the second"
+        ),
+        pytest.param(
+            RestartPast(newest=ended(2, 2, 10), before=ended(1, 5, 0), was_stopped=True),
+            8,
+            20,
+            id="one within the delay after the end before waits",
+        ),
+        pytest.param(
+            RestartPast(newest=ended(2, 2, 10), before=ended(1, 12, 0), was_stopped=True),
+            0,
+            20,
+            id="one after that delay does not, and the delays double on",
+        ),
+        pytest.param(RestartPast(newest=ended(2, 2, 10), before=ended(1, 12, 0)), 8, 20, id="one that ended itself"),
+        pytest.param(
+            RestartPast(newest=ended(2, 2, 160), before=ended(1, 12, 80), has_changed=True), 0, 10, id="a new image"
+        ),
+        pytest.param(
+            RestartPast(newest=ended(0, 2, 0), was_stopped=True, has_changed=True), 0, 0, id="a new image at first"
+        ),
+    ],
+)
+def test_what_is_stopped_to_run_again_follows_at_once(past: RestartPast, remaining: float, following: float) -> None:
+    backoff = RestartBackoff()
+    assert (backoff.remaining_seconds(past, NOW), backoff.next_delay_seconds(past)) == (remaining, following)
 
 
 # --- properties -------------------------------------------------------------------------------------------------------

@@ -85,6 +85,34 @@ def test_a_shorter_grace_period_counts(stopping: Stopping, deadline: Any, expect
     assert [type(action).__name__ for action in compute_termination(make_pod(), seen, deadline, NOW)] == expected
 
 
+def test_a_dead_sandbox_stops_sidecars_last() -> None:
+    running = [container(name="first"), container(name="second")]
+    dead = sandbox(state=EXITED)
+    assert decide(observed(dead, *running, container()), pod=WITH_SIDECARS) == ["StopContainer: Stopping container web"]
+    last = ["StopContainer: Stopping container second"]
+    assert decide(observed(dead, *running, container(state=EXITED)), pod=WITH_SIDECARS) == last
+
+
+@pytest.mark.parametrize(
+    ("verdict", "hash", "expected"),
+    [
+        (ContainerVerdicts(liveness=False), "", ["StopContainer: Init container first failed liveness probe"]),
+        (ContainerVerdicts(startup=False), "", ["StopContainer: Init container first failed startup probe"]),
+        (ContainerVerdicts(), "other", ["StopContainer: Init container first definition changed"]),
+    ],
+)
+def test_a_sidecar_is_called_an_init_container(verdict: ContainerVerdicts, hash: str, expected: list[str]) -> None:
+    seen = observed(sandbox(), container(name="first", hash=hash), container(name="second", hash=""), container())
+    assert decide(seen, pod=WITH_SIDECARS, first_0=verdict) == expected
+
+
+def test_an_init_container_whose_image_changes_runs_to_its_end() -> None:
+    pod = make_pod(initContainers=[{"name": "init", "image": "web:2"}])
+    assert decide(observed(sandbox(), container(name="init", hash="other")), pod=pod) == []
+    done = observed(sandbox(), container(name="init", hash="other", state=EXITED))
+    assert decide(done, pod=pod) == ["StartContainer: container has not run yet"]
+
+
 # --- ephemeral containers ---------------------------------------------------------------------------------------------
 
 DEBUG_HASH = spec_hash({"name": "debug", "image": "web:1"})
@@ -153,7 +181,7 @@ WHOLE = make_pod(
                 container(),
                 container(name="worker", state=EXITED, exit_code=42),
             ),
-            ["StopContainer: Restarting all containers of the Pod"],
+            ["StopContainer: killing"],
             id="the others are stopped first",
         ),
         pytest.param(

@@ -102,6 +102,21 @@ async def test_a_dead_sandbox_takes_the_containers_with_it_and_comes_back_with_t
     assert status["phase"] == "Running"
     assert status["containerStatuses"][0]["restartCount"] == 1
     assert len([record for record in await node.containers() if "_POD_" in record.name]) == 1
+    assert node.event_messages("SandboxChanged") == ["Pod sandbox changed, it will be killed and re-created."]
+
+
+async def test_a_pod_whose_sandbox_died_is_pending_until_it_is_initialized_again(node: HollowNode) -> None:
+    node.runtime.add_image("init:1", program=Program(runs_seconds=2))
+    init = {"name": "init", "image": "init:1", "imagePullPolicy": "IfNotPresent"}
+    await node.create(initContainers=[init])
+    await node.settle(3)
+    (pause,) = await node.running("POD")
+    node.runtime.exit_container(pause.id, exit_code=137)
+    await node.settle(1)
+    assert len(await node.running("init")) == 1
+    assert (await node.status())["phase"] == "Pending"
+    await node.settle(3)
+    assert (await node.status())["phase"] == "Running"
 
 
 async def test_a_pod_whose_containers_were_all_removed_is_rebuilt(node: HollowNode) -> None:
@@ -306,7 +321,7 @@ async def test_a_failed_liveness_probe_restarts_the_container(node: HollowNode) 
     await node.settle(3)
     assert (await node.status())["containerStatuses"][0]["restartCount"] == 0
     node.probes.answers["web"] = ProbeResult(passed=False, output="HTTP probe failed with statuscode: 500")
-    await node.settle(3)
+    await node.settle(2)
     node.probes.answers.clear()
     await node.settle(1)
     assert (await node.status())["containerStatuses"][0]["restartCount"] == 1
@@ -422,6 +437,16 @@ async def test_a_program_that_must_be_process_one_gets_a_hint(node: HollowNode) 
     await node.settle(5)
     (hint,) = node.event_messages("SharedProcessNamespace")
     assert "`shareProcessNamespace: false`" in hint
+
+
+async def test_a_program_that_was_stopped_gets_no_hint(node: HollowNode) -> None:
+    probe = {"exec": {"command": ["x"]}, "periodSeconds": 1, "failureThreshold": 1}
+    container = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent", "livenessProbe": probe}
+    node.probes.answers["web"] = ProbeResult(passed=False, output="no")
+    await node.create(containers=[container])
+    await node.settle(5)
+    assert node.event_messages("BackOff")
+    assert node.event_messages("SharedProcessNamespace") == []
 
 
 # --- the agent's own failures -----------------------------------------------------------------------------------------
