@@ -21,7 +21,7 @@ from agent.pods.echo import is_echo
 from agent.pods.executor import Outcome
 from agent.pods.observed import ObservedPod
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import all_containers
+from agent.pods.pod_spec import all_containers, has_post_start
 from agent.pods.pod_status import (
     TERMINAL_PHASES,
     StatusInputs,
@@ -208,6 +208,9 @@ class PodWorker:
         if actions:
             for action in actions:
                 logger.debug("Decided pod=%s action=%s", self._name, action)
+            if not self._status and any(has_post_start(item) for item in all_containers(pod)):
+                # Hooks may take for ever: who looks at the Pod meanwhile sees that its node has taken it on.
+                await self._report(observed)
             try:
                 outcome = await services.executor.execute(self._record, actions)
             finally:

@@ -61,7 +61,12 @@ async def test_a_failed_post_start_hook_stops_the_container_gracefully(node: Hol
 async def test_a_deletion_ends_a_post_start_hook_that_hangs(node: HollowNode) -> None:
     node.runtime.exec_outcome = lambda record, command: ExecOutcome(runs_forever=True)
     await node.create(containers=hooked(postStart=HOOK))
-    assert "startTime" not in await node.status() or (await node.status())["phase"] != "Running"
+    status = await node.status()
+    assert (status["phase"], status["containerStatuses"][0]["state"]) == (
+        "Pending",
+        {"waiting": {"reason": "ContainerCreating"}},
+    )
+    assert status["startTime"]
     await node.delete()
     await node.settle()
     assert await node.find() is None
