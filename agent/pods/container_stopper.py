@@ -74,8 +74,7 @@ class ContainerStopper:
     ) -> None:
         if has_pre_stop(container) and action.grace_seconds > 0:
             hook = self.begin_pre_stop(pod_record, action)
-            await asyncio.wait({hook}, timeout=action.grace_seconds)
-            hook.cancel()
+            await asyncio.wait({hook})
             self._count_hook(pod_record, action, begun)
         try:
             signal = await self._starter.stop_signal(container, action.container_id)

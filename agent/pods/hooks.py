@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.pods.container_cache import ContainerCache
+from agent.pods.container_stop import GRACE_SECONDS_MIN
 from agent.pods.http_get import LIFECYCLE_USER_AGENT, HttpGetError, http_get
 from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import describe_pod, field_path, is_host_network
@@ -58,20 +59,33 @@ class HookRunner:
             if running.done():
                 running.result()
         finally:
-            for task in (running, ending):
-                task.cancel()
-            await asyncio.gather(running, ending, return_exceptions=True)
+            await _cancel(running, ending)
 
     async def pre_stop(
         self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str, grace_seconds: float
     ) -> None:
-        """Run the hook, at most for the grace period; a failure becomes an Event."""
+        """Run the hook, at most for the grace period; a failure becomes an Event.
+
+        One that is cut short has failed, as upstream where it ends with its container; one that sleeps has not.
+        """
         handler = (container.get("lifecycle") or {}).get("preStop")
         if not handler or grace_seconds <= 0:
             return
+        running = asyncio.ensure_future(
+            self._run(pod_record, container, container_id, handler, grace_seconds + GRACE_SECONDS_MIN)
+        )
+        late = asyncio.ensure_future(self._clock.sleep(grace_seconds))
         try:
-            await self._run(pod_record, container, container_id, handler, grace_seconds)
+            await asyncio.wait({running, late}, return_when=asyncio.FIRST_COMPLETED)
+            has_failed = "sleep" not in handler
+            if running.done():
+                running.result()
+                has_failed = False
         except HookError:
+            has_failed = True
+        finally:
+            await _cancel(running, late)
+        if has_failed:
             path = field_path(pod_record.pod, container["name"])
             self._record(pod_record.pod, "Warning", "FailedPreStopHook", "PreStopHook failed", field_path=path)
 
@@ -146,6 +160,12 @@ class HookRunner:
             return self._host_ip()
         sandbox = pod_record.observe(self._cache).sandbox
         return sandbox.ip if sandbox is not None else ""
+
+
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _call(url: str, headers: Sequence[tuple[str, str]], timeout_seconds: float) -> None:

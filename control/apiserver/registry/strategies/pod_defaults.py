@@ -29,6 +29,9 @@ def default_pod(pod: Object) -> None:
     """Fill the defaults of a Pod."""
     spec = pod.setdefault("spec", {})
     default_pod_spec(spec)
+    # Templates keep a negative one, as upstream: Convert_v1_Pod_To_core_Pod in pkg/apis/core/v1/conversion.go.
+    if isinstance(spec["terminationGracePeriodSeconds"], int) and spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     _default_requests_from_limits(spec)
     if spec.get("resources"):
         _default_pod_level_requests(spec)

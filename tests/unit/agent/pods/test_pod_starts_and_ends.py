@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from agent.pods.probe_attempt import ProbeResult
 from agent.runtime.fake_runtime import ExecOutcome, Program
 from agent.runtime.protocol import ContainerRecord
@@ -102,6 +104,29 @@ async def test_a_pre_stop_hook_that_takes_all_the_time_leaves_two_seconds(node: 
     await node.settle(3)
     assert signals == ["SIGTERM", "SIGKILL"]
     assert await node.find() is None
+
+
+@pytest.mark.parametrize(("handler", "expected"), [(HOOK, ["PreStopHook failed"]), ({"sleep": {"seconds": 60}}, [])])
+async def test_a_pre_stop_hook_that_is_cut_short_has_failed_unless_it_sleeps(
+    node: HollowNode, handler: dict[str, Any], expected: list[str]
+) -> None:
+    node.runtime.exec_outcome = lambda record, command: ExecOutcome(runs_forever=True)
+    await node.create(containers=hooked(preStop=handler))
+    await node.delete(grace=5)
+    await node.settle(8)
+    assert await node.find() is None
+    assert node.event_messages("FailedPreStopHook") == expected
+
+
+@pytest.mark.parametrize("grace", [0, 1])
+async def test_a_program_always_has_two_seconds_to_stop(node: HollowNode, grace: int) -> None:
+    node.runtime.programs["web:1"] = Program(ignores_sigterm=True)
+    await node.create()
+    await node.delete(grace=grace)
+    await node.settle(1.5)
+    assert len(await node.running("web")) == 1
+    await node.settle(1)
+    assert await node.running("web") == []
 
 
 async def test_the_hook_of_a_sidecar_runs_once_and_at_once(node: HollowNode) -> None:

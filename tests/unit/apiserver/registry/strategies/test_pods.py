@@ -9,6 +9,7 @@ import pytest
 from control.api.builtin_kinds import PODS
 from control.api.objects import Object, copy_object
 from control.apiserver.registry.strategies import strategy_for
+from control.apiserver.registry.strategies.pod_defaults import default_pod_template
 from control.apiserver.registry.strategies.pods import PodStrategy
 from tests.unit.apiserver.registry.strategies.writes import CONTEXT, REMOVED, change, created, texts, updated
 
@@ -206,6 +207,16 @@ def test_grace_period(changes: dict[str, Any], requested: int | None, seconds: i
     for path, value in changes.items():
         pod = change(pod, path, value)
     assert PodStrategy().begin_graceful_delete(CONTEXT, pod, requested) == seconds
+
+
+def test_a_negative_grace_period_is_one_second_but_in_templates() -> None:
+    pod = copy_object(POD)
+    pod["spec"]["terminationGracePeriodSeconds"] = -1
+    strategy_for(PODS).default(pod)
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 1
+    template: Object = {"template": {"spec": {"terminationGracePeriodSeconds": -1}}}
+    default_pod_template(template)
+    assert template["template"]["spec"]["terminationGracePeriodSeconds"] == -1
 
 
 def test_defaults_are_the_same_when_applied_twice() -> None:
