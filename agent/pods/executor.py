@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from agent.cgroups.protocol import CgroupError
 from agent.pods.actions import (
     Action,
     BackOff,
@@ -35,21 +34,18 @@ from agent.pods.container_stopper import ContainerStopper
 from agent.pods.hooks import HookRunner
 from agent.pods.image_pull import ImagePendingError
 from agent.pods.pod_record import PodRecord
-from agent.pods.pod_spec import describe_pod, field_path, find_container, has_post_start
+from agent.pods.pod_spec import describe_pod, field_path, has_post_start
 from agent.pods.pod_status import Waiting
 from agent.pods.process_sharing_hint import process_sharing_hint
+from agent.pods.resizer import PodResizer
 from agent.pods.sandbox_start import SandboxStarter
 from agent.pods.start_failure import AlreadyStartedError, SandboxGoneError, StartFailure
-from agent.runtime.identity import format_pod_resources, format_resources
 from agent.runtime.protocol import ImageNotFoundError, Runtime, RuntimeFailure
-from agent.runtime.resource_settings import cpu_settings, memory_settings
 from control.api.clock import Clock
 from control.api.durations import format_duration
 
 IN_FLIGHT_MAX = 6
 RESIZE_RETRY_SECONDS = 10.0
-#: where the failure to resize the Pod as a whole stands among those of its containers
-POD_RESIZE = "Pod"
 
 RecordEvent = Callable[..., None]
 
@@ -129,6 +125,7 @@ class PodExecutor:
         self._stopper = ContainerStopper(
             runtime=runtime, starter=starter, hooks=hooks, record=record, clock=cache.steady
         )
+        self._resizer = PodResizer(runtime=runtime, cache=cache, sandboxes=sandboxes, clock=clock)
         self._record = record
         self._slots = asyncio.Semaphore(in_flight_max)
 
@@ -170,9 +167,11 @@ class PodExecutor:
             case StopSandbox():
                 await self._sandboxes.stop(pod_record, action.sandbox_id, action.ip)
             case ResizeContainer():
-                await self._resize(pod_record, action, outcome)
+                if not await self._resizer.resize_container(pod_record, action):
+                    outcome.wake_after(RESIZE_RETRY_SECONDS)
             case ResizePod():
-                await self._resize_pod(pod_record, action, outcome)
+                if not await self._resizer.resize_pod(pod_record, action):
+                    outcome.wake_after(RESIZE_RETRY_SECONDS)
             case RemoveContainer():
                 await self._remove(action.container_id)
             case RemoveSandbox():
@@ -220,34 +219,6 @@ class PodExecutor:
             outcome.wake_after(0.0)
         else:
             pod_record.waiting.pop(name, None)
-
-    async def _resize(self, pod_record: PodRecord, action: ResizeContainer, outcome: Outcome) -> None:
-        """Change the engine's limits; one that it refuses is tried again later."""
-        pod = pod_record.pod
-        container = find_container(pod, action.container_name)
-        assert container is not None
-        try:
-            settings = {**cpu_settings(pod, container), **memory_settings(pod, container)}
-            await self._runtime.update_container(action.container_id, settings)
-        except RuntimeFailure as error:
-            pod_record.resize_errors[action.container_name] = str(error)
-            outcome.wake_after(RESIZE_RETRY_SECONDS)
-        else:
-            pod_record.resize_errors.pop(action.container_name, None)
-            self._cache.note_resources(action.container_id, format_resources(container))
-
-    async def _resize_pod(self, pod_record: PodRecord, action: ResizePod, outcome: Outcome) -> None:
-        """Change the limits of the Pod's cgroup; what the kernel refuses is tried again later."""
-        try:
-            await self._sandboxes.resize(pod_record, raise_only=action.raise_only)
-        except CgroupError as error:
-            pod_record.resize_errors[POD_RESIZE] = str(error)
-            outcome.wake_after(RESIZE_RETRY_SECONDS)
-        else:
-            if not action.raise_only:
-                pod_record.resize_errors.pop(POD_RESIZE, None)
-                pod = pod_record.allocated or pod_record.pod
-                self._cache.note_resources(action.sandbox_id, format_pod_resources(pod))
 
     def _find_sandbox(self, pod_record: PodRecord) -> SandboxReference | None:
         sandbox = pod_record.observe(self._cache).sandbox

@@ -55,7 +55,7 @@ class PodRecord:
     @property
     def resize_error(self) -> str:
         """Why resources could not be changed, all in one text; empty where nothing failed."""
-        return "; ".join(f"{name}: {error}" for name, error in sorted(self.resize_errors.items()))
+        return "; ".join(error for _, error in sorted(self.resize_errors.items()))
 
     def observe(self, cache: ContainerCache) -> ObservedPod:
         """The snapshot that decisions are made from."""

@@ -49,7 +49,7 @@ class ResizeProgress:
         self._record = record
         self._pending: PendingResize | None = None
         self._generation: int | None = None
-        self._error = ""
+        self._has_failed = False
 
     @property
     def pending(self) -> PendingResize | None:
@@ -81,9 +81,9 @@ class ResizeProgress:
 
     def note_execution(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
         """Tell what came of it: an error once, and the end."""
-        error, before = self._pod_record.resize_error, self._error
-        self._error = error
-        if error and error != before:
+        error, was_told = self._pod_record.resize_error, self._has_failed
+        self._has_failed = bool(error)
+        if error and not was_told:
             self._tell(pod, "Warning", "ResizeError", "error", error=error)
         elif self._pending is None and not is_resize_wanted(pod, observed):
             self._complete(pod)
@@ -91,7 +91,8 @@ class ResizeProgress:
     def _start(self, pod: ReadOnlyObject) -> None:
         generation = _generation(pod)
         if self._generation != generation:
-            self._generation = generation
+            self._generation, self._has_failed = generation, False
+            self._pod_record.resize_errors.clear()
             self._tell(pod, "Normal", "ResizeStarted", "started")
 
     def _complete(self, pod: ReadOnlyObject) -> None:

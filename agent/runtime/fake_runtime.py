@@ -63,6 +63,7 @@ class FakeRuntime(FakeImages):
         )
         self._containers: dict[str, FakeContainer] = {}
         self.volumes = FakeVolumes()
+        self.memory_used = 0
         self._errors: dict[str, list[InjectedError]] = {}
         self._feed = FakeEventFeed()
         self._timers: set[asyncio.Task[None]] = set()
@@ -274,10 +275,11 @@ class FakeRuntime(FakeImages):
             yield event
 
     async def stats(self, container_id: str) -> Mapping[str, Any]:
-        """A container that uses nothing."""
+        """A container that uses no processor time, and `memory_used` bytes."""
         self._begin("stats", container_id)
         self._get(container_id)
-        return {"cpu_stats": {"cpu_usage": {"total_usage": 0}}, "memory_stats": {"usage": 0, "stats": {}}}
+        memory = {"usage": self.memory_used, "stats": {}}
+        return {"cpu_stats": {"cpu_usage": {"total_usage": 0}}, "memory_stats": memory}
 
     async def close(self) -> None:
         """Stop the timers."""

@@ -59,6 +59,7 @@ AGENT_PODS_ALLOWED = (
     "agent.runtime.sysctls",
     "agent.runtime.images",
     "agent.runtime.image_reference",
+    "agent.usage.container_usage",
     "agent.volumes.protocol",
     "agent.network.protocol",
 )

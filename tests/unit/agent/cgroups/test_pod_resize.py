@@ -110,6 +110,20 @@ async def test_what_the_kernel_refuses_is_reported_and_tried_again(node: HollowN
     assert "PodResizeInProgress" not in {item["type"] for item in (await node.status())["conditions"]}
 
 
+async def test_the_cgroup_keeps_the_memory_that_its_containers_use_together(node: HollowNode) -> None:
+    await node.create(resources=limits("1", "64Mi"), containers=[container("web", None), container("db", None)])
+    node.runtime.memory_used = 20 << 20
+    await patch(node, resources=limits("1", "32Mi"))
+    assert (await cgroup(node))["memory.max"] == str(64 << 20)
+    conditions = {item["type"]: item for item in (await node.status())["conditions"]}
+    assert conditions["PodResizeInProgress"]["message"] == (
+        "cannot decrease memory limits: attempting to set pod memory limit (33554432) below current usage (41943040)"
+    )
+    node.runtime.memory_used = 1 << 20
+    await node.settle(11)
+    assert (await cgroup(node))["memory.max"] == str(32 << 20)
+
+
 async def test_a_resize_of_the_pod_waits_for_room(node: HollowNode) -> None:
     await node.create(resources=limits("1", "64Mi"))
     node.pending_resize = PendingResize(reason="Deferred", message="no room")

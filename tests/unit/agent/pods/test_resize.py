@@ -222,6 +222,28 @@ async def test_a_resize_that_the_engine_refuses_is_reported_and_tried_again(node
     assert len(node.event_messages("ResizeCompleted")) == len(node.event_messages("ResizeStarted")) == 1
 
 
+async def test_memory_that_is_in_use_is_not_taken_away(node: HollowNode) -> None:
+    await node.create(containers=[{**CONTAINER, "resources": resources(limits={"cpu": "1", "memory": "128Mi"})}])
+    node.runtime.memory_used = 100 << 20
+    await resize(node, resources(limits={"cpu": "2", "memory": "100Mi"}))
+    assert (await conditions(node))["PodResizeInProgress"] == ("True", "Error")
+    assert updates(node) == []
+    (told,) = node.event_messages("ResizeError")
+    assert 'attempting to set container \\"web\\" memory limit (104857600) below current usage (104857600)' in told
+    node.runtime.memory_used = 64 << 20
+    await node.settle(11)
+    assert len(updates(node)) == 1
+    assert len(node.event_messages("ResizeError")) == len(node.event_messages("ResizeCompleted")) == 1
+
+
+async def test_a_container_at_its_limit_gets_other_cpu_and_more_memory(node: HollowNode) -> None:
+    await node.create(containers=[{**CONTAINER, "resources": resources(limits={"cpu": "1", "memory": "128Mi"})}])
+    node.runtime.memory_used = 128 << 20
+    await resize(node, resources(limits={"cpu": "2", "memory": "128Mi"}))
+    await resize(node, resources(limits={"cpu": "2", "memory": "200Mi"}))
+    assert len(updates(node)) == 2
+
+
 async def test_a_resize_that_is_taken_back_leaves_no_error(node: HollowNode) -> None:
     await node.create(containers=[CONTAINER])
     node.runtime.inject_error("update_container", RuntimeFailure("device or resource busy"))
