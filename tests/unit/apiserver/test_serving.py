@@ -194,6 +194,32 @@ async def test_log_is_fetched_from_the_agent(https: RunningApiServer) -> None:
     assert asked[0].startswith(b"GET /containerLogs/default/p/c?tailLines=2 HTTP/1.1\r\n")
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"stream": "All", "tailLines": "-1"}, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        ({"limitBytes": "0"}, "limitBytes: Invalid value: 0: must be greater than 0"),
+        (
+            {"sinceSeconds": "1", "sinceTime": "2026-01-01T00:00:00Z"},
+            "[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ),
+        ({"stream": "Out"}, 'stream: Unsupported value: "Out": supported values: "All", "Stderr", "Stdout"'),
+        (
+            {"stream": "Stdout", "tailLines": "1"},
+            "[]: Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
+        ),
+    ],
+)
+async def test_options_of_a_log_are_judged_before_its_node_is_asked(
+    https: RunningApiServer, query: dict[str, str], message: str
+) -> None:
+    path = "/api/v1/namespaces/default/pods/p/log"
+    response = await ApiCalls(https.endpoint).send("GET", path, query=query)
+    status = orjson.loads(response.body)
+    assert response.status == status["code"] == 422
+    assert status["message"] == f'PodLogOptions "p" is invalid: {message}'
+
+
 async def test_log_of_an_agent_with_a_strange_certificate_is_fetched_only_on_request(https: RunningApiServer) -> None:
     async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, OSError):

@@ -29,6 +29,8 @@ Query = list[tuple[str, str]]
 
 _LOG_FLAGS = ("follow", "previous", "timestamps")
 _LOG_NUMBERS = ("tailLines", "limitBytes", "sinceSeconds")
+ALL_STREAMS = "All"
+_LOG_STREAMS = (ALL_STREAMS, "Stderr", "Stdout")
 _STREAM_FLAGS = ("stdin", "stdout", "stderr", "tty")
 
 
@@ -74,6 +76,11 @@ def _log_query(context: RequestContext) -> Query:
             errors.append(FieldError.forbidden("[]", detail))
         query.append(("sinceTime", since))
     if stream := context.query("stream"):
+        if stream not in _LOG_STREAMS:
+            errors.append(FieldError.not_supported("stream", stream, _LOG_STREAMS))
+        if stream != ALL_STREAMS and context.query("tailLines"):
+            detail = "`tailLines` and specific `stream` are mutually exclusive for now"
+            errors.append(FieldError.forbidden("[]", detail))
         query.append(("stream", stream))
     if errors:
         raise invalid("", "PodLogOptions", context.info.name, errors)
