@@ -257,6 +257,7 @@ class NodeAgent:
                 read_counters=read_host_counters,
                 read_free=lambda: self._host.read_usage(self._engine),
                 read_interfaces=read_interfaces,
+                measure_files=parts.measuring.measure_files,
             ),
             probes=parts.probes.tally,
             configuration=kubelet_configuration(config),

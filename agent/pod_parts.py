@@ -120,18 +120,10 @@ class PodParts:
         self.mirrors = _make_mirrors(agent, reporter)
         self.static_pods = _static_pods(agent, self.workers, shared, self.mirrors)
         self.shutdown = _make_shutdown(agent, self.workers)
-        self.garbage = GarbageCollector(
-            cache=cache,
-            volumes=volumes,
-            files=files,
-            network=network,
-            cgroups=cgroups,
-            worker_uids=self.workers.uids,
-            sweep_log_links=host.sweep_log_links,
-            clock=clock,
-        )
+        self.garbage = _pod_garbage(agent, self.workers, volumes, files, network, cgroups)
         self.image_garbage = _image_garbage(agent, pulled, pull_records, pause_image)
-        self.evictor = _make_evictor(agent, self, volumes)
+        self.measuring = _make_measuring(agent, volumes)
+        self.evictor = _make_evictor(agent, self)
         self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
         self.on_pod_change = route_pods(pods=self._on_own_pod_change, mirrors=self.mirrors.on_pod_change)
 
@@ -214,15 +206,18 @@ def _make_shutdown(agent: NodeAgent, workers: PodWorkers) -> NodeShutdown:
     )
 
 
-def _make_evictor(agent: NodeAgent, parts: PodParts, volumes: VolumeManager) -> PodEvictor:
-    workers = parts.workers
-    measuring = UseMeasuring(
+def _make_measuring(agent: NodeAgent, volumes: VolumeManager) -> UseMeasuring:
+    return UseMeasuring(
         runtime=agent.runtime,
         cache=agent.cache,
         local_directories=volumes.local_directories,
         files=agent.host,
         clock=agent.clock,
     )
+
+
+def _make_evictor(agent: NodeAgent, parts: PodParts) -> PodEvictor:
+    workers, measuring = parts.workers, parts.measuring
 
     async def observe_allocatable_memory() -> Observation | None:
         reserved = agent.config.reservations.of("memory")
@@ -313,6 +308,26 @@ def _sandbox_settings(agent: NodeAgent, pause_image: str, limits: HostLimits) ->
         host=limits,
         node_ip=agent.address,
         cluster_domain=agent.config.cluster_domain,
+    )
+
+
+def _pod_garbage(
+    agent: NodeAgent,
+    workers: PodWorkers,
+    volumes: VolumeManager,
+    files: PodFiles,
+    network: PodNetwork,
+    cgroups: PodCgroups,
+) -> GarbageCollector:
+    return GarbageCollector(
+        cache=agent.cache,
+        volumes=volumes,
+        files=files,
+        network=network,
+        cgroups=cgroups,
+        worker_uids=workers.uids,
+        sweep_log_links=agent.host.sweep_log_links,
+        clock=agent.clock,
     )
 
 

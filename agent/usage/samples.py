@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from agent.node.eviction.pod_usage import PodUse
 from agent.node.host_counters import HostCounters, InterfaceCounters
 from agent.node.host_facts import HostUsage
 from agent.pods.container_cache import ContainerCache
@@ -14,19 +15,27 @@ from agent.pods.observed import ObservedContainer, ObservedSandbox
 from agent.pods.pod_spec import is_host_network
 from agent.runtime.protocol import EngineInfo, Runtime, RuntimeFailure
 from agent.usage.container_usage import ContainerUsage, parse_usage
+from agent.usage.cpu_rates import CpuLook, CpuRates
+from agent.usage.file_looks import FileLooks, MeasureFiles
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
+
+#: what the node's own rate is kept by
+NODE = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageSource:
-    """What the node can tell of itself: the host's counters, what is free, and the interfaces a process sees."""
+    """What the node can tell of itself: the host's counters, what is free, the interfaces a process sees, and the files
+    that Pods have on disks.
+    """
 
     node_name: str
     engine: EngineInfo
     read_counters: Callable[[], HostCounters]
     read_free: Callable[[], HostUsage]
     read_interfaces: Callable[[int], Sequence[InterfaceCounters]]
+    measure_files: MeasureFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +61,11 @@ class PodSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSample:
-    """The node and its Pods at `time`. `failures` counts containers that the engine could not tell of."""
+    """The node and its Pods at `time`. `failures` counts containers that the engine could not tell of.
+
+    `cpu_rates` are nanoseconds per second since a look before, by container id and by NODE. `files` are by UID, there
+    only if they were asked for.
+    """
 
     node_name: str
     time: datetime
@@ -61,6 +74,8 @@ class NodeSample:
     cpus: int
     pods: tuple[PodSample, ...]
     failures: int = 0
+    cpu_rates: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, PodUse] = field(default_factory=dict)
 
 
 class UsageSampler:
@@ -80,19 +95,27 @@ class UsageSampler:
         self._cache = cache
         self._runtime = runtime
         self._clock = clock
+        self._rates = CpuRates()
+        self._files = FileLooks(source.measure_files, clock)
 
-    async def sample(self) -> NodeSample:
+    async def sample(self, *, with_files: bool = False) -> NodeSample:
         """Look once, at all containers side by side."""
         pods = list(self._pods())
+        files = await self._files.look(pods) if with_files else {}
         looked = await asyncio.gather(*(self._look(pod) for pod in pods))
+        now, host = self._clock.now(), self._source.read_counters()
+        usages = {item.id: item.usage for sample, _ in looked for item in sample.containers}
+        looks = {name: CpuLook(usage.sampled_at, usage.cpu_nanoseconds) for name, usage in usages.items()}
         return NodeSample(
             node_name=self._source.node_name,
-            time=self._clock.now(),
-            host=self._source.read_counters(),
+            time=now,
+            host=host,
             free=self._source.read_free(),
             cpus=self._source.engine.cpus,
             pods=tuple(sample for sample, _ in looked),
             failures=sum(failures for _, failures in looked),
+            cpu_rates=self._rates.update({**looks, NODE: CpuLook(now, host.cpu_nanoseconds)}),
+            files=files,
         )
 
     async def _look(self, pod: ReadOnlyObject) -> tuple[PodSample, int]:

@@ -1,7 +1,6 @@
 """`/stats/summary`: the kubelet's Summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1) of a sample. Pure.
 
-What is not cheap to know is left out, as a kubelet leaves out what its runtime does not tell: sizes of writable layers
-and of volumes.
+What is not known is left out, as a kubelet leaves out what its runtime does not tell.
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.node.eviction.pod_usage import FileUsage, PodUse
 from agent.node.host_counters import InterfaceCounters
 from agent.node.host_facts import DiskUsage
 from agent.usage.container_usage import ContainerUsage
-from agent.usage.samples import ContainerSample, NodeSample, PodSample
+from agent.usage.samples import NODE, ContainerSample, NodeSample, PodSample
 from control.api.objects import Object
 from control.api.timestamps import format_time
 
@@ -33,7 +33,7 @@ def _node_stats(sample: NodeSample, only_cpu_and_memory: bool) -> Object:
     stats: Object = {
         "nodeName": sample.node_name,
         "startTime": format_time(datetime.fromtimestamp(sample.host.started_at, UTC)),
-        "cpu": {"time": time, "usageCoreNanoSeconds": sample.host.cpu_nanoseconds},
+        "cpu": _cpu(time, sample.host.cpu_nanoseconds, sample.cpu_rates.get(NODE)),
         "memory": {
             "time": time,
             "availableBytes": memory.available_bytes,
@@ -49,6 +49,16 @@ def _node_stats(sample: NodeSample, only_cpu_and_memory: bool) -> Object:
     stats["runtime"] = {"imageFs": image_disk, "containerFs": image_disk}
     stats["rlimit"] = {"time": time, "maxpid": sample.free.pid_max, "curproc": sample.free.pids}
     return stats
+
+
+def _cpu(time: str, nanoseconds: int, rate: int | None) -> Object:
+    """`rate` is None until there was a look before."""
+    return {"time": time, **({} if rate is None else {"usageNanoCores": rate}), "usageCoreNanoSeconds": nanoseconds}
+
+
+def _share(disk: DiskUsage, files: FileUsage, time: str) -> Object:
+    """A file system, and what somebody has on it."""
+    return {**_filesystem(disk, time), "usedBytes": files.used_bytes, "inodesUsed": files.inodes}
 
 
 def _filesystem(disk: DiskUsage, time: str) -> Object:
@@ -69,11 +79,15 @@ def _pod_stats(
 ) -> Object:
     metadata, usages = pod.pod["metadata"], [container.usage for container in pod.containers]
     time = format_time(sample.time)
+    files = sample.files.get(metadata["uid"])
+    rates = [sample.cpu_rates[item.id] for item in pod.containers if item.id in sample.cpu_rates]
     stats: Object = {
         "podRef": {name: metadata[name] for name in ("name", "namespace", "uid")},
         "startTime": (pod.pod.get("status") or {}).get("startTime"),
-        "containers": [_container_stats(item, sample, only_cpu_and_memory, log_bytes) for item in pod.containers],
-        "cpu": {"time": time, "usageCoreNanoSeconds": sum(usage.cpu_nanoseconds for usage in usages)},
+        "containers": [
+            _container_stats(item, sample, files, only_cpu_and_memory, log_bytes) for item in pod.containers
+        ],
+        "cpu": _cpu(time, sum(usage.cpu_nanoseconds for usage in usages), sum(rates) if rates else None),
         "memory": {
             "time": time,
             "usageBytes": sum(usage.memory_usage_bytes for usage in usages),
@@ -86,22 +100,35 @@ def _pod_stats(
     if not only_cpu_and_memory:
         if pod.interfaces:
             stats["network"] = _network(pod.interfaces, time)
+        if files is not None:
+            stats["volume"] = [
+                {**_share(sample.free.node_disk, use, time), "name": name} for name, use in files.volumes.items()
+            ]
+            everything = files.container_files.plus(files.volume_files)
+            stats["ephemeral-storage"] = _share(sample.free.node_disk, everything, time)
         stats["process_stats"] = {"process_count": sum(usage.processes for usage in usages)}
     return stats
 
 
 def _container_stats(
-    container: ContainerSample, sample: NodeSample, only_cpu_and_memory: bool, log_bytes: Callable[[str], int]
+    container: ContainerSample,
+    sample: NodeSample,
+    files: PodUse | None,
+    only_cpu_and_memory: bool,
+    log_bytes: Callable[[str], int],
 ) -> Object:
     usage = container.usage
     time = format_time(usage.sampled_at)
     stats: Object = {
         "name": container.name,
         "startTime": format_time(container.started_at) if container.started_at else None,
-        "cpu": {"time": time, "usageCoreNanoSeconds": usage.cpu_nanoseconds},
+        "cpu": _cpu(time, usage.cpu_nanoseconds, sample.cpu_rates.get(container.id)),
         "memory": {"time": time, **_memory(usage)},
     }
     if not only_cpu_and_memory:
+        if files is not None and container.name in files.containers:
+            layer = files.containers[container.name].layer
+            stats["rootfs"] = _share(sample.free.image_disk, layer, format_time(sample.time))
         # Docker's logs lie beside its images; how many inodes of those are theirs nobody counts.
         disk = replace(sample.free.image_disk, inodes=0)
         stats["logs"] = {**_filesystem(disk, format_time(sample.time)), "usedBytes": log_bytes(container.log_path)}

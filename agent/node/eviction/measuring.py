@@ -76,7 +76,7 @@ class UseMeasuring:
         memory_bytes, processes = await self._sample(container) if with_samples else (0, 0)
         log = await asyncio.to_thread(self._files.measure_log, container.record.log_path)
         layer = await self._measure_layer(container)
-        return ContainerUse(memory_bytes=memory_bytes, processes=processes, files=layer.plus(log))
+        return ContainerUse(memory_bytes=memory_bytes, processes=processes, files=layer.plus(log), layer=layer)
 
     async def _sample(self, container: ObservedContainer) -> tuple[int, int]:
         """Memory in bytes and processes of one that runs; of one that has ended, nothing."""

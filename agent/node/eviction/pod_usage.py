@@ -31,11 +31,12 @@ def total_files(usages: Iterable[FileUsage]) -> FileUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerUse:
-    """One container. `files` are its writable layer and its log, which both lie on the engine's disk."""
+    """One container. `files` are its writable layer (`layer`) and its log, which both lie on the engine's disk."""
 
     memory_bytes: int = 0
     processes: int = 0
     files: FileUsage = NO_FILES
+    layer: FileUsage = NO_FILES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 import pytest_asyncio
 
+from agent.node.eviction.pod_usage import ContainerUse, FileUsage, PodUse
 from agent.node.host_counters import HostCounters
 from agent.node.host_facts import DiskUsage, HostUsage
 from agent.pods.container_cache import ContainerCache
@@ -22,6 +23,7 @@ from agent.server.node_access import NodeAccess
 from agent.server.node_server import NodeServer, NodeServerSettings
 from agent.usage.samples import UsageSource
 from control.api.clock import FakeClock, SystemClock
+from control.api.objects import ReadOnlyObject
 from control.auth.pki import CertificateAuthority, make_ca
 from control.client.client import Client
 from control.client.transport import Transport
@@ -29,6 +31,13 @@ from tests.fakes.agent_node import OWNER, make_pod
 from tests.unit.agent.server.served_node import LoopbackDialer, ReviewingApi, ServedNode
 
 DISK = DiskUsage(capacity_bytes=1 << 40, available_bytes=1 << 39)
+
+
+async def measure_files(pods: Sequence[ReadOnlyObject]) -> dict[str, PodUse]:
+    """Every Pod has a layer of 1000 bytes, 30 bytes of log and a volume of 4."""
+    layer, volume = FileUsage(used_bytes=1000, inodes=5), FileUsage(used_bytes=4, inodes=1)
+    use = ContainerUse(files=layer.plus(FileUsage(used_bytes=30, inodes=1)), layer=layer)
+    return {pod["metadata"]["uid"]: PodUse(containers={"web": use}, volumes={"data": volume}) for pod in pods}
 
 
 @pytest_asyncio.fixture
@@ -82,6 +91,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
             read_counters=lambda: HostCounters(cpu_nanoseconds=5 * 10**9, started_at=1.7e9),
             read_free=lambda: HostUsage(node_disk=DISK, image_disk=DISK),
             read_interfaces=lambda pid: [],
+            measure_files=measure_files,
         ),
         probes=probes,
         configuration={"kind": "KubeletConfiguration", "maxPods": 110},

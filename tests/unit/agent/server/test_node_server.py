@@ -236,6 +236,21 @@ async def test_usage_is_reported_per_container(node: ServedNode) -> None:
     assert 'container_memory_rss{container="web",' in cadvisor
 
 
+async def test_the_summary_tells_what_pods_have_on_disks(node: ServedNode) -> None:
+    async with node.session() as session:
+        async with session.get("/stats/summary") as answer:
+            (pod,) = (await answer.json())["pods"]
+        async with session.get("/stats/summary?only_cpu_and_memory=true") as answer:
+            (short,) = (await answer.json())["pods"]
+    disk = {"capacityBytes": 1 << 40, "availableBytes": 1 << 39}
+    (container,), (volume,) = pod["containers"], pod["volume"]
+    assert {**container["rootfs"], "time": ""} == {**disk, "time": "", "usedBytes": 1000, "inodesUsed": 5}
+    assert {**volume, "time": ""} == {**disk, "time": "", "name": "data", "usedBytes": 4, "inodesUsed": 1}
+    assert {**pod["ephemeral-storage"], "time": ""} == {**disk, "time": "", "usedBytes": 1034, "inodesUsed": 7}
+    assert not {"volume", "ephemeral-storage"} & set(short)
+    assert "rootfs" not in short["containers"][0]
+
+
 async def test_a_container_the_engine_cannot_tell_of_is_left_out_and_counted(node: ServedNode) -> None:
     node.runtime.inject_error("stats", RuntimeFailure("gone"))
     async with node.session() as session, session.get("/metrics/resource") as answer:

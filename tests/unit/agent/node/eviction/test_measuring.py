@@ -73,15 +73,17 @@ async def test_memory_processes_layer_log_and_volumes_are_measured(tmp_path: Pat
     (tmp_path / "volume").mkdir()
     engine.layer = str(tmp_path / "layer")
     measuring = await measuring_of(engine, {"here": tmp_path / "volume", "not-yet": tmp_path / "none"})
-    files = measure_directory(engine.layer).plus(LOG)
+    layer = measure_directory(engine.layer)
+    files = layer.plus(LOG)
     volumes = {"here": measure_directory(str(tmp_path / "volume")), "not-yet": NO_FILES}
     assert await measuring.measure_all([POD]) == {
         "uid-of-web": PodUse(
-            containers={"web": ContainerUse(memory_bytes=20 * MIB, processes=7, files=files)}, volumes=volumes
+            containers={"web": ContainerUse(memory_bytes=20 * MIB, processes=7, files=files, layer=layer)},
+            volumes=volumes,
         )
     }
     assert await measuring.measure_files([POD]) == {
-        "uid-of-web": PodUse(containers={"web": ContainerUse(files=files)}, volumes=volumes)
+        "uid-of-web": PodUse(containers={"web": ContainerUse(files=files, layer=layer)}, volumes=volumes)
     }
 
 
