@@ -12,12 +12,7 @@ _RFC3339 = re.compile(
 
 def format_time(moment: datetime) -> str:
     """Write whole seconds, fractions cut off: `2026-01-01T00:00:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year >= 1000 else _pad_year(moment)
-
-
-def _pad_year(moment: datetime) -> str:
-    utc = moment.astimezone(UTC)
-    return f"{utc.year:04d}-{utc:%m-%dT%H:%M:%S}Z"
+    return moment.astimezone(UTC).isoformat()[:19] + "Z"
 
 
 def format_micro_time(moment: datetime) -> str:
