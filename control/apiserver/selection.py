@@ -45,7 +45,7 @@ def _indexed_scope(served: ServedKind, namespace: str, fields: FieldSelector) ->
     for field in served.indexed_fields:
         value = fields.find_exact(field)
         if value is not None:
-            return WatchScope(namespace=namespace, index=(field, value))
+            return WatchScope(namespace=namespace, indexed=(field, value))
     return WatchScope(namespace=namespace)
 
 

@@ -110,8 +110,8 @@ class WatchCache:
         if scope.key:
             found = self._objects.get(scope.key)
             return [found] if found else []
-        if scope.index is not None:
-            indexed = self._index.get(scope.index, {})
+        if scope.indexed is not None:
+            indexed = self._index.get(scope.indexed, {})
             start = self._namespace_prefix(scope.namespace)
             return [indexed[key] for key in sorted(indexed) if key.startswith(start)]
         return [self._objects[key] for key in self._keys_of(scope.namespace)]
@@ -208,9 +208,9 @@ class WatchCache:
             scopes[WatchScope(namespace=namespace)] = None
             scopes[WatchScope(namespace=namespace, key=key)] = None
         for pair in self._index_pairs(event):
-            scopes[WatchScope(index=pair)] = None
+            scopes[WatchScope(indexed=pair)] = None
             if namespace:
-                scopes[WatchScope(namespace=namespace, index=pair)] = None
+                scopes[WatchScope(namespace=namespace, indexed=pair)] = None
         return scopes
 
     def _concerns(self, event: CacheEvent, scope: WatchScope) -> bool:
@@ -220,7 +220,7 @@ class WatchCache:
             return False
         if scope.namespace and not key.startswith(self._namespace_prefix(scope.namespace)):
             return False
-        return scope.index is None or scope.index in self._index_pairs(event)
+        return scope.indexed is None or scope.indexed in self._index_pairs(event)
 
     def _index_pairs(self, event: CacheEvent) -> set[tuple[str, str]]:
         states = [state for state in (event.cached, event.previous) if state is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from control.apiserver.cache.encoding import CachedObject
 
@@ -74,16 +74,16 @@ class CacheEvent:
         return CacheEvent(DELETED, self.revision, self.previous.at_revision(self.revision), self.previous)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchScope:
+class WatchScope(NamedTuple):
     """Which objects a watcher or a list is about, as far as an index can tell; selectors narrow it further.
 
-    At most one of `key` and `index` (name, value) is set.
+    At most one of `key` and `indexed` (name and value of an index) is set. A tuple, since every event looks for the
+    watchers of several.
     """
 
     namespace: str = ""
     key: str = ""
-    index: tuple[str, str] | None = None
+    indexed: tuple[str, str] | None = None
 
 
 class Watcher:

@@ -88,14 +88,14 @@ async def test_select_orders_by_key_and_narrows_by_namespace_and_index(
 
     assert selected(WatchScope()) == ["a-b/w", "a/x", "a/z", "b/y"]
     assert selected(WatchScope(namespace="a")) == ["a/x", "a/z"]
-    assert selected(WatchScope(index=("spec.nodeName", "n1"))) == ["a-b/w", "a/z", "b/y"]
-    assert selected(WatchScope(namespace="a", index=("spec.nodeName", "n1"))) == ["a/z"]
+    assert selected(WatchScope(indexed=("spec.nodeName", "n1"))) == ["a-b/w", "a/z", "b/y"]
+    assert selected(WatchScope(namespace="a", indexed=("spec.nodeName", "n1"))) == ["a/z"]
     assert selected(WatchScope(key=f"{PREFIX}a/x")) == ["a/x"]
     assert selected(WatchScope(key=f"{PREFIX}a/none")) == []
     revision = cache.select(WatchScope(key=f"{PREFIX}a/x"))[0].revision
     await storage.update(f"{PREFIX}a/x", pod("x", namespace="a", node="n1"), expected_revision=revision)
-    assert selected(WatchScope(index=("spec.nodeName", "n2"))) == []
-    assert selected(WatchScope(namespace="a", index=("spec.nodeName", "n1"))) == ["a/x", "a/z"]
+    assert selected(WatchScope(indexed=("spec.nodeName", "n2"))) == []
+    assert selected(WatchScope(namespace="a", indexed=("spec.nodeName", "n1"))) == ["a/x", "a/z"]
 
 
 async def test_a_selection_and_its_encoding_are_made_once_until_the_kind_changes(
@@ -180,7 +180,7 @@ async def test_watch_from_a_future_revision_skips_what_is_not_after_it(
 
 
 async def test_index_watch_sees_objects_come_and_go(storage: MemoryStorage, cache: WatchCache) -> None:
-    watcher = cache.watch(WatchScope(index=("spec.nodeName", "n1")))
+    watcher = cache.watch(WatchScope(indexed=("spec.nodeName", "n1")))
 
     def on_node(cached: CachedObject) -> bool:
         return bool(cached.object["spec"]["nodeName"] == "n1")
