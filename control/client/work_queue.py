@@ -28,7 +28,8 @@ class WorkQueue:
         self._sequence = 0
         self._timer: asyncio.Task[None] | None = None
         self._timer_deadline = 0.0
-        self._available = asyncio.Event()
+        #: one permit for each key in the queue
+        self._available = asyncio.Semaphore(0)
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -39,8 +40,7 @@ class WorkQueue:
             return
         self._dirty.add(key)
         if key not in self._processing:
-            self._queue.append(key)
-            self._available.set()
+            self._enqueue(key)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Add a key when that time has passed; of several waiting times the earliest counts."""
@@ -74,9 +74,7 @@ class WorkQueue:
 
     async def get(self) -> str:
         """Wait for a key; the caller owns it until `done`."""
-        while not self._queue:
-            self._available.clear()
-            await self._available.wait()
+        await self._available.acquire()
         key = self._queue.popleft()
         self._dirty.discard(key)
         self._processing.add(key)
@@ -86,8 +84,11 @@ class WorkQueue:
         """Give a key back; it is queued again if it was added meanwhile."""
         self._processing.discard(key)
         if key in self._dirty:
-            self._queue.append(key)
-            self._available.set()
+            self._enqueue(key)
+
+    def _enqueue(self, key: str) -> None:
+        self._queue.append(key)
+        self._available.release()  # wakes one worker, not all
 
     def close(self) -> None:
         """Drop what waits for its time."""
