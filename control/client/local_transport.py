@@ -12,7 +12,7 @@ import orjson
 
 from control.api.errors import ApiError
 from control.api.exchange import ApiEndpoint, ApiRequest, ApiResponse, User, WatchEvent
-from control.api.objects import Object, copy_object
+from control.api.objects import Object
 from control.client.transport import Query
 
 
@@ -78,7 +78,7 @@ class LocalTransport:
                 path=path,
                 query=query,
                 headers=sent,
-                body=b"" if body is None else copy_object(body),
+                body=b"" if body is None else orjson.loads(orjson.dumps(body)),  # a copy: faster than walking it
                 user=self._user,
                 in_process=True,
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import orjson
+
 from control.api.exchange import ApiResponse
-from control.api.objects import Object, copy_object
+from control.api.objects import Object
 from control.apiserver.handlers.responding import write_request, written_response
 from control.apiserver.options import read_write_options
 from control.apiserver.registry.metadata import check_request_name, drop_repeated_owners, set_request_namespace
@@ -22,9 +24,11 @@ async def update(context: RequestContext, store: ResourceStore, *, is_status: bo
     for text in drop_repeated_owners(obj):
         context.warn(text)
 
+    encoded = orjson.dumps(obj)
+
     def replace(live: Object | None) -> Object:
         # A copy each time: the loop may ask again after admission and strategy have changed what they were given.
-        return copy_object(obj)  # type: ignore[no-any-return]
+        return orjson.loads(encoded)  # type: ignore[no-any-return]
 
     change = Change(
         replace,
