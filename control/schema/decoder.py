@@ -80,14 +80,15 @@ def zero_object(schema: Schema) -> dict[str, Any]:
 
 
 def _always_written(schema: Schema) -> list[tuple[str, Callable[[], Any]]]:
-    """Return the fields that are printed when they were not given, with what is printed."""
-    result: list[tuple[str, Callable[[], Any]]] = []
-    for name, field in schema.properties.items():
-        if field.presence is Presence.ALWAYS:
-            result.append((name, partial(zero_value, field)))
-        elif field.presence is Presence.NULLABLE:
-            result.append((name, _none))
-    return result
+    """Return the fields that are printed when they were not given, with what is printed. Found at first use."""
+    if schema.always_written is None:
+        found = schema.always_written = list[tuple[str, Callable[[], Any]]]()
+        for name, field in schema.properties.items():
+            if field.presence is Presence.ALWAYS:
+                found.append((name, partial(zero_value, field)))
+            elif field.presence is Presence.NULLABLE:
+                found.append((name, _none))
+    return schema.always_written  # type: ignore[no-any-return]
 
 
 def _none() -> None:

@@ -36,7 +36,7 @@ class Schema:
     map, `list_map_keys` its keys. Objects: `map_type` is granular or atomic. `merge_key` and `patch_strategies` drive
     strategic merge patch. `resolve_properties` is called once, at the first access. `go_type` is the name clients see
     in decoding errors (`v1.PodSpec`); empty where it follows from the rest. `opaque` marks values that are kept
-    without looking inside. `compiled_decoder` is where decoder.py keeps its work.
+    without looking inside. `compiled_decoder` and `always_written` are where decoder.py keeps its work.
     """
 
     type: str = ""
@@ -64,6 +64,7 @@ class Schema:
     resolve_additional: Callable[[], Schema] | None = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
     compiled_decoder: Any = None
+    always_written: Any = None
     _properties: Mapping[str, Schema] | None = None
     _items: Schema | None = None
     _additional: Schema | None = None
