@@ -68,7 +68,10 @@ def owner_references_of(obj: ReadOnlyObject) -> Sequence[Mapping[str, Any]]:
 
 def controller_of(obj: ReadOnlyObject) -> Mapping[str, Any] | None:
     """Return the owner reference of the managing controller, or None."""
-    return next((reference for reference in owner_references_of(obj) if reference.get("controller")), None)
+    for reference in owner_references_of(obj):
+        if reference.get("controller"):
+            return reference
+    return None
 
 
 def is_controlled_by(obj: ReadOnlyObject, owner: ReadOnlyObject) -> bool:
@@ -93,7 +96,10 @@ def make_owner_reference(obj: ReadOnlyObject, *, controller: bool = True) -> Obj
 
 def find_condition(conditions: Iterable[Mapping[str, Any]] | None, type: str) -> Mapping[str, Any] | None:
     """Return the condition of a type, or None."""
-    return next((condition for condition in conditions or () if condition.get("type") == type), None)
+    for condition in conditions or ():
+        if condition.get("type") == type:
+            return condition
+    return None
 
 
 def is_condition_true(conditions: Iterable[Mapping[str, Any]] | None, type: str) -> bool:

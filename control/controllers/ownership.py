@@ -32,15 +32,16 @@ def claim_objects(owner: ReadOnlyObject, kind: Kind, selector: LabelSelector, vi
     """Sort the objects of a kind in the owner's namespace into kept, adopted and released ones."""
     owned: list[Object] = []
     patches: list[Patch] = []
-    for obj in view.owned_by(kind, uid_of(owner)):
+    uid, is_going = uid_of(owner), is_deleting(owner)
+    for obj in view.owned_by(kind, uid):
         controller = controller_of(obj)
-        if controller is None or controller["uid"] != uid_of(owner):
+        if controller is None or controller["uid"] != uid:
             continue
         if selector.matches(labels_of(obj)):
             owned.append(obj)
-        elif not is_deleting(owner) and not is_deleting(obj):
+        elif not is_going and not is_deleting(obj):
             patches.append(_release(owner, kind, obj))
-    if not is_deleting(owner):
+    if not is_going:
         for obj in view.uncontrolled(kind, owner["metadata"]["namespace"]):
             if not is_deleting(obj) and selector.matches(labels_of(obj)):
                 patches.append(_adopt(owner, kind, obj))

@@ -59,7 +59,7 @@ class ReplicaKeeper:
             return Result(steps=[Batch(writes=patches)])
         pods = [pod for pod in claim.objects if is_active(pod)]
         steps: list[Step] = [] if is_deleting(owner) else self._scale(owner, pods, view, now)
-        status = self._compute_status(owner, claim.objects, is_scaling=bool(steps), now=now)
+        status = self._compute_status(owner, claim.objects, pods, is_scaling=bool(steps), now=now)
         if status != owner.get("status"):
             steps = [*steps, self._status_update(owner, status)]
         return Result(steps=steps, requeue_after=_seconds_to_availability(owner, pods, now))
@@ -106,8 +106,10 @@ class ReplicaKeeper:
         siblings = view.owned_by(self.kind, reference["uid"])
         return [pod for sibling in siblings for pod in view.owned_by(PODS, uid_of(sibling))]
 
-    def _compute_status(self, owner: Object, claimed: list[Object], *, is_scaling: bool, now: datetime) -> Object:
-        pods = [pod for pod in claimed if is_active(pod)]
+    def _compute_status(
+        self, owner: Object, claimed: list[Object], pods: list[Object], *, is_scaling: bool, now: datetime
+    ) -> Object:
+        """`pods` are the active ones of those claimed."""
         template_labels = (owner["spec"]["template"].get("metadata") or {}).get("labels") or {}
         min_ready_seconds = owner["spec"].get("minReadySeconds") or 0
         ready = [pod for pod in pods if is_pod_ready(pod)]
