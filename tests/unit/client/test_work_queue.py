@@ -48,6 +48,16 @@ async def test_waiting_worker_is_woken() -> None:
     assert await asyncio.wait_for(worker, 5) == "a"
 
 
+async def test_key_of_a_worker_that_is_cancelled_as_it_wakes_goes_to_another() -> None:
+    queue = WorkQueue(FakeClock())
+    cancelled, other = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
+    await settle()
+    queue.add("a")
+    cancelled.cancel()
+    assert await asyncio.wait_for(other, 5) == "a"
+    assert cancelled.cancelled()
+
+
 async def test_delayed_keys_come_at_their_earliest_time() -> None:
     clock = FakeClock()
     queue = WorkQueue(clock)
