@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from control.api.exchange import User
 from control.api.kinds import Kind
@@ -45,16 +45,26 @@ class ObjectReader(Protocol):
 
 
 class AdmissionPlugin(Protocol):
-    """A plugin. `name` is upstream's. Either hook may raise ApiError to refuse."""
+    """A plugin: mutating, validating or both. `name` is upstream's."""
 
     name: str
 
+
+@runtime_checkable
+class MutatingPlugin(Protocol):
+    """A plugin that may change what is written."""
+
     async def admit(self, attributes: Attributes) -> None:
-        """Mutate `attributes.object`."""
+        """Mutate `attributes.object`, or raise ApiError to refuse."""
         ...
 
+
+@runtime_checkable
+class ValidatingPlugin(Protocol):
+    """A plugin that judges what is written."""
+
     async def validate(self, attributes: Attributes) -> None:
-        """Judge the final object."""
+        """Judge the final object: raise ApiError to refuse."""
         ...
 
 
@@ -62,14 +72,15 @@ class AdmissionChain:
     """Runs the plugins in order."""
 
     def __init__(self, plugins: Sequence[AdmissionPlugin]) -> None:
-        self._plugins = tuple(plugins)
+        self._mutating = tuple(plugin for plugin in plugins if isinstance(plugin, MutatingPlugin))
+        self._validating = tuple(plugin for plugin in plugins if isinstance(plugin, ValidatingPlugin))
 
     async def admit(self, attributes: Attributes) -> None:
         """Run all mutating hooks. Raises the first refusal."""
-        for plugin in self._plugins:
+        for plugin in self._mutating:
             await plugin.admit(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         """Run all validating hooks. Raises the first refusal."""
-        for plugin in self._plugins:
+        for plugin in self._validating:
             await plugin.validate(attributes)

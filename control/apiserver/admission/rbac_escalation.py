@@ -27,9 +27,6 @@ class RbacEscalation:
         self._rbac = RbacAuthorizer(reader)
         self._authorizer = authorizer
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Change nothing."""
-
     async def validate(self, attributes: Attributes) -> None:
         """Judge a create or update of a role or binding."""
         obj = attributes.object

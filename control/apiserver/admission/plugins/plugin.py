@@ -1,4 +1,4 @@
-"""`Plugin`: an admission plugin that lets everything pass; each plugin overrides what it is for."""
+"""`Plugin`, the base of admission plugins, and what they share."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from control.apiserver.admission.chain import Attributes
 
 
 class Plugin:
-    """An admission plugin with upstream's name and no opinion."""
+    """An admission plugin with upstream's name. Each has the hooks it needs: `admit`, `validate` or both."""
 
     name = ""
-
-    async def admit(self, attributes: Attributes) -> None:
-        """Mutate `attributes.object`."""
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Judge the final object."""
 
 
 def refusal(attributes: Attributes, detail: str) -> ApiError:
