@@ -193,6 +193,8 @@ class WatchCache:
         self._publish(event)
 
     def _publish(self, event: CacheEvent) -> None:
+        if not self._watchers:
+            return
         for scope in self._scopes_of(event):
             watchers = self._watchers.get(scope)
             if watchers:
