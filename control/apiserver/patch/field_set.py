@@ -16,6 +16,7 @@ FieldSet: TypeAlias = dict[str, Any]
 LEAF: FieldSet = {}
 SELF = "."
 
+_STEP_KINDS = ("f:", "k:", "v:", "i:")
 _STEP_ORDER = {".": 0, "f": 1, "k": 2, "v": 3, "i": 4}
 
 
@@ -165,6 +166,9 @@ def is_field_set(value: Any) -> bool:
     """Whether a value from outside has the form of a set."""
     if not isinstance(value, dict):
         return False
-    return all(
-        (step == SELF or (step[:2] in ("f:", "k:", "v:", "i:"))) and is_field_set(node) for step, node in value.items()
-    )
+    for step, node in value.items():
+        if step != SELF and step[:2] not in _STEP_KINDS:
+            return False
+        if not is_field_set(node):
+            return False
+    return True

@@ -159,7 +159,8 @@ def validate_new_metadata(kind: Kind, strategy: Strategy, obj: ReadOnlyObject) -
         errors.append(FieldError.required("metadata.name", "name or generateName is required"))
     errors += _namespace_errors(kind, metadata)
     errors += _generation_errors(metadata)
-    return errors + _label_errors(metadata) + _annotation_errors(metadata) + _owner_and_finalizer_errors(metadata)
+    errors += _label_errors(metadata) + _annotation_errors(metadata)
+    return errors + _owner_errors(metadata.get("ownerReferences") or ()) + _finalizer_and_manager_errors(metadata)
 
 
 def validate_changed_metadata(kind: Kind, obj: ReadOnlyObject, old: ReadOnlyObject) -> list[FieldError]:
@@ -169,8 +170,10 @@ def validate_changed_metadata(kind: Kind, obj: ReadOnlyObject, old: ReadOnlyObje
     name = metadata.get("name") or ""
     errors += [FieldError.invalid("metadata.name", name, text) for text in path_segment_name_errors(name)]
     errors += _namespace_errors(kind, metadata) + _generation_errors(metadata)
-    errors += _label_errors(metadata) + _annotation_errors(metadata) + _owner_and_finalizer_errors(metadata)
-    changes = _update_errors(metadata, old_metadata)
+    maps = _label_errors(metadata) + _annotation_errors(metadata)
+    owners = _owner_errors(metadata.get("ownerReferences") or ())
+    errors += maps + owners + _finalizer_and_manager_errors(metadata)
+    changes = _update_errors(metadata, old_metadata) + maps + owners
     return errors + changes + changes
 
 
@@ -182,8 +185,7 @@ def _update_errors(metadata: Mapping[str, Any], old_metadata: Mapping[str, Any])
         value, old_value = metadata.get(field), old_metadata.get(field)
         if value != old_value and not (value in (None, "") and old_value in (None, "")):
             errors.append(FieldError.invalid(f"metadata.{field}", value, "field is immutable"))
-    errors += _label_errors(metadata) + _annotation_errors(metadata)
-    return errors + _owner_errors(metadata.get("ownerReferences") or ())
+    return errors
 
 
 def _new_finalizer_errors(finalizers: Sequence[str], old_finalizers: Sequence[str]) -> list[FieldError]:
@@ -233,8 +235,8 @@ def _annotation_errors(metadata: Mapping[str, Any]) -> list[FieldError]:
     return errors
 
 
-def _owner_and_finalizer_errors(metadata: Mapping[str, Any]) -> list[FieldError]:
-    errors = _owner_errors(metadata.get("ownerReferences") or ())
+def _finalizer_and_manager_errors(metadata: Mapping[str, Any]) -> list[FieldError]:
+    errors: list[FieldError] = []
     for finalizer in metadata.get("finalizers") or ():
         errors += [FieldError.invalid("metadata.finalizers", finalizer, text) for text in finalizer_errors(finalizer)]
     return errors + managed_fields_errors("metadata.managedFields", metadata.get("managedFields") or ())
