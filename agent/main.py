@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -172,8 +173,12 @@ def _run_loop(config: AgentConfig, access: Access) -> int:
     from agent.node.reservations import ReservationError
     from control.client.kubeconfig import KubeconfigError
 
+    # Most of what a starting Pod makes stays: collecting garbage less often saves a tenth of the CPU, as in control.
+    gc.set_threshold(20_000, 20, 100)
     try:
-        asyncio.run(_run_node(config, access))
+        import uvloop
+
+        uvloop.run(_run_node(config, access))
     except (EngineProblemError, NetworkError, KubeconfigError, ReservationError) as error:
         return _fail(str(error))
     return 0
