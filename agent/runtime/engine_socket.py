@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+import orjson
+
 from agent.runtime.engine_errors import engine_failure
 from agent.runtime.protocol import EngineUnavailableError, RuntimeFailure
 from control.client.http_connections import LINE_BYTES_MAX, HttpAnswer, HttpConnections, Streams
@@ -52,7 +54,7 @@ class EngineSocket:
             raise EngineUnavailableError(f"cannot reach the Docker Engine: {error}") from error
         if status >= 400:
             raise _refusal(status, content, image=image)
-        return json.loads(content) if content.strip() else None
+        return orjson.loads(content) if content.strip() else None
 
     def close(self) -> None:
         """Close idle connections."""
@@ -93,7 +95,7 @@ class EngineSocket:
             raise EngineUnavailableError(f"cannot reach the Docker Engine: {error}") from error
         finally:
             response.writer.close()
-        return json.loads(body) if body.strip() else None
+        return orjson.loads(body) if body.strip() else None
 
     async def _connect(self) -> Streams:
         async with asyncio.timeout(CONNECT_SECONDS_MAX):
@@ -110,9 +112,9 @@ async def read_json_lines(response: HttpAnswer) -> AsyncIterator[Any]:
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             if line.strip():
-                yield json.loads(line)
+                yield orjson.loads(line)
     if pending.strip():
-        yield json.loads(pending)
+        yield orjson.loads(pending)
 
 
 def _target(path: str, query: Mapping[str, str] | None) -> str:
@@ -124,12 +126,13 @@ def _headers(body: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _encode(body: Mapping[str, Any] | None) -> bytes | None:
+    # Not orjson: a number beyond 64 bits is the engine's to refuse.
     return None if body is None else json.dumps(body).encode()
 
 
 def _refusal(status: int, body: bytes, *, image: bool = False) -> RuntimeFailure:
     try:
-        message = str(json.loads(body)["message"])
+        message = str(orjson.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         message = body.decode(errors="replace").strip()
     return engine_failure(status, message, image=image)
