@@ -23,6 +23,7 @@ from agent.runtime.exec_end import ExecEnd
 from agent.runtime.exec_result import collect_output
 from agent.runtime.process_user import read_process_user
 from agent.runtime.protocol import (
+    EVENT_ACTIONS,
     ContainerNotFoundError,
     ContainerRecord,
     ContainerState,
@@ -266,8 +267,12 @@ class DockerRuntime(DockerImages):
         )
 
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
-        """Yield container events until the stream breaks (EngineUnavailableError)."""
-        filters = {"type": ["container"], "label": [f"{name}={value}" for name, value in labels.items()]}
+        """Yield the events of `EVENT_ACTIONS` until the stream breaks (EngineUnavailableError)."""
+        filters = {
+            "type": ["container"],
+            "event": EVENT_ACTIONS,  # not those of each exec
+            "label": [f"{name}={value}" for name, value in labels.items()],
+        }
         async with contextlib.aclosing(self._event_lines(filters)) as lines:
             async for line in lines:
                 event = parse_event(line)

@@ -132,7 +132,6 @@ class FakeRuntime(FakeImages):
         )
         self._containers[container_id] = FakeContainer(record, body, self._program(body["Image"], image))
         self.volumes.make_missing(body)
-        self._emit("create", record)
         raise_late(late)
         return container_id
 
@@ -311,7 +310,6 @@ class FakeRuntime(FakeImages):
     def _signal(self, container: FakeContainer, signal: str) -> None:
         if container.record.state is not ContainerState.RUNNING:
             return
-        self._emit("kill", container.record)
         name = signal if signal.startswith("SIG") else f"SIG{signal}"
         if name == "SIGKILL" or not container.program.ignores_sigterm:
             self._exit(container, EXIT_CODE_OF_SIGNAL.get(name, 143), oom_killed=False)

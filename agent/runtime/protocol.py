@@ -151,9 +151,13 @@ class EngineInfo:
         return tuple(int(part) for part in self.api_version.split(".") if part.isdigit()) >= version
 
 
+#: the events that say something new of a container that is known, by Docker's names
+EVENT_ACTIONS = ("start", "die", "oom", "destroy")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeEvent:
-    """Something happened to a container: action is create, start, die, oom, destroy, ... (Docker's names)."""
+    """Something happened to a container: action is one of `EVENT_ACTIONS`."""
 
     action: str
     container_id: str
@@ -338,7 +342,10 @@ class Runtime(Protocol):
         ...
 
     def events(self, labels: Mapping[str, str]) -> AsyncIterator[RuntimeEvent]:
-        """Yield container events until the stream breaks (EngineUnavailableError). The caller re-lists and reopens."""
+        """Yield the events of `EVENT_ACTIONS` until the stream breaks (EngineUnavailableError).
+
+        The caller re-lists and reopens.
+        """
         ...
 
     def image_events(self) -> AsyncIterator[str]:

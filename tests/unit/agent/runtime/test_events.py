@@ -35,18 +35,19 @@ async def test_the_feed_relists_at_every_opening_and_delivers_in_between() -> No
     running = asyncio.create_task(feed.run(stop))
     await settle()
     container_id = await runtime.create_container("a", {"Image": "i", "Labels": LABELS})
+    await runtime.start_container(container_id)
     await settle()
     runtime.break_events()
     await settle()
-    await runtime.start_container(container_id)
+    runtime.exit_container(container_id)
     await clock.advance(0.2)
     await settle()
-    runtime.exit_container(container_id)
+    await runtime.remove_container(container_id)
     await settle()
     stop.set()
     await running
 
-    assert told == ["relist", "create", "relist", "die"]
+    assert told == ["relist", "start", "relist", "destroy"]
 
 
 async def test_a_relist_that_fails_is_tried_again_later_and_later() -> None:
