@@ -21,6 +21,7 @@ from agent.runtime.engine_socket import EngineSocket
 from agent.runtime.engine_stream import HijackedStream
 from agent.runtime.exec_end import ExecEnd
 from agent.runtime.exec_result import collect_output
+from agent.runtime.identity import CONTAINER_TYPE_LABEL, ContainerRole
 from agent.runtime.process_user import read_process_user
 from agent.runtime.protocol import (
     EVENT_ACTIONS,
@@ -104,8 +105,11 @@ class DockerRuntime(DockerImages):
         return record
 
     def _with_user(self, record: ContainerRecord) -> ContainerRecord:
-        """With the ids of its first process as they were when it was first seen: programs may change theirs."""
-        if not record.pid:
+        """With the ids of its first process as they were when it was first seen: programs may change theirs.
+
+        Nobody asks who a sandbox runs as.
+        """
+        if not record.pid or record.labels.get(CONTAINER_TYPE_LABEL) == ContainerRole.SANDBOX.value:
             self._users.pop(record.id, None)
             return record
         if record.id not in self._users:
