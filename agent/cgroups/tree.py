@@ -53,6 +53,7 @@ class LinuxCgroupTree:
     def __init__(self, root: Path = CGROUP_ROOT) -> None:
         self._root = root
         self._is_unified = (root / "cgroup.controllers").exists()
+        self._found: dict[str, str] = {}
 
     @property
     def version(self) -> str:
@@ -70,7 +71,15 @@ class LinuxCgroupTree:
         ]
 
     def find_hierarchy(self, controller: str) -> str | None:
-        """By the mount's name, or by the list of v2."""
+        """By the mount's name, or by the list of v2. One that was found stays where it is."""
+        found = self._found.get(controller)
+        if found is None:
+            found = self._look_for(controller)
+            if found is not None:
+                self._found[controller] = found
+        return found
+
+    def _look_for(self, controller: str) -> str | None:
         if self._is_unified:
             return "" if controller in (self._root / "cgroup.controllers").read_text().split() else None
         directory = self._root / controller
@@ -78,15 +87,17 @@ class LinuxCgroupTree:
 
     def make(self, hierarchy: str, path: str) -> bool:
         """In v2 each cgroup passes controllers on to those below."""
-        directory = self._root / hierarchy
-        is_new = not (directory / path).is_dir()
-        for part in path.split("/"):
-            if self._is_unified:
-                self._delegate(directory)
-            directory = directory / part
-            with suppress(FileExistsError):
-                directory.mkdir()
-        return is_new
+        above, _, name = path.rpartition("/")
+        directory = self._root / hierarchy / above
+        if not directory.is_dir():
+            self.make(hierarchy, above)
+        if self._is_unified:
+            self._delegate(directory)
+        try:
+            (directory / name).mkdir()
+        except FileExistsError:
+            return False
+        return True
 
     def children(self, hierarchy: str, path: str) -> list[str]:
         """Directories are cgroups."""
