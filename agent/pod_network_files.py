@@ -21,8 +21,9 @@ class PodNetworkFiles:
     def __init__(self, cluster_dns: ClusterDns) -> None:
         self._cluster_dns = cluster_dns
 
-    def write(self, directory: Path, pod: ReadOnlyObject, pod_ips: Sequence[str]) -> None:
-        """Write hosts, hostname and resolv.conf."""
+    def write(self, directory: Path, pod: ReadOnlyObject, pod_ips: Sequence[str]) -> list[str]:
+        """Write hosts, hostname and resolv.conf. Returns what resolv.conf had to leave out."""
+        host_resolver = read_host_resolver()
         write_pod_files(
             directory,
             pod,
@@ -32,13 +33,10 @@ class PodNetworkFiles:
                 kernel_hostname=kernel_hostname(pod, self._cluster_dns.domain),
             ),
             pod_ips=pod_ips,
-            host_resolver=read_host_resolver(),
+            host_resolver=host_resolver,
             cluster=self._cluster_dns,
         )
-
-    def warnings(self, pod: ReadOnlyObject) -> list[str]:
-        """What resolv.conf had to leave out."""
-        return resolver_warnings(pod, read_host_resolver(), self._cluster_dns)
+        return resolver_warnings(pod, host_resolver, self._cluster_dns)
 
     def mounts(self, directory: Path, taken: Collection[str]) -> list[Mount]:
         """Their mounts."""

@@ -21,6 +21,7 @@ from agent.network.resolver import (
     parse_resolver,
     reachable_from_pods,
 )
+from agent.small_file import write_small_file
 from agent.volumes.protocol import Mount
 from control.api.objects import ReadOnlyObject
 
@@ -61,7 +62,7 @@ def write_pod_files(
     host_resolver: Resolver,
     cluster: ClusterDns,
 ) -> None:
-    """Write the files, in place where they exist: containers hold the inode. `directory` is the Pod's."""
+    """Write the files, in place where they exist: containers hold the inode. `directory` is the Pod's, which exists."""
     if pod["spec"].get("hostNetwork"):
         hosts = format_host_network_hosts(pod, _read(HOST_HOSTS_PATH))
         hostname = socket.gethostname()
@@ -73,11 +74,8 @@ def write_pod_files(
         HOSTNAME_FILE: f"{hostname}\n",
         RESOLVER_FILE: format_resolver(compute_resolver(pod, host_resolver, cluster)),
     }
-    directory.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        path = directory / name
-        path.write_text(text)
-        path.chmod(0o644)
+        write_small_file(directory / name, text.encode(), mode=0o644)
 
 
 def pod_file_mounts(directory: Path, *, taken: Collection[str], read_only: bool = False) -> list[Mount]:

@@ -7,8 +7,9 @@ VolumeError, which the Pod's owner can mend.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from agent.pods.actions import StartContainer
@@ -136,14 +137,11 @@ class ContainerConfigurer:
             node=settings.node_facts(),
         )
         environment = make_environment(pod, container, inputs)
-        # In a thread: the server of a network volume may not answer.
-        mounts = await asyncio.to_thread(
-            self._volumes.container_mounts, pod, container, pod_record.volumes or {}, environment
-        )
+        make_mounts = partial(self._make_mounts, pod_record, container, environment, action.attempt, pod_ip)
+        mounts, warnings = await asyncio.to_thread(make_mounts)
         if action.attempt == 0:
-            for message in await asyncio.to_thread(self._files.warnings, pod):
+            for message in warnings:
                 self._record(pod, "Warning", "DNSConfigForming", message)
-        files = await self._write_files(pod, container, action, pod_ip)
         gpus = settings.allocate_gpus(pod, container)
         return ContainerRequest(
             pod=pod,
@@ -174,21 +172,30 @@ class ContainerConfigurer:
             environment=list(environment.items()),
             command=expand_all(container.get("command") or (), environment),
             args=expand_all(container.get("args") or (), environment),
-            mounts=[*mounts, *files],
+            mounts=mounts,
             devices=self._volumes.container_devices(container, pod_record.volumes or {}),
             gpus=gpus,
         )
 
-    async def _write_files(
-        self, pod: ReadOnlyObject, container: ReadOnlyObject, action: StartContainer, pod_ip: str
-    ) -> list[Mount]:
-        """The Pod's network files and the container's termination message. Raises ConfigurationError."""
+    def _make_mounts(
+        self,
+        pod_record: PodRecord,
+        container: ReadOnlyObject,
+        environment: Mapping[str, str],
+        attempt: int,
+        pod_ip: str,
+    ) -> tuple[list[Mount], list[str]]:
+        """The mounts of volumes, of the Pod's network files and of the termination message; warnings about the second.
+
+        In a thread: the server of a network volume may not answer. Raises ConfigurationError, VolumeError.
+        """
+        pod = pod_record.allocated or pod_record.pod
+        mounts = self._volumes.container_mounts(pod, container, pod_record.volumes or {}, environment)
         try:
-            return await asyncio.to_thread(
-                self._files.container_mounts, pod, container, attempt=action.attempt, pod_ip=pod_ip
-            )
+            files, warnings = self._files.container_mounts(pod, container, attempt=attempt, pod_ip=pod_ip)
         except OSError as error:
             raise ConfigurationError(f"cannot write the files of the container: {error.strerror}") from error
+        return [*mounts, *files], warnings
 
     async def _read_accounts(
         self, pod: ReadOnlyObject, container: ReadOnlyObject, image: ImageRecord

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from agent.small_file import write_small_file
 from agent.volumes.protocol import Mount
 from control.api.objects import ReadOnlyObject
 
@@ -17,12 +18,8 @@ TERMINATION_MESSAGE_BYTES_MAX = 4096
 class NetworkFiles(Protocol):
     """/etc/hosts, /etc/hostname and /etc/resolv.conf of a Pod."""
 
-    def write(self, directory: Path, pod: ReadOnlyObject, pod_ips: Sequence[str]) -> None:
-        """Write them in place: containers hold the inode."""
-        ...
-
-    def warnings(self, pod: ReadOnlyObject) -> list[str]:
-        """What of the Pod's DNS settings they cannot hold."""
+    def write(self, directory: Path, pod: ReadOnlyObject, pod_ips: Sequence[str]) -> list[str]:
+        """Write them in place: containers hold the inode. Returns what of the Pod's DNS settings they cannot hold."""
         ...
 
     def mounts(self, directory: Path, taken: Collection[str]) -> list[Mount]:
@@ -39,26 +36,24 @@ class PodFiles:
 
     def container_mounts(
         self, pod: ReadOnlyObject, container: ReadOnlyObject, *, attempt: int, pod_ip: str
-    ) -> list[Mount]:
-        """Write the files and return their mounts; a path that the container mounts itself is left to it."""
+    ) -> tuple[list[Mount], list[str]]:
+        """Write the files. Returns their mounts, and what of the Pod's DNS settings they cannot hold. Blocking.
+
+        A path that the container mounts itself is left to it.
+        """
         pod_uid = pod["metadata"]["uid"]
         directory = self._root / pod_uid
         directory.mkdir(parents=True, exist_ok=True)
-        self._network_files.write(directory, pod, [pod_ip] if pod_ip else [])
+        warnings = self._network_files.write(directory, pod, [pod_ip] if pod_ip else [])
         message_path = container.get("terminationMessagePath") or "/dev/termination-log"
         message_file = self._message_file(pod_uid, container["name"], attempt)
         if not message_file.exists():
-            message_file.touch()
-            message_file.chmod(0o666)  # any user of the container may leave a message
+            write_small_file(message_file, b"", mode=0o666)  # any user of the container may leave a message
         taken = {mount["mountPath"] for mount in container.get("volumeMounts") or ()}
         mounts = self._network_files.mounts(directory, taken)
         if message_path not in taken:
             mounts.append(Mount(host_path=str(message_file), container_path=message_path))
-        return mounts
-
-    def warnings(self, pod: ReadOnlyObject) -> list[str]:
-        """What of the Pod's DNS settings its files cannot hold. Blocking."""
-        return self._network_files.warnings(pod)
+        return mounts, warnings
 
     def termination_message(self, pod_uid: str, container_name: str, attempt: int) -> str:
         """The end of what the container left in its termination message file."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -64,14 +65,16 @@ def _collector_name(identity: ContainerIdentity, container_id: str) -> str:
 def _make_link(link: Path, target: str) -> None:
     """Make or replace a link in a directory that another agent may just have found empty, and removed."""
     for _ in range(TRIES_MAX):
-        link.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            if link.is_symlink():
-                if str(link.readlink()) == target:
+        try:
+            os.symlink(target, link)
+            return
+        except FileNotFoundError:
+            link.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            with suppress(FileNotFoundError):
+                if os.readlink(link) == target:
                     return
                 link.unlink()
-            link.symlink_to(target)
-            return
 
 
 def _exists(path: Path) -> bool:

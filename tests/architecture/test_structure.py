@@ -47,6 +47,7 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
 # agent.pods knows the runtime, volumes and network by their protocols
 AGENT_PODS_ALLOWED = (
     "agent.pods",
+    "agent.small_file",
     "agent.cgroups.protocol",
     "agent.runtime.protocol",
     "agent.runtime.hostname",

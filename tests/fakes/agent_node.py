@@ -222,10 +222,7 @@ class FakeObjects:
 class FakeNetworkFiles:
     """No files at all."""
 
-    def write(self, directory: Path, pod: ReadOnlyObject, pod_ips: Sequence[str]) -> None:
-        return None
-
-    def warnings(self, pod: ReadOnlyObject) -> list[str]:
+    def write(self, directory: Path, pod: ReadOnlyObject, pod_ips: Sequence[str]) -> list[str]:
         return ["too many nameservers"] if len(pod["spec"].get("dnsConfig", {}).get("nameservers", ())) > 3 else []
 
     def mounts(self, directory: Path, taken: Collection[str]) -> list[Mount]:
