@@ -33,7 +33,7 @@ def _wait_for_namespace(pid: int, deadline: float) -> int:
     while True:
         try:
             descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            if os.fstat(descriptor).st_ino != host and has_no_capabilities(Path(f"/proc/{pid}/status").read_text()):
+            if os.fstat(descriptor).st_ino != host and has_no_capabilities(_read_status(pid)):
                 return descriptor
             os.close(descriptor)
         except (FileNotFoundError, ProcessLookupError) as error:
@@ -41,6 +41,11 @@ def _wait_for_namespace(pid: int, deadline: float) -> int:
         if time.monotonic() > deadline:
             raise NetworkError(f"cannot wire sandbox: its process {pid} did not leave the host's network in time")
         time.sleep(POLL_SECONDS)
+
+
+def _read_status(pid: int) -> str:
+    with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+        return file.read().decode()
 
 
 def has_no_capabilities(status: str) -> bool:
@@ -78,6 +83,7 @@ def write_sysctl(name: str, value: str) -> None:
     if ".." in path.parts or not name.startswith("net."):
         raise NetworkError(f"cannot set sysctl {name}: it is not one of the network namespace")
     try:
-        path.write_text(value)
+        with open(path, "wb", buffering=0) as file:
+            file.write(value.encode())
     except OSError as error:
         raise NetworkError(f"cannot set sysctl {name}: {error.strerror}") from error

@@ -16,6 +16,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TypeVar
@@ -151,15 +152,16 @@ class NativeNetwork:
                 for name, value in sysctls.items():
                     write_sysctl(name, value)
             index = socket.if_nametoindex(self._link_name(address))
-            host.add_neighbour(index, address.ip, pod_hardware_address(address.ip))
-            # Probes and other traffic of the host reach the Pod from the node's address.
-            host.replace_route(f"{address.ip}/32", index, source=address.node_ip)
+            with host.together():
+                host.add_neighbour(index, address.ip, pod_hardware_address(address.ip))
+                # Probes and other traffic of the host reach the Pod from the node's address.
+                host.replace_route(f"{address.ip}/32", index, source=address.node_ip)
 
     def _create_veth(self, host: Netlink, namespace: int, address: PodAddress) -> None:
         """The name may still be held by a Pod that had this address and whose namespace is being torn down."""
         name = self._link_name(address)
-        host.delete_link(name)
-        host.create_veth(
+        create = partial(
+            host.create_veth,
             name,
             POD_LINK,
             peer_namespace_fd=namespace,
@@ -167,6 +169,11 @@ class NativeNetwork:
             address=HOST_HARDWARE_ADDRESS,
             peer_address=pod_hardware_address(address.ip),
         )
+        try:
+            create()
+        except FileExistsError:
+            host.delete_link(name)
+            create()
 
     async def detach(self, address: PodAddress) -> None:
         """Remove what `attach` left on the host; idempotent."""
@@ -239,13 +246,14 @@ class NativeNetwork:
 
 
 def _configure_inside(netlink: Netlink, address: PodAddress) -> None:
-    netlink.set_up("lo")
-    netlink.set_up(POD_LINK)
     index = socket.if_nametoindex(POD_LINK)
-    netlink.add_address(index, address.ip)
-    netlink.add_neighbour(index, GATEWAY, HOST_HARDWARE_ADDRESS)
-    netlink.replace_route(f"{GATEWAY}/32", index)
-    netlink.replace_route("0.0.0.0/0", index, gateway=GATEWAY)
+    with netlink.together():
+        netlink.set_up("lo")
+        netlink.set_up(POD_LINK)
+        netlink.add_address(index, address.ip)
+        netlink.add_neighbour(index, GATEWAY, HOST_HARDWARE_ADDRESS)
+        netlink.replace_route(f"{GATEWAY}/32", index)
+        netlink.replace_route("0.0.0.0/0", index, gateway=GATEWAY)
 
 
 def _has_link(name: str) -> bool:

@@ -9,7 +9,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +32,8 @@ class NetlinkSocket:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket.bind((0, 0))
         self._sequence = 0
+        self._first = 0
+        self._gathered: list[tuple[int, int, bytes]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -40,22 +43,53 @@ class NetlinkSocket:
 
     def ask(self, kind: int, flags: int, content: bytes) -> None:
         """Make a request and wait for its acknowledgement. Raises OSError."""
-        self._send(kind, flags | _REQUEST | _ACK, content)
-        for _ in self._answers():
-            pass
+        if self._gathered is not None:
+            self._gathered.append((kind, flags, content))
+            return
+        self._send([(kind, flags | _REQUEST | _ACK, content)])
+        self._wait_for_acknowledgement()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make the requests of the block at its end, in one packet. Raises OSError for the first that is refused.
+
+        The kernel carries them out in order, also those after a refused one.
+        """
+        gathered: list[tuple[int, int, bytes]] = []
+        self._gathered = gathered
+        try:
+            yield
+        finally:
+            self._gathered = None
+        if gathered:
+            # The kernel tells of refusals unasked: the last acknowledgement says that nothing more is to come.
+            acknowledged = [0] * (len(gathered) - 1) + [_ACK]
+            self._send(
+                (kind, flags | _REQUEST | ack, content)
+                for (kind, flags, content), ack in zip(gathered, acknowledged, strict=True)
+            )
+            self._wait_for_acknowledgement()
 
     def dump(self, kind: int, content: bytes) -> Iterator[bytes]:
         """Ask for all objects of a kind; yields the content of each. Raises OSError."""
-        self._send(kind, _REQUEST | _DUMP, content)
+        self._send([(kind, _REQUEST | _DUMP, content)])
         return self._answers()
 
-    def _send(self, kind: int, flags: int, content: bytes) -> None:
-        self._sequence += 1
-        header = struct.pack("=IHHII", 16 + len(content), kind, flags, self._sequence, 0)
-        self._socket.send(header + content)
+    def _send(self, requests: Iterable[tuple[int, int, bytes]]) -> None:
+        packet = b""
+        self._first = self._sequence + 1  # what answers an earlier one is of no interest any more
+        for kind, flags, content in requests:
+            self._sequence += 1
+            packet += struct.pack("=IHHII", 16 + len(content), kind, flags, self._sequence, 0) + content
+            packet += b"\0" * (-len(packet) % 4)
+        self._socket.send(packet)
+
+    def _wait_for_acknowledgement(self) -> None:
+        for _ in self._answers():
+            pass
 
     def _answers(self) -> Iterator[bytes]:
-        """The contents that answer the last request; ends at the acknowledgement or the end of the dump."""
+        """The contents that answer what was sent last; ends at the acknowledgement or the end of the dump."""
         while True:
             packet = self._socket.recv(_RECEIVE_BYTES)
             offset = 0
@@ -63,7 +97,7 @@ class NetlinkSocket:
                 length, kind, _, sequence, _ = struct.unpack_from("=IHHII", packet, offset)
                 content = packet[offset + 16 : offset + length]
                 offset += (length + 3) & ~3
-                if sequence != self._sequence:
+                if sequence < self._first:
                     continue
                 if kind == _DONE:
                     return
