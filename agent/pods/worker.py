@@ -40,7 +40,7 @@ from agent.volumes.protocol import VolumeError
 from control.api.errors import ApiError
 from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
-from control.client.running import run_until
+from control.client.running import run_together, run_until
 from control.client.transport import ServerUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -304,29 +304,32 @@ class PodWorker:
         return None
 
     async def _finish(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
-        """Nothing runs any more: tell the API and clear the node, side by side."""
+        """Nothing runs any more: give the volumes back, then let the API forget the Pod while the node is cleared."""
         self._record.cancel_tasks()
         self._services.probes.forget(self._record.uid)
+        # First what only the containers' labels tell of: whoever goes on after an interruption still sees them.
+        self._services.unlink_logs(self.pod)
         if self._removed:
             await self._clear_node(observed)
         else:
             await self._report(observed, is_terminated=True)
-            reporting = asyncio.gather(self._conclude(pod), self._clear_node(observed), return_exceptions=True)
-            for result in await reporting:
-                if isinstance(result, BaseException):
-                    raise result
+            await run_together(self._services.reporter.flush(self._record.uid), self._give_back_volumes(observed))
+            await run_together(self._services.reporter.delete(pod), self._clear_node(observed))
         self.phase = Phase.TERMINATED
 
-    async def _conclude(self, pod: ReadOnlyObject) -> None:
-        await self._services.reporter.flush(self._record.uid)
-        await self._services.reporter.delete(pod)
+    async def _give_back_volumes(self, observed: ObservedPod) -> None:
+        """The object goes after its volumes (SyncTerminatedPod of the kubelet); a mount under way holds nobody up."""
+        services, uid = self._services, self._record.uid
+        if self._record.mounting is not None and not self._record.mounting.done():
+            return
+        if await services.volumes.are_held_by_containers(uid):
+            await services.executor.execute(self._record, compute_removal(observed))
+        await services.volumes.unmount_all(uid)
 
     async def _clear_node(self, observed: ObservedPod) -> None:
         services, uid = self._services, self._record.uid
         if self._record.mounting is not None:
             await asyncio.wait({self._record.mounting})
-        # First what only the containers' labels tell of: whoever goes on after an interruption still sees them.
-        services.unlink_logs(self.pod)
         await services.executor.execute(self._record, compute_removal(observed))
         await services.volumes.unmount_all(uid)
         await asyncio.to_thread(services.files.remove, uid)

@@ -125,10 +125,13 @@ class PodVolumes:
         """Remove everything of the Pod from the node; idempotent."""
         self._tokens.forget_pod(pod_uid)
         self._written.forget_pod(pod_uid)
-        directory = self._directory(pod_uid)
-        if self._holders is not None and await asyncio.to_thread(directory.has_volumes, DOCKER_TYPES):
+        if self._holders is not None and await self.are_held_by_containers(pod_uid):
             await self._holders.release(pod_uid)
-        await asyncio.to_thread(_remove_tree, directory.path)
+        await asyncio.to_thread(_remove_tree, self._directory(pod_uid).path)
+
+    async def are_held_by_containers(self, pod_uid: str) -> bool:
+        """Volumes of the engine's own are: it keeps them while there is a container that names them."""
+        return await asyncio.to_thread(self._directory(pod_uid).has_volumes, DOCKER_TYPES)
 
     async def collect_garbage(self, wanted_pod_uids: frozenset[str]) -> None:
         """Remove directories of Pods that no longer exist."""

@@ -135,6 +135,10 @@ class VolumeManager(Protocol):
         """Remove everything of the Pod from the node; idempotent."""
         ...
 
+    async def are_held_by_containers(self, pod_uid: str) -> bool:
+        """Whether the Pod's containers have to be removed before its volumes can be."""
+        ...
+
     async def collect_garbage(self, wanted_pod_uids: frozenset[str]) -> None:
         """Remove directories of Pods that no longer exist."""
         ...

@@ -1,4 +1,4 @@
-"""How a loop ends: `run_until` runs a coroutine and cancels it when the stop event is set."""
+"""How coroutines end: a loop with its stop event (`run_until`), several with the last of them (`run_together`)."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ async def run_until(stop: asyncio.Event, loop: Coroutine[Any, Any, None]) -> Non
         await asyncio.gather(task, stopping, return_exceptions=True)
     if not task.cancelled() and (error := task.exception()) is not None:
         raise error
+
+
+async def run_together(*steps: Coroutine[Any, Any, None]) -> None:
+    """See every step to its end, whatever becomes of the others; then raise what the first that failed raised."""
+    for result in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -158,6 +158,9 @@ class FakeVolumes:
     async def unmount_all(self, pod_uid: str) -> None:
         self.mounted.discard(pod_uid)
 
+    async def are_held_by_containers(self, pod_uid: str) -> bool:
+        return False
+
     async def collect_garbage(self, wanted_pod_uids: frozenset[str]) -> None:
         self.mounted &= wanted_pod_uids
 

@@ -115,16 +115,49 @@ class StubbornVolumes(FakeVolumes):
         await super().unmount_all(pod_uid)
 
 
-async def test_what_cannot_be_unmounted_is_tried_until_it_goes(tmp_path: Path) -> None:
+async def test_a_pod_s_object_goes_when_its_volumes_have_been_given_back(tmp_path: Path) -> None:
     node = HollowNode(tmp_path)
-    node.volumes = StubbornVolumes()
+    volumes = node.volumes = StubbornVolumes()
     await node.start()
     await node.create(volumes=[VOLUME])
     await node.delete(grace=1)
+    await node.settle(0.1)
+    assert volumes.refusals and volumes.mounted, "the first try has failed"
+    assert not await node.running("POD")
+    assert await node.find() is not None
     await node.settle(10)
     assert not node.volumes.mounted
     assert not node.workers.uids()
     assert await node.find() is None
+    await node.crash()
+
+
+class VolumesOfTheEngine(FakeVolumes):
+    """Volumes that the engine keeps while a container names them; notes how many containers are left at the end."""
+
+    def __init__(self, node: HollowNode) -> None:
+        super().__init__()
+        self._node = node
+        self.containers_left: list[int] = []
+
+    async def are_held_by_containers(self, pod_uid: str) -> bool:
+        return pod_uid in self.mounted
+
+    async def unmount_all(self, pod_uid: str) -> None:
+        if pod_uid in self.mounted:
+            self.containers_left.append(len(await self._node.runtime.list_containers({})))
+        await super().unmount_all(pod_uid)
+
+
+async def test_containers_go_before_the_volumes_that_they_hold(tmp_path: Path) -> None:
+    node = HollowNode(tmp_path)
+    volumes = node.volumes = VolumesOfTheEngine(node)
+    await node.start()
+    await node.create(volumes=[VOLUME])
+    await node.delete(grace=1)
+    await node.settle(2)
+    assert await node.find() is None
+    assert volumes.containers_left == [0]
     await node.crash()
 
 
