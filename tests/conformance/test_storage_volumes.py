@@ -1,10 +1,12 @@
 """Requirements of sig-storage on the files of volumes: what is there, whose it is, with which rights.
 
-Every requirement is one Pod that prints what it sees; all are created up front.
+Every requirement is a Pod that prints what it sees. Those that may do so in one container, one after the other, each
+at a place of its own, are one Pod: a container costs more than all its volumes.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
 from typing import Any
@@ -165,7 +167,7 @@ CONTENT: dict[str, tuple[Object, list[str]]] = {
             "/v/config 644 value-1",
             f"/v/limits.cpu 644 {AMOUNTS['limits.cpu']}",
             f"/v/limits.memory 644 {AMOUNTS['limits.memory']}",
-            "/v/name 644 p-all",
+            "/v/name 644 {pod}",
             f"/v/requests.cpu 644 {AMOUNTS['requests.cpu']}",
             f"/v/requests.memory 644 {AMOUNTS['requests.memory']}",
             "/v/secret 644 value-1",
@@ -197,19 +199,19 @@ CONTENT: dict[str, tuple[Object, list[str]]] = {
     ),
     "[sig-storage] Downward API volume should set mode on item file": (
         volume_pod("d-mode", {"downwardAPI": {"items": [{"path": "file", "mode": 0o400, **NAME}]}}),
-        ["/v/file 400 d-mode"],
+        ["/v/file 400 {pod}"],
     ),
     "[sig-storage] Downward API volume should set DefaultMode on files": (
         volume_pod("d-default", {"downwardAPI": {"items": [{"path": "file", **NAME}], "defaultMode": 0o400}}),
-        ["/v/file 400 d-default"],
+        ["/v/file 400 {pod}"],
     ),
     "[sig-storage] Projected downwardAPI should set mode on item file": (
         volume_pod("p-d-mode", projected({"downwardAPI": {"items": [{"path": "file", "mode": 0o400, **NAME}]}})),
-        ["/v/file 400 p-d-mode"],
+        ["/v/file 400 {pod}"],
     ),
     "[sig-storage] Projected downwardAPI should set DefaultMode on files": (
         volume_pod("p-d-default", projected({"downwardAPI": {"items": [{"path": "file", **NAME}]}}, defaultMode=0o400)),
-        ["/v/file 400 p-d-default"],
+        ["/v/file 400 {pod}"],
     ),
     "[sig-storage] Subpath Atomic writer volumes should support subpaths with configmap pod": (
         sub_path_pod("sub-cm", {"configMap": CONFIG}, "data-1"),
@@ -226,7 +228,7 @@ CONTENT: dict[str, tuple[Object, list[str]]] = {
     ),
     "[sig-storage] Subpath Atomic writer volumes should support subpaths with downward pod": (
         sub_path_pod("sub-d", {"downwardAPI": {"items": [{"path": "downward/name", **NAME}]}}, "downward/name"),
-        ["regular sub-d"],
+        ["regular {pod}"],
     ),
     "[sig-storage] Subpath Atomic writer volumes should support subpaths with projected pod": (
         sub_path_pod("sub-p", projected({"configMap": {**CONFIG, "items": MAPPED}}), "path/to/data-2"),
@@ -249,7 +251,7 @@ CONTENT: dict[str, tuple[Object, list[str]]] = {
     ),
     "[sig-storage] EmptyDir volumes volume on tmpfs should have the correct mode": (
         volume_pod("e-mode-tmpfs", {"emptyDir": {"medium": "Memory"}}, f"stat -c %A /v; {IS_TMPFS}"),
-        ["drwxrwxrwx", "1"],
+        ["drwxrwxrwt", "1"],
     ),
 }
 
@@ -285,7 +287,7 @@ def downward_api_case(number: int, requirement: str) -> tuple[Object, list[str]]
     elif match := re.search(r"node allocatable \((cpu|memory)\)", requirement):
         item, expected, fields = amount_item(f"limits.{match[1]}"), f"{{{match[1]}}}", {}
     else:
-        item, expected, fields = NAME, pod_name, {}
+        item, expected, fields = NAME, "{pod}", {}
     source = {"downwardAPI": {"items": [{**item, "path": "file"}]}}
     source = projected(source) if "Projected" in requirement else source
     return volume_pod(pod_name, source, **fields), [f"/v/file 644 {expected}"]
@@ -325,28 +327,78 @@ def empty_directory_case(number: int, requirement: str) -> tuple[Object, list[st
 CONTENT |= {name: empty_directory_case(number, name) for number, name in enumerate(EMPTY_DIRECTORY_NAMES)}
 
 
+def may_share(pod: Object) -> str:
+    """Pods of which this is the same may be one: nothing but their volumes and scripts differs."""
+    container = pod["spec"]["containers"][0]
+    places = [mount["mountPath"] for mount in container["volumeMounts"]]
+    needs_place = [place for place in places if place == "/etc/resolv.conf"]
+    return json.dumps([pod["spec"].get("securityContext"), container.get("resources"), needs_place])
+
+
+def make_one_pod(name: str, pods: dict[int, Object]) -> Object:
+    """One Pod of several, by number: each mounts its volumes below a directory of its own, and prints its number."""
+    volumes, mounts, scripts = [], [], []
+    for number, pod in pods.items():
+        container, root = pod["spec"]["containers"][0], root_of(number) if len(pods) > 1 else ""
+        script = container["command"][-1]
+        for place in {mount["mountPath"] for mount in container["volumeMounts"]}:
+            script = script.replace(place, f"{root}{place}")
+        scripts.append(f"echo {HEADER} {number}; ({script}) || failed=1")
+        volumes += [{**volume, "name": f"{volume['name']}-{number}"} for volume in pod["spec"]["volumes"]]
+        mounts += [
+            {**mount, "name": f"{mount['name']}-{number}", "mountPath": f"{root}{mount['mountPath']}"}
+            for mount in container["volumeMounts"]
+        ]
+    first = next(iter(pods.values()))
+    container = {**first["spec"]["containers"][0], "volumeMounts": mounts}
+    container["command"] = ["sh", "-c", "\n".join([*scripts, "exit ${failed:-0}"])]
+    return {
+        **first,
+        "metadata": {"name": name},
+        "spec": {**first["spec"], "containers": [container], "volumes": volumes},
+    }
+
+
+def root_of(number: int) -> str:
+    return f"/case-{number:03}"
+
+
+HEADER = "---- case"
+NUMBERS = {requirement: number for number, requirement in enumerate(CONTENT)}
+SHARING: dict[str, dict[int, Object]] = {}
+for requirement, (pod, _) in CONTENT.items():
+    SHARING.setdefault(may_share(pod), {})[NUMBERS[requirement]] = pod
+PODS = {f"together-{index}": pods for index, pods in enumerate(SHARING.values())}
+
+
 def encode(value: str) -> str:
     return b64encode(value.encode()).decode()
 
 
 @pytest.fixture(scope="module")
 def ended(batch: Batch) -> Batch:
-    """All Pods of the table have ended; what they mount is there."""
+    """All Pods have ended; what they mount is there."""
     binary = {"dump": b64encode(bytes.fromhex("deca00fe")).decode()}
     batch.create(
         make_object("ConfigMap", "config", data={f"data-{n}": f"value-{n}" for n in (1, 2, 3)}),
         make_object("ConfigMap", "binary", data={"data": "value-1\n"}, binaryData=binary),
         make_object("Secret", "secret", data={f"data-{n}": encode(f"value-{n}") for n in (1, 2)}),
     )
-    batch.create(*(pod for pod, _ in CONTENT.values()))
-    names = [pod["metadata"]["name"] for pod, _ in CONTENT.values()]
-    batch.wait(is_finished, *names, what="the Pods have ended")
+    batch.create(*(make_one_pod(name, pods) for name, pods in PODS.items()))
+    batch.wait(is_finished, *PODS, what="the Pods have ended")
     return batch
 
 
 @pytest.fixture(scope="module")
-def pods(ended: Batch) -> Resource:
-    return Resource(ended.api, ended.path("pods"))
+def printed(ended: Batch) -> dict[int, list[str]]:
+    """What each requirement's script has printed, by its number, as if its volumes were where it says."""
+    found = {}
+    pods = Resource(ended.api, ended.path("pods"))
+    for name in PODS:
+        for part in pods.log(name).split(f"{HEADER} ")[1:]:
+            number, *lines = part.splitlines()
+            found[int(number)] = [line.replace(root_of(int(number)), "").replace(name, "{pod}") for line in lines]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -357,9 +409,10 @@ def allocatable(ended: Batch) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("requirement", CONTENT)
-def test_a_container_sees(pods: Resource, allocatable: dict[str, str], requirement: str) -> None:
-    pod, expected = CONTENT[requirement]
-    name = pod["metadata"]["name"]
-    printed = pods.log(name).splitlines()
-    assert printed == [line.format(**allocatable) for line in expected]
-    assert pods.get(name)["status"]["phase"] == "Succeeded"
+def test_a_container_sees(printed: dict[int, list[str]], allocatable: dict[str, str], requirement: str) -> None:
+    _, expected = CONTENT[requirement]
+    assert printed[NUMBERS[requirement]] == [line.format(**allocatable, pod="{pod}") for line in expected]
+
+
+def test_the_scripts_succeed(ended: Batch) -> None:
+    assert {name: ended.pod(name)["status"]["phase"] for name in PODS} == dict.fromkeys(PODS, "Succeeded")

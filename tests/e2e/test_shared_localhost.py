@@ -55,7 +55,8 @@ def test_share_process_namespace_false_isolates_processes(cluster: Cluster, name
     manifest = (
         (MANIFESTS / "shared-localhost.yaml")
         .read_text()
-        .replace("shareProcessNamespace: true", "shareProcessNamespace: false")
+        # Alone in its namespace the sidecar's shell is process 1, which no signal ends: it uses up its grace period.
+        .replace("shareProcessNamespace: true", "shareProcessNamespace: false\n  terminationGracePeriodSeconds: 1")
     )
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest)
     cluster.wait("-n", namespace, "--for=condition=Ready", "pod/shared-localhost")
