@@ -5,7 +5,7 @@ Whoever builds a `NodeAgent` chooses the host; on another one the same agent run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +69,7 @@ class Host(Protocol):
         self,
         objects: ObjectSource,
         clock: Clock,
-        node_allocatable: Callable[[], Mapping[str, str]],
+        node: Callable[[], ReadOnlyObject | None],
         engine: EngineInfo,
         holders: VolumeHolders,
     ) -> VolumeManager:
@@ -179,7 +179,7 @@ class LinuxHost:
         self,
         objects: ObjectSource,
         clock: Clock,
-        node_allocatable: Callable[[], Mapping[str, str]],
+        node: Callable[[], ReadOnlyObject | None],
         engine: EngineInfo,
         holders: VolumeHolders,
     ) -> VolumeManager:
@@ -189,7 +189,7 @@ class LinuxHost:
             objects=objects,
             clock=clock,
             local_root=self._config.volume_root,
-            node_allocatable=node_allocatable,
+            node=node,
             engine_recurses=engine_recurses(engine),
             holders=holders,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -256,9 +256,7 @@ def _unsupported_fields(agent: NodeAgent, cgroups: PodCgroups) -> Callable[[Read
 
 def _make_volumes(agent: NodeAgent, objects: ObjectSource, pause_image: str) -> VolumeManager:
     holders = VolumeHolders(agent.runtime, agent.owner, pause_image)
-    return agent.host.make_volumes(
-        objects, agent.clock, lambda: _allocatable(agent.registration.node), agent.engine, holders
-    )
+    return agent.host.make_volumes(objects, agent.clock, lambda: agent.registration.node, agent.engine, holders)
 
 
 def _starter_settings(agent: NodeAgent, parts: PodParts, limits: HostLimits, cgroups: PodCgroups) -> StarterSettings:
@@ -367,8 +365,3 @@ def _image_garbage(agent: NodeAgent, pulled: PulledImages, pull_records: PullRec
         record=partial(agent.recorder.record, node_reference(agent.config.node_name)),
         clock=agent.clock,
     )
-
-
-def _allocatable(node: ReadOnlyObject | None) -> Mapping[str, str]:
-    """What the node offers Pods: a limit that is not set means that much."""
-    return ((node or {}).get("status") or {}).get("allocatable") or {}

@@ -168,6 +168,9 @@ class ContainerConfigurer:
             cgroup_parent=settings.cgroup_parent(pod),
             image_user=image_user,
             accounts=await self._read_accounts(pod, container, image),
+            volume_groups=sorted(
+                volume.group for volume in (pod_record.volumes or {}).values() if volume.group is not None
+            ),
             seccomp_profile=await self._find_seccomp_profile(pod, container),
             environment=list(environment.items()),
             command=expand_all(container.get("command") or (), environment),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.pods.container_cache import ContainerCache
+from agent.pods.event_pace import EventPace
 from agent.pods.observed import ObservedPod, Stopping
 from agent.pods.pod_status import Waiting
 from agent.volumes.protocol import MountedVolume
@@ -26,7 +27,7 @@ class PodRecord:
     run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes, `allocated` the Pod with
     the resources it has while it waits for others, `resize_errors` why containers could not be given other resources,
     `mount_failures` how often in a row the engine could not mount a volume of its own, `mount_again_at` when it is
-    asked again (monotonic).
+    asked again, `mount_begun_at` since when volumes are waited for (monotonic), `told` which failures were told.
     `ending` is set when the Pod must stop, `pre_stops` are the pre-stop hooks begun, by container id. `is_unsure` means
     that a call to the engine failed which may have happened: the cache may lack a container.
     """
@@ -44,6 +45,8 @@ class PodRecord:
     mounting: asyncio.Task[Mapping[str, MountedVolume]] | None = None
     mount_failures: int = 0
     mount_again_at: float = 0.0
+    mount_begun_at: float | None = None
+    told: EventPace = field(default_factory=EventPace)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     allocated: ReadOnlyObject | None = None
     resize_errors: dict[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.pods.observed import ObservedContainer
 from control.api.objects import ReadOnlyObject
+from control.api.volumes import used_volumes
 
 RESTART_ALL_CONTAINERS = "RestartAllContainers"
 
@@ -43,8 +44,9 @@ def all_containers(pod: ReadOnlyObject) -> Iterator[Any]:
 
 
 def image_volumes(pod: ReadOnlyObject) -> list[Any]:
-    """The volumes whose files are those of an image."""
-    return [volume for volume in pod["spec"].get("volumes") or () if volume.get("image")]
+    """The volumes whose files are those of an image, and that containers use."""
+    mounted, _ = used_volumes(pod)
+    return [volume for volume in pod["spec"].get("volumes") or () if volume.get("image") and volume["name"] in mounted]
 
 
 def find_container(pod: ReadOnlyObject, name: str) -> Any | None:

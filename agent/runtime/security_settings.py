@@ -5,6 +5,7 @@ A field of the container's own security context wins over the Pod's. Part of `tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from agent.runtime.accounts import Accounts
@@ -37,14 +38,22 @@ def needs_accounts(pod: ReadOnlyObject, container: ReadOnlyObject, image_user: s
 
 
 def user_settings(
-    pod: ReadOnlyObject, container: ReadOnlyObject, image_user: str, accounts: Accounts | None
+    pod: ReadOnlyObject,
+    container: ReadOnlyObject,
+    image_user: str,
+    accounts: Accounts | None,
+    volume_groups: Sequence[int] = (),
 ) -> tuple[str, list[str]]:
-    """Docker's User (empty: the image's) and GroupAdd. `accounts` are the image's, None where they are unknown."""
+    """Docker's User (empty: the image's) and GroupAdd. `accounts` are the image's, None where they are unknown.
+
+    `volume_groups` are those that volumes of the Pod want their users to have.
+    """
     user, group = _user_and_group(pod, container, image_user)
     pod_context = pod["spec"].get("securityContext") or {}
     groups = [*(pod_context.get("supplementalGroups") or ())]
     if pod_context.get("fsGroup") is not None:
         groups.append(pod_context["fsGroup"])
+    groups += [group_id for group_id in dict.fromkeys(volume_groups) if group_id not in groups]
     if accounts is not None and not is_strict(pod):
         groups += [group_id for group_id in accounts.further_groups(user or "0") if group_id not in groups]
     if accounts is not None and is_strict(pod) and not group:

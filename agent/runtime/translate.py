@@ -60,6 +60,7 @@ class ContainerRequest:
     `image_user` is the image's Config.User: it runs the container where the Pod names a group and no user. `target_id`
     is the container whose process namespace an ephemeral container joins. `accounts` are the image's users and groups
     where they are known. `seccomp_profile` is the JSON of a profile, `unconfined`, or empty for Docker's default.
+    `volume_groups` are groups that volumes of the Pod want their users to have.
     """
 
     pod: ReadOnlyObject
@@ -70,6 +71,7 @@ class ContainerRequest:
     host: HostLimits
     image_user: str = ""
     accounts: Accounts | None = None
+    volume_groups: Sequence[int] = ()
     seccomp_profile: str = ""
     target_id: str = ""
     runtime: str = ""
@@ -256,7 +258,9 @@ def _set_oom(request: ContainerRequest, body: CreateBody) -> None:
 
 
 def _set_user(request: ContainerRequest, body: CreateBody) -> None:
-    user, groups = user_settings(request.pod, request.container, request.image_user, request.accounts)
+    user, groups = user_settings(
+        request.pod, request.container, request.image_user, request.accounts, request.volume_groups
+    )
     if user:
         body["User"] = user
     if groups:

@@ -71,7 +71,7 @@ async def csi_volume(
 ) -> DockerVolume:
     """The Docker volume of a csi source of our driver. Raises VolumeError for another driver's."""
     spec = source.spec
-    _refuse_foreign(spec)
+    _refuse_foreign(spec, is_inline=not source.volume_name)
     options = {key: str(value) for key, value in (spec.get("volumeAttributes") or {}).items()}
     driver = options.pop("driver", "") or (LOCAL_DRIVER if options else "")
     if source.mount_options:
@@ -104,12 +104,15 @@ def name_in_pod(pod: ReadOnlyObject, volume_name: str) -> str:
     return f"podling_{uid_of(pod)}_{volume_name}"
 
 
-def _refuse_foreign(spec: Mapping[str, Any]) -> None:
-    if spec.get("driver") != DRIVER_NAME:
-        raise VolumeError(
-            "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: "
-            f"driver name {spec.get('driver')} not found in the list of registered CSI drivers"
-        )
+def _refuse_foreign(spec: Mapping[str, Any], *, is_inline: bool) -> None:
+    driver = spec.get("driver")
+    if driver != DRIVER_NAME and is_inline:
+        message = f'volume mode "Ephemeral" not supported by driver {driver} (no CSIDriver object)'
+        raise VolumeError(message, step="MountVolume.NewMounter initialization")
+    if driver != DRIVER_NAME:
+        what = "kubernetes.io/csi: attacher.MountDevice failed to create newCsiDriverClient"
+        message = f"{what}: driver name {driver} not found in the list of registered CSI drivers"
+        raise VolumeError(message, step="MountVolume.MountDevice")
     if spec.get("fsType"):
         raise VolumeError("fsType is not supported: the attribute `type` tells the file system of a Docker volume")
     for name, value in spec.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agent.volumes.huge_pages import is_huge_pages, page_bytes
 from agent.volumes.mounting import mount_huge_pages, mount_tmpfs, mounts_below
+from agent.volumes.ownership import give_to_pod
 from agent.volumes.protocol import VolumeError
 from agent.volumes.volume_type import VolumeRequest
 from control.api.objects import ReadOnlyObject
@@ -17,15 +18,21 @@ MEMORY = "Memory"
 
 
 def prepare(request: VolumeRequest) -> Path:
-    """Make the directory; one that exists keeps its content."""
+    """Make the directory; one that was ready once keeps its content, and whatever rights containers gave it."""
     medium = request.spec.get("medium") or ""
     if medium not in ("", MEMORY) and not is_huge_pages(medium):
         raise VolumeError(f"emptyDir medium not supported: {medium}")
-    if not request.path.exists():
-        request.path.mkdir(parents=True)
-        request.path.chmod(MODE)
-    if medium and request.path not in mounts_below(request.path):
+    ready = request.path.with_name(f"{request.path.name}.ready")  # no volume has such a name
+    is_mounted = bool(medium) and request.path in mounts_below(request.path)
+    if ready.exists() and request.path.exists() and is_mounted == bool(medium):
+        return request.path
+    request.path.mkdir(parents=True, exist_ok=True)
+    if medium and not is_mounted:
         _mount(request, medium)
+    elif not medium:
+        request.path.chmod(MODE)
+    give_to_pod(request, request.path)
+    ready.touch()
     return request.path
 
 
@@ -34,24 +41,25 @@ def _mount(request: VolumeRequest, medium: str) -> None:
     if not request.may_mount:
         raise VolumeError(f"emptyDir medium {medium} not supported: the agent may not mount file systems here")
     if medium == MEMORY:
-        mount_tmpfs(request.path, size_bytes=memory_size(request.pod, request.spec.get("sizeLimit")), mode=MODE)
+        allocatable = request.node_allocatable.get("memory")
+        mount_tmpfs(request.path, size_bytes=memory_size(request.pod, request.spec.get("sizeLimit"), allocatable))
         return
     size = page_bytes(request.pod, medium)
     try:
-        mount_huge_pages(request.path, page_bytes=size, mode=MODE)
+        mount_huge_pages(request.path, page_bytes=size)
     except OSError as error:
         raise VolumeError(
             f"emptyDir medium {medium}: cannot mount huge pages of {format_bytes(size)}: {error}"
         ) from error
 
 
-def memory_size(pod: ReadOnlyObject, size_limit: str | None) -> int | None:
-    """The smaller of the volume's limit and the Pod's memory limit; None where neither is set."""
-    limits = [quantity_value(size_limit)] if size_limit and quantity_value(size_limit) else []
+def memory_size(pod: ReadOnlyObject, size_limit: str | None, allocatable: str | None) -> int | None:
+    """The smallest of the volume's limit, the Pod's memory limit and what all Pods of the node may have; in bytes."""
+    limits = [quantity_value(limit) for limit in (size_limit, allocatable) if limit]
     holders = (pod["spec"], *(pod["spec"].get("containers") or ()))
     pod_limited, *containers_limited = (
         "memory" in ((holder.get("resources") or {}).get("limits") or {}) for holder in holders
     )
     if pod_limited or all(containers_limited):
-        limits += [amount for name, amount in pod_limits(pod).items() if name == "memory" and amount]
-    return min(limits) if limits else None
+        limits += [amount for name, amount in pod_limits(pod).items() if name == "memory"]
+    return min((limit for limit in limits if limit), default=None)

@@ -16,7 +16,8 @@ from pathlib import Path
 from agent.volumes.bind_options import parse_bind_options
 from agent.volumes.device import DEFAULT_FILE_SYSTEM, format_and_mount
 from agent.volumes.mounting import has_mount_attributes, mount_copy, mounts_below
-from agent.volumes.protocol import VolumeError
+from agent.volumes.ownership import give_to_pod
+from agent.volumes.protocol import MapError, VolumeError
 from agent.volumes.volume_type import VolumeRequest
 
 MODE = 0o777
@@ -29,14 +30,30 @@ def prepare(request: VolumeRequest) -> Path:
     if path.parent == request.local_root and not path.exists():
         path.mkdir(parents=True)
         path.chmod(MODE)
+    if request.is_block:
+        return _find_device(path)
     if not path.exists():
-        raise VolumeError(f'path "{path}" does not exist')
-    is_device = stat.S_ISBLK(path.stat().st_mode)
-    if request.is_block and not is_device:
-        raise VolumeError(f"{path} is not a block device")
-    if is_device and not request.is_block:
-        return _mount_device(request, path)
-    return _mount_directory(request, path) if request.mount_options and not request.is_block else path
+        raise VolumeError(f'path "{path}" does not exist', step="MountVolume.NewMounter initialization")
+    place = path
+    if stat.S_ISBLK(path.stat().st_mode):
+        place = _mount_device(request, path)
+    elif request.mount_options:
+        place = _mount_directory(request, path)
+    # Whoever mounts first decides on the group: those who have the volume already must not lose it.
+    if not request.read_only and not request.is_shared:
+        give_to_pod(request, place)
+    return place
+
+
+def _find_device(path: Path) -> Path:
+    try:
+        device = path.resolve(strict=True)
+    except OSError as error:
+        message = f"lstat {path}: {(error.strerror or str(error)).lower()}"
+        raise MapError(message, step="MapVolume.EvalHostSymlinks") from error
+    if not stat.S_ISBLK(device.stat().st_mode):
+        raise MapError(f"{path} is not a block device", step="MapVolume.MapBlockVolume")
+    return device
 
 
 def _mount_directory(request: VolumeRequest, directory: Path) -> Path:
@@ -51,16 +68,22 @@ def _mount_directory(request: VolumeRequest, directory: Path) -> Path:
 
 
 def _mount_device(request: VolumeRequest, device: Path) -> Path:
+    step = "MountVolume.MountDevice"
     if not request.may_mount:
-        raise VolumeError(f"{device} is a block device, and the agent may not mount file systems here")
+        raise VolumeError(f"{device} is a block device, and the agent may not mount file systems here", step=step)
     if request.path not in mounts_below(request.path):
-        format_and_mount(
-            device,
-            request.path,
-            file_system=request.spec.get("fsType") or DEFAULT_FILE_SYSTEM,
-            options=request.mount_options,
-            read_only=request.read_only,
-        )
+        file_system = request.spec.get("fsType") or ""
+        try:
+            format_and_mount(
+                device,
+                request.path,
+                file_system=file_system or DEFAULT_FILE_SYSTEM,
+                options=request.mount_options,
+                read_only=request.read_only,
+            )
+        except VolumeError as error:
+            what = f"local: failed to mount device {device} at {request.path} (fstype: {file_system})"
+            raise VolumeError(f"{what}, error {error}", step=step) from error
     return request.path
 
 

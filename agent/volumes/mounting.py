@@ -43,16 +43,24 @@ def can_mount(engine_socket: str = ENGINE_SOCKET) -> bool:
         return False
 
 
-def mount_tmpfs(target: Path, *, size_bytes: int | None = None, mode: int = 0o777) -> None:
-    """Mount an empty memory file system; without a size it may grow to half of the host's memory."""
-    options = f"mode={mode:o}" + (f",size={size_bytes}" if size_bytes is not None else "")
-    _call("mount", b"tmpfs", os.fsencode(target), b"tmpfs", _NO_SUID | _NO_DEV, options.encode())
+def mount_tmpfs(target: Path, *, size_bytes: int | None = None) -> None:
+    """Mount an empty memory file system, which everybody may use; without a size it may grow to half of the memory.
+
+    What is in it is never swapped out, where the kernel can do without (Linux 6.4).
+    """
+    options = "mode=1777" + (f",size={size_bytes}" if size_bytes is not None else "")
+    try:
+        _call("mount", b"tmpfs", os.fsencode(target), b"tmpfs", 0, f"{options},noswap".encode())
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        _call("mount", b"tmpfs", os.fsencode(target), b"tmpfs", 0, options.encode())
 
 
-def mount_huge_pages(target: Path, *, page_bytes: int, mode: int = 0o777) -> None:
+def mount_huge_pages(target: Path, *, page_bytes: int) -> None:
     """Mount an empty file system of huge pages. Raises OSError for a size of pages that the kernel does not have."""
-    options = f"pagesize={page_bytes >> 10}K,mode={mode:o}"
-    _call("mount", b"nodev", os.fsencode(target), b"hugetlbfs", _NO_SUID | _NO_DEV, options.encode())
+    options = f"pagesize={page_bytes >> 10}K"
+    _call("mount", b"nodev", os.fsencode(target), b"hugetlbfs", 0, options.encode())
 
 
 def mount_overlay(target: Path, layers: Sequence[str]) -> None:

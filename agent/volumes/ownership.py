@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from agent.volumes.volume_type import VolumeRequest
+
 _READ_WRITE, _READ_ONLY, _DIRECTORY = 0o660, 0o440, 0o2110
 
 
@@ -15,6 +17,24 @@ def apply_fs_group(volume: Path, group: int, *, read_only: bool) -> None:
     for directory, names, files in os.walk(volume):
         for name in (*names, *files):
             _apply(Path(directory) / name, group, read_only)
+
+
+def give_to_pod(request: VolumeRequest, place: Path) -> None:
+    """Give a place to the group of the Pod, unless it has it and the Pod is content with that."""
+    group = request.fs_group
+    if group is None or (request.group_on_mismatch and has_group(place, group)):
+        return
+    apply_fs_group(place, group, read_only=False)
+
+
+def group_warning(request: VolumeRequest, place: Path) -> tuple[str, str] | None:
+    """The Event (reason, message) for a Pod that wants another group than the Pods that have the volume already."""
+    wanted, found = request.fs_group, place.stat().st_gid
+    if wanted is None or request.is_block or wanted == found:
+        return None
+    what = f"The requested fsGroup is {wanted}, but the volume {request.volume_name} has GID {found}"
+    message = f"{what}. The volume may not be shareable."
+    return "AlreadyMountedVolume", message
 
 
 def has_group(volume: Path, group: int) -> bool:

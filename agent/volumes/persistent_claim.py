@@ -5,16 +5,27 @@ The conditions are the kubelet's (pkg/kubelet/volumemanager/populator, v1.36).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from agent.volumes.protocol import ObjectSource, VolumeError
-from control.api.meta import annotations_of, controller_of, is_deleting, namespace_of, uid_of
+from agent.volumes.protocol import ObjectSource, ProcessingError
+from control.api.meta import (
+    annotations_of,
+    controller_of,
+    is_deleting,
+    name_of,
+    namespace_of,
+    namespaced_key,
+    object_key,
+    uid_of,
+)
 from control.api.objects import ReadOnlyObject
-from control.api.volumes import claim_name_of, is_for_one_pod
+from control.api.volumes import claim_name_of, is_for_one_pod, used_volumes
 
 MOUNT_OPTIONS_ANNOTATION = "volume.beta.kubernetes.io/mount-options"
+GROUP_ANNOTATION = "pv.beta.kubernetes.io/gid"
 #: fields of a PersistentVolume's spec that are not the type of the volume
 _COMMON_FIELDS = frozenset(
     {
@@ -33,7 +44,7 @@ _COMMON_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeSource:
-    """What is to be mounted: a type of volume and what stands under it. `volume_name` is the PersistentVolume's.
+    """What is to be mounted: a type of volume and what stands under it. `persistent_volume` is the one of a claim.
 
     `is_exclusive`: for one Pod at a time.
     """
@@ -42,31 +53,79 @@ class VolumeSource:
     spec: Mapping[str, Any]
     read_only: bool = False
     is_block: bool = False
-    volume_name: str = ""
+    persistent_volume: ReadOnlyObject | None = None
     is_exclusive: bool = False
     layers: Sequence[str] = ()
     mount_options: tuple[str, ...] = ()
 
+    @property
+    def volume_name(self) -> str:
+        """Name of the PersistentVolume; empty without one."""
+        return "" if self.persistent_volume is None else name_of(self.persistent_volume)
+
+    @property
+    def group(self) -> int | None:
+        """The group that the PersistentVolume's annotation wants its Pods to have; one that is no number is none."""
+        text = annotations_of(self.persistent_volume or {"metadata": {}}).get(GROUP_ANNOTATION, "")
+        return int(text) if text.isdecimal() else None
+
 
 async def claimed_source(objects: ObjectSource, pod: ReadOnlyObject, volume: Mapping[str, Any]) -> VolumeSource:
-    """Find the source behind a Pod's claim. Raises VolumeError while claim and volume are not bound to one another."""
-    namespace, claim_name = namespace_of(pod), claim_name_of(pod, volume)
-    claim = await objects.get_claim(namespace, claim_name)
-    if claim is None:
-        raise VolumeError(f'persistentvolumeclaim "{claim_name}" not found')
+    """Find the source behind a Pod's claim. Raises ProcessingError while there is none that containers may use."""
+    key = namespaced_key(namespace_of(pod), claim_name_of(pod, volume))
+    with _processing(key):
+        claim = await _bound_claim(objects, pod, claim_name_of(pod, volume))
     if volume.get("ephemeral") and (controller_of(claim) or {}).get("uid") != uid_of(pod):
-        raise VolumeError(f"PVC {namespace}/{claim_name} was not created for the Pod (Pod is not owner)")
-    volume_name = claim["spec"].get("volumeName") or ""
-    if (claim.get("status") or {}).get("phase") != "Bound" or not volume_name:
-        raise VolumeError(f"PVC {namespace}/{claim_name} is not bound")
+        raise ProcessingError(f"PVC {key} was not created for pod {object_key(pod)} (pod is not owner)")
+    with _processing(key):
+        persistent_volume = await _claimed_volume(objects, claim)
+    source = _source_of(persistent_volume, read_only=bool((volume.get("persistentVolumeClaim") or {}).get("readOnly")))
+    mounted, mapped = used_volumes(pod)
+    wrong_use = "volumeMounts" if source.is_block else "volumeDevices"
+    if volume["name"] in (mounted if source.is_block else mapped):
+        mode = "Block" if source.is_block else "Filesystem"
+        raise ProcessingError(f"volume {volume['name']} has volumeMode {mode}, but is specified in {wrong_use}")
+    return source
+
+
+@contextmanager
+def _processing(claim_key: str) -> Iterator[None]:
+    try:
+        yield
+    except ProcessingError as error:
+        raise ProcessingError(f"error processing PVC {claim_key}: {error}") from None
+
+
+async def _bound_claim(objects: ObjectSource, pod: ReadOnlyObject, name: str) -> ReadOnlyObject:
+    claim = await objects.get_claim(namespace_of(pod), name)
+    if claim is None:
+        message = f'failed to fetch PVC from API server: persistentvolumeclaims "{name}" not found'
+        raise ProcessingError(message)
     if is_deleting(claim) and not (pod.get("status") or {}).get("startTime"):
-        raise VolumeError(f"PVC {namespace}/{claim_name} is being deleted")
-    persistent_volume = await objects.get_volume(volume_name)
-    if persistent_volume is None:
-        raise VolumeError(f'persistentvolume "{volume_name}" not found')
-    if (persistent_volume["spec"].get("claimRef") or {}).get("uid") != uid_of(claim):
-        raise VolumeError(f"volume {volume_name} is not bound to PVC {namespace}/{claim_name}")
-    return _source_of(persistent_volume, read_only=bool((volume.get("persistentVolumeClaim") or {}).get("readOnly")))
+        raise ProcessingError("PVC is being deleted")
+    if (claim.get("status") or {}).get("phase") != "Bound":
+        raise ProcessingError("PVC is not bound")
+    if not claim["spec"].get("volumeName"):
+        raise ProcessingError("PVC has empty pvc.Spec.VolumeName")
+    return claim
+
+
+async def _claimed_volume(objects: ObjectSource, claim: ReadOnlyObject) -> ReadOnlyObject:
+    name = claim["spec"]["volumeName"]
+    volume = await objects.get_volume(name)
+    if volume is None:
+        raise ProcessingError(f'failed to fetch PV {name} from API server: persistentvolumes "{name}" not found')
+    reference = volume["spec"].get("claimRef")
+    if not reference:
+        raise ProcessingError(
+            f"found PV object {name} but it has a nil pv.Spec.ClaimRef indicating it is not yet bound to the claim"
+        )
+    if reference.get("uid") != uid_of(claim):
+        raise ProcessingError(
+            f"found PV object {name} but its pv.Spec.ClaimRef.UID {reference.get('uid') or ''} "
+            f"does not point to claim.UID {uid_of(claim)}"
+        )
+    return volume
 
 
 def _source_of(persistent_volume: ReadOnlyObject, *, read_only: bool) -> VolumeSource:
@@ -77,7 +136,7 @@ def _source_of(persistent_volume: ReadOnlyObject, *, read_only: bool) -> VolumeS
         spec=spec.get(type_name) or {},
         read_only=read_only,
         is_block=spec.get("volumeMode") == "Block",
-        volume_name=persistent_volume["metadata"]["name"],
+        persistent_volume=persistent_volume,
         is_exclusive=is_for_one_pod(persistent_volume),
         mount_options=_mount_options(persistent_volume),
     )

@@ -2,7 +2,7 @@
 
 <root>/<pod uid>/volumes/kubernetes.io~<type>/<volume>     the volume
 <root>/<pod uid>/volume-subpaths/<volume>/<container>/<n>  bind mounts of subPaths
-<root>/<pod uid>/exclusive-volumes/<persistent volume>     an empty file for each that no other Pod may have
+<root>/<pod uid>/used-volumes/<persistent volume>          an empty file for each that the Pod uses
 <root>/<pod uid>/read-only/<volume>/<container>/<n>        copies of mounts, read-only with all below them
 """
 
@@ -38,9 +38,9 @@ class PodDirectory:
         """Where the subPath of a container's n-th mount is bound to."""
         return self.path / "volume-subpaths" / volume_name / container_name / str(index)
 
-    def exclusive_volume(self, volume_name: str) -> Path:
-        """What says that the Pod has a PersistentVolume for itself."""
-        return self.path / "exclusive-volumes" / volume_name
+    def used_volume(self, volume_name: str) -> Path:
+        """What says that the Pod uses a PersistentVolume."""
+        return self.path / "used-volumes" / volume_name
 
     def read_only(self, volume_name: str, container_name: str, index: int) -> Path:
         """Where the recursively read-only copy of a container's n-th mount is."""

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,31 +19,36 @@ from typing import Any
 from agent.volumes import config_map, downward_api, empty_dir, host_path, image, local, projected, secret
 from agent.volumes.atomic_writer import write_files
 from agent.volumes.docker_volume import DOCKER_TYPES, needs_mount
-from agent.volumes.exclusive_volumes import ExclusiveVolumes
 from agent.volumes.file_reading import read_volume_file
 from agent.volumes.mounting import can_mount, has_mount_attributes, mount_tmpfs, mounts_below, unmount
 from agent.volumes.mounts import compute_devices, compute_mounts
-from agent.volumes.ownership import apply_fs_group, has_group
+from agent.volumes.ownership import apply_fs_group, group_warning
 from agent.volumes.persistent_claim import VolumeSource, claimed_source
 from agent.volumes.pod_directory import PodDirectory
 from agent.volumes.protocol import (
+    SET_UP,
     ConfigurationSource,
     Device,
+    MapError,
     Mount,
     MountedVolume,
-    MountOptionError,
     ObjectSource,
+    ProcessingError,
+    UnmountedVolumesError,
     VolumeError,
+    unmounted_message,
 )
 from agent.volumes.recursive_read_only import make_recursive
 from agent.volumes.sub_path import prepare_sub_path
 from agent.volumes.token_cache import TokenCache
 from agent.volumes.volume_holders import VolumeHolders
 from agent.volumes.volume_type import Files, VolumeRequest
+from agent.volumes.volume_users import VolumeUsers
 from agent.volumes.written_files import WrittenFiles
 from control.api.clock import Clock
-from control.api.meta import uid_of
+from control.api.meta import labels_of, name_of, uid_of
 from control.api.objects import ReadOnlyObject
+from control.api.volumes import allows_node, used_volumes
 
 # Types whose files come from the API, and how they are collected. Their mounts are read-only.
 CONTENT_TYPES: Mapping[str, Callable[[VolumeRequest], Awaitable[Files]]] = {
@@ -61,9 +67,10 @@ PLACE_TYPES: Mapping[str, Callable[[VolumeRequest], Path]] = {
 CLAIMED_TYPES: Mapping[str, Callable[[VolumeRequest], Path]] = {"local": local.prepare}
 # Types that stand for another volume, which the API names.
 CLAIM_TYPES = frozenset({"persistentVolumeClaim", "ephemeral"})
+TYPES_OF_PODS = frozenset({*CONTENT_TYPES, *PLACE_TYPES, *DOCKER_TYPES})
+TYPES_OF_CLAIMS = frozenset({"hostPath", *CLAIMED_TYPES, *DOCKER_TYPES})
 # Types whose content is kept off the disk where the agent may mount, as the kubelet's.
 MEMORY_TYPES = frozenset({"secret", "downwardAPI", "projected"})
-MEMORY_MODE = 0o1777
 
 
 class PodVolumes:
@@ -75,13 +82,13 @@ class PodVolumes:
         root: Path,
         objects: ObjectSource,
         clock: Clock,
-        node_allocatable: Callable[[], Mapping[str, str]] = dict,
+        node: Callable[[], ReadOnlyObject | None] = lambda: None,
         may_mount: bool | None = None,
         local_root: Path | None = None,
         engine_recurses: bool = False,
         holders: VolumeHolders | None = None,
     ) -> None:
-        """`root` holds a directory per Pod and nothing else; `node_allocatable` is what a missing limit means.
+        """`root` holds a directory per Pod and nothing else; `node` is the Node as the API has it, None before that.
 
         `engine_recurses`: the engine makes read-only mounts recursive where the agent cannot. Without `holders` there
         are no volumes of the engine's own.
@@ -90,11 +97,11 @@ class PodVolumes:
         self._local_root = local_root or root.parent / "persistent"
         self._objects = objects
         self._clock = clock
-        self._exclusive = ExclusiveVolumes(root)
+        self._users = VolumeUsers(root)
         self._written = WrittenFiles()
         self._holders = holders
         self._tokens = TokenCache(objects=objects, clock=clock)
-        self._node_allocatable = node_allocatable
+        self._node = node
         self._may_mount = can_mount() if may_mount is None else may_mount
         self._can_copy = self._may_mount and has_mount_attributes()
         self._engine_recurses = engine_recurses
@@ -102,19 +109,30 @@ class PodVolumes:
     async def mount_all(
         self, pod: ReadOnlyObject, image_layers: Mapping[str, Sequence[str]] = MappingProxyType({})
     ) -> Mapping[str, MountedVolume]:
-        """Prepare every volume of the Pod; idempotent. Raises VolumeError in the words of a FailedMount event.
+        """Prepare the volumes that containers of the Pod use; idempotent. Raises UnmountedVolumesError.
 
         `image_layers`, by name of the volume, are the directories of the images behind its image volumes.
         """
-        volumes = pod["spec"].get("volumes") or ()
-        mounted = await asyncio.gather(
-            *(self._mount(pod, volume, image_layers.get(volume["name"], ())) for volume in volumes)
+        volumes = list(used_in(pod))
+        results = await asyncio.gather(
+            *(self._mount(pod, volume, image_layers.get(volume["name"], ())) for volume in volumes),
+            return_exceptions=True,
         )
-        return {volume.name: volume for volume in mounted}
+        mounted, failures = {}, {}
+        for volume, result in zip(volumes, results, strict=True):
+            if isinstance(result, MountedVolume):
+                mounted[volume["name"]] = result
+            elif isinstance(result, VolumeError):
+                failures[volume["name"]] = result
+            else:
+                raise result
+        if failures:
+            raise _unmounted_volumes(failures)
+        return mounted
 
     async def refresh(self, pod: ReadOnlyObject, objects: ConfigurationSource) -> None:
         """Update configMap, secret, projected and downwardAPI volumes in place, atomically, from what is read there."""
-        for volume in pod["spec"].get("volumes") or ():
+        for volume in used_in(pod):
             type_name = volume_type(volume)
             if type_name in CONTENT_TYPES:
                 source = VolumeSource(type_name=type_name, spec=volume.get(type_name) or {})
@@ -196,19 +214,30 @@ class PodVolumes:
             raise VolumeError(f'Docker volume "{volume.docker_volume}" is not mounted at {volume.host_path}')
 
     async def _mount(self, pod: ReadOnlyObject, volume: Mapping[str, Any], layers: Sequence[str]) -> MountedVolume:
-        with _in_the_kubelets_words(volume["name"]):
-            type_name = volume_type(volume)
-            if type_name in CLAIM_TYPES:
-                source = await claimed_source(self._objects, pod, volume)
-            else:
-                is_image = type_name == "image"
-                source = VolumeSource(
-                    type_name=type_name, spec=volume.get(type_name) or {}, read_only=is_image, layers=layers
-                )
-        with _in_the_kubelets_words(source.volume_name or volume["name"]):
-            if source.is_exclusive:
-                await self._exclusive.take(uid_of(pod), source.volume_name)
+        type_name = volume_type(volume)
+        if type_name in CLAIM_TYPES:
+            source = await claimed_source(self._objects, pod, volume)
+        else:
+            is_image = type_name == "image"
+            source = VolumeSource(
+                type_name=type_name, spec=volume.get(type_name) or {}, read_only=is_image, layers=layers
+            )
+        name = source.volume_name or volume["name"]
+        if source.type_name not in (TYPES_OF_PODS if source.persistent_volume is None else TYPES_OF_CLAIMS):
+            message = f'failed to get Plugin from volumeSpec for volume "{name}" err=no volume plugin matched'
+            raise ProcessingError(message)
+        with _in_the_kubelets_words(name, is_block=source.is_block):
+            self._check_node(source)
             return await self._mount_source(self._request(pod, volume["name"], source, self._objects), source)
+
+    def _check_node(self, source: VolumeSource) -> None:
+        """Whether the PersistentVolume can be reached from this node: a Pod may name its node itself."""
+        node = self._node()
+        if node is None or source.persistent_volume is None:
+            return
+        if not allows_node(source.persistent_volume, name_of(node), labels_of(node)):
+            step = f"{'MapVolume' if source.is_block else 'MountVolume'}.NodeAffinity check"
+            raise VolumeError("no matching NodeSelectorTerms", step=step)
 
     async def _mount_source(self, request: VolumeRequest, source: VolumeSource) -> MountedVolume:
         type_name = source.type_name
@@ -217,13 +246,27 @@ class PodVolumes:
         if type_name in CONTENT_TYPES:
             await self._update_content(request, type_name)
             return MountedVolume(name=request.name, host_path=request.path, read_only=True)
-        prepare = PLACE_TYPES.get(type_name) or (CLAIMED_TYPES.get(type_name) if source.volume_name else None)
-        if prepare is None:
-            raise VolumeError(f"volume type {type_name} is not supported")
         if source.mount_options and type_name in PLACE_TYPES:
-            raise MountOptionError("Mount options are not supported for this volume type")
-        place = await asyncio.to_thread(_prepare_place, request, type_name, prepare)
-        return MountedVolume(name=request.name, host_path=place, read_only=source.read_only, is_block=source.is_block)
+            reasons = ("UnsupportedMountOption", "FailedMount")
+            message = "Mount options are not supported for this volume type"
+            raise VolumeError(message, step="MountVolume.MountOptionSupport check", reasons=reasons)
+        is_shared = await self._use(uid_of(request.pod), source)
+        request = replace(request, is_shared=is_shared)
+        place = await asyncio.to_thread({**PLACE_TYPES, **CLAIMED_TYPES}[type_name], request)
+        return MountedVolume(
+            name=request.name,
+            host_path=place,
+            read_only=source.read_only,
+            is_block=source.is_block,
+            group=source.group,
+            warning=await asyncio.to_thread(group_warning, request, place) if is_shared else None,
+        )
+
+    async def _use(self, pod_uid: str, source: VolumeSource) -> bool:
+        """Note that the Pod uses a PersistentVolume; returns whether others do. Raises VolumeError if they must not."""
+        if source.persistent_volume is None:
+            return False
+        return await self._users.add(pod_uid, source.volume_name, is_exclusive=source.is_exclusive)
 
     async def _hold_docker_volume(self, request: VolumeRequest, source: VolumeSource) -> MountedVolume:
         """The volume's directory says that there is something to release, also to the next agent."""
@@ -232,12 +275,14 @@ class PodVolumes:
         if self._holders is None:
             raise VolumeError("Docker volumes are not supported here")
         wanted = await DOCKER_TYPES[source.type_name](request.pod, request.name, source, self._objects)
+        await self._use(uid_of(request.pod), source)
         await asyncio.to_thread(lambda: request.path.mkdir(parents=True, exist_ok=True))
         held = await self._holders.hold(request.pod, request.name, wanted)
         return MountedVolume(
             name=request.name,
             host_path=Path(held.mountpoint),
             read_only=wanted.read_only,
+            group=source.group,
             docker_volume=held.name,
             needs_mount=needs_mount(held.driver, held.options),
         )
@@ -252,8 +297,9 @@ class PodVolumes:
             path=self._directory(pod["metadata"]["uid"]).volume(source.type_name, name),
             objects=objects,
             tokens=self._tokens,
-            node_allocatable=self._node_allocatable(),
+            node_allocatable=((self._node() or {}).get("status") or {}).get("allocatable") or {},
             may_mount=self._may_mount,
+            volume_name=source.volume_name,
             is_block=source.is_block,
             read_only=source.read_only,
             mount_options=source.mount_options,
@@ -273,12 +319,11 @@ class PodVolumes:
             request.path.mkdir(parents=True)
             request.path.chmod(empty_dir.MODE)
         if in_memory and self._may_mount and not os.path.ismount(request.path):
-            mount_tmpfs(request.path, mode=MEMORY_MODE)
-        group = _fs_group(request.pod)
+            mount_tmpfs(request.path)
 
         def set_permissions(written: Path) -> None:
-            if group is not None:
-                apply_fs_group(request.path, group, read_only=True)
+            if request.fs_group is not None:
+                apply_fs_group(request.path, request.fs_group, read_only=True)
 
         write_files(request.path, files, now=self._clock.now(), set_permissions=set_permissions)
         self._written.note(pod_uid, request.path, files)
@@ -288,41 +333,38 @@ class PodVolumes:
 
 
 @contextmanager
-def _in_the_kubelets_words(volume_name: str) -> Iterator[None]:
+def _in_the_kubelets_words(volume_name: str, *, is_block: bool = False) -> Iterator[None]:
     try:
         yield
+    except ProcessingError:
+        raise
     except VolumeError as error:
-        raise type(error)(f'{error.failure} for volume "{volume_name}" : {error}') from error
+        needs_step = is_block and error.step == SET_UP
+        raise (MapError(str(error)) if needs_step else error).about(volume_name) from error
     except OSError as error:
         detail = f"{error.strerror}: {error.filename}" if error.filename else error.strerror or str(error)
-        raise VolumeError(f'{VolumeError.failure} for volume "{volume_name}" : {detail}') from error
+        raise (MapError(detail) if is_block else VolumeError(detail)).about(volume_name) from error
+
+
+def _unmounted_volumes(failures: Mapping[str, VolumeError]) -> UnmountedVolumesError:
+    """One error of all. What could not be processed is summed up, as it is not a single volume's step that failed."""
+    unprocessed = {name: error for name, error in failures.items() if isinstance(error, ProcessingError)}
+    told = [error for name, error in failures.items() if name not in unprocessed]
+    if unprocessed:
+        why = "; ".join(map(str, unprocessed.values()))
+        told.append(ProcessingError(unmounted_message(list(failures), list(unprocessed), why)))
+    return UnmountedVolumesError(told, list(failures))
+
+
+def used_in(pod: ReadOnlyObject) -> Iterator[Mapping[str, Any]]:
+    """The volumes of a Pod that its containers use; others are never mounted."""
+    mounted, mapped = used_volumes(pod)
+    return (volume for volume in pod["spec"].get("volumes") or () if volume["name"] in mounted | mapped)
 
 
 def volume_type(volume: Mapping[str, Any]) -> str:
     """The type of a Pod's volume: the one field beside its name."""
     return next((name for name, value in volume.items() if name != "name" and value is not None), "emptyDir")
-
-
-def _prepare_place(request: VolumeRequest, type_name: str, prepare: Callable[[VolumeRequest], Path]) -> Path:
-    """fsGroup applies to what is the Pod's: an emptyDir when it is made, a claimed place each time."""
-    is_new = not request.path.exists()
-    place = prepare(request)
-    group = _fs_group(request.pod)
-    if group is None or request.is_block:
-        return place
-    is_claimed = type_name in CLAIMED_TYPES and not (_only_on_mismatch(request.pod) and has_group(place, group))
-    if is_claimed or (type_name == "emptyDir" and is_new):
-        apply_fs_group(place, group, read_only=False)
-    return place
-
-
-def _fs_group(pod: ReadOnlyObject) -> int | None:
-    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
-    return None if group is None else int(group)
-
-
-def _only_on_mismatch(pod: ReadOnlyObject) -> bool:
-    return (pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy") == "OnRootMismatch"
 
 
 def _remove_tree(directory: Path) -> None:

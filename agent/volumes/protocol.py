@@ -6,30 +6,64 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import Protocol, Self
 
 from control.api.objects import ReadOnlyObject
 
+#: the step of a volume with files that is not told more exactly
+SET_UP = "MountVolume.SetUp"
+
 
 class VolumeError(Exception):
-    """A volume cannot be prepared (yet); becomes Events of these reasons. The worker retries.
+    """A volume cannot be prepared (yet); the worker retries.
 
-    `failure` is how the kubelet calls the step that failed.
+    `step` is what the kubelet calls the step that failed, `reasons` are those of the Events that tell of it.
     """
 
-    event_reasons: ClassVar[tuple[str, ...]] = ("FailedMount",)
-    failure: ClassVar[str] = "MountVolume.SetUp failed"
+    def __init__(self, message: str, *, step: str = SET_UP, reasons: Sequence[str] = ("FailedMount",)) -> None:
+        super().__init__(message)
+        self.step = step
+        self.reasons = tuple(reasons)
+
+    def about(self, volume_name: str) -> Self:
+        """The same as an Event says it."""
+        message = f'{self.step} failed for volume "{volume_name}" : {self}'
+        return type(self)(message, step=self.step, reasons=self.reasons)
 
 
-class MountOptionError(VolumeError):
-    """A volume has mount options, and its type none."""
+class MapError(VolumeError):
+    """A block volume cannot be handed to containers."""
 
-    event_reasons = ("UnsupportedMountOption", "FailedMount")
-    failure = "MountVolume.MountOptionSupport check failed"
+    def __init__(
+        self, message: str, *, step: str = "MapVolume.SetUpDevice", reasons: Sequence[str] = ("FailedMapVolume",)
+    ) -> None:
+        super().__init__(message, step=step, reasons=reasons)
+
+
+class ProcessingError(VolumeError):
+    """It is not known yet what is to be mounted: the claim, its volume, or the type of that does not do."""
 
 
 class EngineVolumeError(VolumeError):
     """The engine cannot mount a volume of its own. Each try costs a container, so they become rare."""
+
+
+class UnmountedVolumesError(VolumeError):
+    """Some volumes of a Pod cannot be prepared: `failures`, each to be told by itself. `unmounted` are their names."""
+
+    def __init__(self, failures: Sequence[VolumeError], unmounted: Sequence[str]) -> None:
+        super().__init__("; ".join(map(str, failures)))
+        self.failures = tuple(failures)
+        self.unmounted = tuple(unmounted)
+
+
+def unmounted_message(unmounted: Sequence[str], unprocessed: Sequence[str], why: str) -> str:
+    """How the kubelet sums up a Pod's volumes that are not there (WaitForAttachAndMount, v1.36)."""
+    names, strangers = " ".join(sorted(unmounted)), " ".join(sorted(unprocessed))
+    return (
+        f"Unable to attach or mount volumes: unmounted volumes=[{names}], unattached volumes=[], "
+        f"failed to process volumes=[{strangers}]: {why}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +79,10 @@ class MountedVolume:
     docker_volume: str = ""
     #: the files are only there while something is mounted on `host_path`
     needs_mount: bool = False
+    #: a group that all processes of the Pod get, so that they may use the volume
+    group: int | None = None
+    #: what its user should know: reason and message of an Event
+    warning: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +159,7 @@ class VolumeManager(Protocol):
     async def mount_all(
         self, pod: ReadOnlyObject, image_layers: Mapping[str, Sequence[str]] = MappingProxyType({})
     ) -> Mapping[str, MountedVolume]:
-        """Prepare every volume of the Pod; idempotent. Raises VolumeError.
+        """Prepare the volumes that containers of the Pod use; idempotent. Raises UnmountedVolumesError.
 
         `image_layers`, by name of the volume, are the directories of the images behind its image volumes.
         """

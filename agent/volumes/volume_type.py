@@ -21,7 +21,10 @@ Files = dict[str, FileContent]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeRequest:
-    """One volume of a Pod: `spec` is what stands under its type, `path` its directory on the node."""
+    """One volume of a Pod: `spec` is what stands under its type, `path` its directory on the node.
+
+    `volume_name` is the PersistentVolume's, `is_shared` says that other Pods of the node use it too.
+    """
 
     pod: ReadOnlyObject
     name: str
@@ -33,6 +36,8 @@ class VolumeRequest:
     may_mount: bool
     #: where the agent keeps the local volumes it makes
     local_root: Path
+    volume_name: str = ""
+    is_shared: bool = False
     is_block: bool = False
     read_only: bool = False
     mount_options: tuple[str, ...] = ()
@@ -43,6 +48,17 @@ class VolumeRequest:
     def namespace(self) -> str:
         """Namespace of the Pod, where its ConfigMaps and Secrets are."""
         return str(self.pod["metadata"].get("namespace", "default"))
+
+    @property
+    def fs_group(self) -> int | None:
+        """The group that the Pod's volumes are given to."""
+        group = (self.pod["spec"].get("securityContext") or {}).get("fsGroup")
+        return None if group is None else int(group)
+
+    @property
+    def group_on_mismatch(self) -> bool:
+        """Whether a volume whose root is the group's already is left alone."""
+        return (self.pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy") == "OnRootMismatch"
 
     @property
     def default_mode(self) -> int:

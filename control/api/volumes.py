@@ -12,6 +12,7 @@ from typing import Any, Final
 from control.api.affinity import read_node_selector
 from control.api.meta import annotations_of, is_deleting, labels_of, name_of, namespace_of, uid_of
 from control.api.objects import Object, ReadOnlyObject
+from control.api.pods import all_containers_of
 from control.api.quantity import parse_quantity
 from control.api.selectors import selector_from_object
 
@@ -48,6 +49,17 @@ def claim_names(pod: ReadOnlyObject) -> Iterator[str]:
     for volume in pod["spec"].get("volumes") or ():
         if name := claim_name_of(pod, volume):
             yield name
+
+
+def used_volumes(pod: ReadOnlyObject) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of the volumes that containers mount, and of those that they have as devices.
+
+    Other volumes of a Pod are never prepared, so nothing has to be there for them (upstream's GetPodVolumeNames).
+    """
+    containers = all_containers_of(pod)
+    mounted = frozenset(one["name"] for container in containers for one in container.get("volumeMounts") or ())
+    mapped = frozenset(one["name"] for container in containers for one in container.get("volumeDevices") or ())
+    return mounted, mapped
 
 
 def class_of_claim(claim: ReadOnlyObject) -> str:

@@ -46,7 +46,7 @@ from agent.runtime.images import ImagePuller
 from agent.runtime.protocol import ContainerRecord, ContainerState, CreateBody
 from agent.runtime.translate import HostLimits
 from agent.static_pods.pod_router import route_pods
-from agent.volumes.protocol import ConfigurationSource, Device, Mount, MountedVolume, VolumeError
+from agent.volumes.protocol import ConfigurationSource, Device, Mount, MountedVolume, UnmountedVolumesError, VolumeError
 from control.api.builtin_kinds import PODS
 from control.api.clock import FakeClock
 from control.api.exchange import User
@@ -138,7 +138,7 @@ class FakeVolumes:
         self.mounted: set[str] = set()
         self.image_volumes: set[str] = set()
         self.failure = ""
-        self.failure_type: type[VolumeError] = VolumeError
+        self.reasons: Sequence[str] = ("FailedMount",)
         self.files: dict[tuple[str, str], str] = {}
         self.mounts: list[Mount] = []
 
@@ -146,7 +146,7 @@ class FakeVolumes:
         self, pod: ReadOnlyObject, image_layers: Mapping[str, Sequence[str]]
     ) -> Mapping[str, MountedVolume]:
         if self.failure:
-            raise self.failure_type(self.failure)
+            raise UnmountedVolumesError([VolumeError(self.failure, reasons=self.reasons)], ["v"])
         self.mounted.add(pod["metadata"]["uid"])
         self.image_volumes |= set(image_layers)
         volumes = pod["spec"].get("volumes") or ()
@@ -460,13 +460,16 @@ class HollowNode:
 
 
 def make_pod(name: str = "web", **spec: Any) -> Object:
-    """A Pod with one container `web` of image web:1, bound to the node."""
+    """A Pod with one container `web` of image web:1 that mounts all its volumes, bound to the node."""
+    container: Object = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}
+    if spec.get("volumes"):
+        container["volumeMounts"] = [{"name": one["name"], "mountPath": f"/{one['name']}"} for one in spec["volumes"]]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "default", "uid": f"uid-of-{name}", "generation": 1},
         "spec": {
-            "containers": [{"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}],
+            "containers": [container],
             "restartPolicy": "Always",
             "terminationGracePeriodSeconds": 30,
             "shareProcessNamespace": True,

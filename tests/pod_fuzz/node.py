@@ -18,7 +18,7 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.probe_attempt import ProbeResult
 from agent.runtime.fake_container import ExecOutcome, FakeContainer, Program
 from agent.runtime.protocol import ContainerRecord, ImageRecord, RuntimeEvent
-from agent.volumes.protocol import MountedVolume, VolumeError
+from agent.volumes.protocol import MountedVolume
 from control.api.exchange import ApiRequest, ApiResponse, User
 from control.api.objects import Object, ReadOnlyObject
 from control.client.client import Client
@@ -135,8 +135,6 @@ class FuzzVolumes(FakeVolumes):
 
     async def mount_all(self, pod: ReadOnlyObject, image_layers: Any) -> Mapping[str, MountedVolume]:
         await asyncio.sleep(0.003)
-        if self.failure:
-            raise VolumeError(self.failure)
         return await super().mount_all(pod, image_layers)
 
     async def unmount_all(self, pod_uid: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,24 @@ import pytest
 import pytest_asyncio
 
 from agent.pods.pod_files import PodFiles
-from agent.volumes.protocol import EngineVolumeError, MountedVolume, VolumeError
+from agent.volumes.protocol import EngineVolumeError, MountedVolume, UnmountedVolumesError, VolumeError
+from control.api.builtin_kinds import PODS
+from control.api.objects import ReadOnlyObject
+from control.api.volumes import used_volumes
 from tests.fakes.agent_node import FakeVolumes, HollowNode
 
 VOLUME = {"name": "v", "nfs": {"server": "s", "path": "/"}}
+
+
+class CountingVolumes(FakeVolumes):
+    """Volumes that mount what containers use."""
+
+    tries = 0
+
+    async def mount_all(self, pod: ReadOnlyObject, *arguments: Any) -> Mapping[str, MountedVolume]:
+        self.tries += 1
+        mounted = await super().mount_all(pod, *arguments)
+        return {name: volume for name, volume in mounted.items() if name in used_volumes(pod)[0]}
 
 
 class SlowVolumes(FakeVolumes):
@@ -23,15 +38,17 @@ class SlowVolumes(FakeVolumes):
 
     def __init__(self) -> None:
         super().__init__()
-        self.answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[VolumeError | None] = asyncio.get_running_loop().create_future()
         self.tries = 0
+        self.warning: tuple[str, str] | None = None
 
     async def mount_all(self, *arguments: Any) -> Mapping[str, MountedVolume]:
         self.tries += 1
         error = await asyncio.shield(self.answer)
         if error is not None:
-            raise error
-        return await super().mount_all(*arguments)
+            raise UnmountedVolumesError([error], ["v"])
+        mounted = await super().mount_all(*arguments)
+        return {name: replace(volume, warning=self.warning) for name, volume in mounted.items()}
 
 
 @pytest_asyncio.fixture
@@ -73,23 +90,59 @@ async def test_a_pod_whose_mount_does_not_end_can_be_deleted(node: HollowNode) -
 
 
 @pytest.mark.parametrize(
-    ("error", "tries"),
+    ("error", "tries", "told"),
     [
         # The start of the sandbox wakes the worker once more.
-        pytest.param(VolumeError('configmap "c" not found'), 32, id="an object may come at any time"),
-        pytest.param(EngineVolumeError("no such device"), 5, id="the engine is asked ever more rarely"),
+        pytest.param(VolumeError('configmap "c" not found'), 32, 6, id="an object may come at any time"),
+        pytest.param(EngineVolumeError("no such device"), 5, 5, id="the engine is asked ever more rarely"),
     ],
 )
-async def test_a_failing_mount_is_told_and_tried_again(node: HollowNode, error: VolumeError, tries: int) -> None:
+async def test_a_failing_mount_is_told_ever_more_rarely_and_tried_again(
+    node: HollowNode, error: VolumeError, tries: int, told: int
+) -> None:
     slow(node).answer.set_result(error)
     await node.create(volumes=[VOLUME])
     await node.settle(30)
     assert slow(node).tries == tries
-    assert node.event_messages("FailedMount") == [str(error)] * tries
+    assert node.event_messages("FailedMount") == [str(error)] * told
     slow(node).answer = asyncio.get_running_loop().create_future()
     slow(node).answer.set_result(None)
     await node.settle(60)
     assert (await node.status())["phase"] == "Running"
+
+
+@pytest.mark.parametrize("error", [VolumeError("refused"), None], ids=["it fails", "it does not end"])
+async def test_a_pod_that_waits_for_long_is_told_what_for(node: HollowNode, error: VolumeError | None) -> None:
+    if error is not None:
+        slow(node).answer.set_result(error)
+    await node.create(volumes=[VOLUME])
+    await node.settle(260)
+    message = (
+        "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], "
+        "failed to process volumes=[]: context deadline exceeded"
+    )
+    assert node.event_messages("FailedMount").count(message) == 2
+
+
+async def test_a_volume_that_a_new_container_is_the_first_to_use_is_mounted_then(tmp_path: Path) -> None:
+    node = HollowNode(tmp_path)
+    volumes = node.volumes = CountingVolumes()
+    await node.start()
+    await node.create(volumes=[VOLUME], containers=[{"name": "web", "image": "web:1"}])
+    assert volumes.tries == 1
+    debugger = {"name": "debug", "image": "web:1", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    await node.client.patch(PODS, "web", {"spec": {"ephemeralContainers": [debugger]}}, namespace="default")
+    await node.settle(2)
+    assert volumes.tries == 2
+    assert await node.running("debug")
+    await node.crash()
+
+
+async def test_what_the_user_of_a_volume_should_know_is_told(node: HollowNode) -> None:
+    slow(node).warning = ("AlreadyMountedVolume", "shared")
+    slow(node).answer.set_result(None)
+    await node.create(volumes=[VOLUME])
+    assert node.event_messages("AlreadyMountedVolume") == ["shared"]
 
 
 async def test_a_new_sandbox_mounts_again(node: HollowNode) -> None:
@@ -122,7 +175,7 @@ async def test_a_pod_s_object_goes_when_its_volumes_have_been_given_back(tmp_pat
     await node.create(volumes=[VOLUME])
     await node.delete(grace=1)
     await node.settle(0.1)
-    assert volumes.refusals and volumes.mounted, "the first try has failed"
+    assert volumes.mounted, "the first try has failed"
     assert not await node.running("POD")
     assert await node.find() is not None
     await node.settle(10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.runtime.accounts import Accounts
-from agent.volumes.protocol import Mount, MountOptionError
+from agent.volumes.protocol import Mount
 from tests.fakes.agent_node import HollowNode
 
 CONTAINER = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}
@@ -89,7 +89,7 @@ async def test_the_status_says_which_mounts_are_read_only_with_all_below_them(no
 
 async def test_mount_options_that_a_volume_cannot_have_are_events_of_their_own(node: HollowNode) -> None:
     node.volumes.failure = "Mount options are not supported for this volume type"
-    node.volumes.failure_type = MountOptionError
+    node.volumes.reasons = ("UnsupportedMountOption", "FailedMount")
     await node.create(containers=[CONTAINER])
     for reason in ("UnsupportedMountOption", "FailedMount"):
         assert set(node.event_messages(reason)) == {node.volumes.failure}

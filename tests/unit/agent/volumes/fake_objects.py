@@ -52,8 +52,9 @@ class FakeObjects:
 
 
 def make_pod(*volumes: dict[str, Any], **spec: Any) -> Object:
-    """A Pod with these volumes and one container."""
-    containers = spec.pop("containers", [{"name": "main", "image": "i"}])
+    """A Pod with these volumes and one container that mounts all of them."""
+    mounts = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
+    containers = spec.pop("containers", [{"name": "main", "image": "i", "volumeMounts": mounts}])
     metadata = {
         "name": "web",
         "namespace": "shop",

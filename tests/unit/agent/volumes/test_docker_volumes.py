@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from agent.runtime.identity import NodeIdentity
 from agent.runtime.protocol import ContainerState, EngineUnavailableError, RuntimeFailure
 from agent.runtime.volume_records import VolumeRecord
 from agent.volumes.pod_volumes import PodVolumes
-from agent.volumes.protocol import EngineVolumeError, Mount, MountedVolume, VolumeError
+from agent.volumes.protocol import EngineVolumeError, Mount, MountedVolume, UnmountedVolumesError, VolumeError
 from agent.volumes.volume_holders import VolumeHolders, remove_volumes
 from control.api.clock import FakeClock
 from control.api.objects import Object
@@ -190,7 +191,6 @@ async def test_credentials_are_mount_options_and_stand_in_no_label(node: Node) -
             csi(volumeHandle="x", nodePublishSecretRef={"name": "s"}), {}, 'secret "s" not found', id="no secret"
         ),
         pytest.param(csi(volumeHandle="a/b"), {}, 'a/b" cannot be the name of a Docker', id="name"),
-        pytest.param(csi(volumeHandle="x"), {"volumeMode": "Block"}, "volumeMode Block is not", id="block"),
         pytest.param(csi(volumeHandle="x"), {"mountOptions": ["ro"]}, "mount options need a Docker", id="options"),
         pytest.param({"hostPath": {"path": "/"}}, {"mountOptions": ["ro"]}, "Mount options are not", id="host path"),
     ],
@@ -201,6 +201,13 @@ async def test_what_no_docker_volume_can_be_is_refused(
     with pytest.raises(VolumeError, match=message):
         await node.mount(node.claim(source, **spec))
     assert not node.engine.volumes.records
+
+
+async def test_a_docker_volume_is_no_device(node: Node) -> None:
+    pod = pod_of(node.claim(csi(volumeHandle="x"), volumeMode="Block"))
+    pod["spec"]["containers"] = [{"name": "main", "volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]}]
+    with pytest.raises(VolumeError, match=r'MapVolume.SetUpDevice failed for volume "disk" : .* Block is not support'):
+        await node.volumes.mount_all(pod)
 
 
 @pytest.mark.parametrize(
@@ -231,8 +238,11 @@ async def test_a_mount_that_fails_says_why_leaves_nothing_and_is_tried_with_what
     node.objects.set_secret("login", {"password": b"old"})
     claim = node.claim(csi(volumeHandle="share", volumeAttributes=CIFS, nodePublishSecretRef={"name": "login"}))
     node.engine.volumes.mount_errors["share"] = "permission denied"
-    with pytest.raises(EngineVolumeError, match=r"MountVolume.SetUp failed for volume \"disk\" : .*permission denied"):
+    with pytest.raises(UnmountedVolumesError) as refused:
         await node.mount(claim)
+    [failure] = refused.value.failures
+    assert isinstance(failure, EngineVolumeError)
+    assert re.match(r'MountVolume.SetUp failed for volume "disk" : .*permission denied', str(failure))
     assert not await node.engine.list_containers({})
     assert not node.engine.volumes.records
     node.engine.volumes.mount_errors.clear()
@@ -254,7 +264,7 @@ async def test_a_mount_that_fails_says_why_leaves_nothing_and_is_tried_with_what
 async def test_a_call_that_failed_may_have_happened(node: Node, verb: str, after: bool) -> None:
     for error in (RuntimeFailure("refused"), EngineUnavailableError("gone")):
         node.engine.inject_error(verb, error, after=after)
-        with pytest.raises(EngineVolumeError, match=str(error)):
+        with pytest.raises(UnmountedVolumesError, match=str(error)):
             await node.mount(NFS)
         await node.mount(NFS)
         assert await node.running() == ["k8s_VOLUME.v_web_shop_uid-1_0"]

@@ -59,6 +59,8 @@ def test_a_volume_of_pages_that_the_pod_does_not_ask_for_fails(pod: dict[str, An
 def test_a_volume_in_memory_is_no_larger_than_its_pod_may_be() -> None:
     pod = {"spec": {"containers": [{"name": "c"}], "resources": {"limits": {"memory": "8Mi"}}}}
 
-    assert memory_size(pod, None) == 8 * MI
-    assert memory_size(pod, "2Mi") == 2 * MI
-    assert memory_size({"spec": {"containers": [{"name": "c"}]}}, None) is None
+    assert memory_size(pod, None, None) == 8 * MI
+    assert memory_size(pod, "2Mi", "4Mi") == 2 * MI
+    assert memory_size(pod, "0", "4Mi") == 4 * MI
+    assert memory_size({"spec": {"containers": [{"name": "c"}]}}, None, "1Gi") == 1 << 30
+    assert memory_size({"spec": {"containers": [{"name": "c"}]}}, None, None) is None

@@ -12,10 +12,16 @@ import pytest
 from agent.volumes import local
 from agent.volumes.mounts import compute_devices
 from agent.volumes.pod_volumes import PodVolumes
-from agent.volumes.protocol import MountedVolume, VolumeError
+from agent.volumes.protocol import MountedVolume, UnmountedVolumesError, VolumeError
 from control.api.clock import FakeClock
 from control.api.objects import Object
 from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
+
+#: of a Pod that uses its volume as a device
+DEVICES: dict[str, Any] = {"containers": [{"name": "main", "volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]}]}
+UNPROCESSED = (
+    "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], failed to process volumes=[v]"
+)
 
 
 class Node:
@@ -25,6 +31,7 @@ class Node:
         self.directory = directory
         self.root = directory / "persistent"
         self.objects = FakeObjects()
+        self.labels: dict[str, str] = {}
         self.volumes = self.start_again()
         metadata = {"name": "data", "namespace": "shop", "uid": "u-data"}
         self.claim: Object = {"metadata": metadata, "spec": {"volumeName": "disk"}, "status": {"phase": "Bound"}}
@@ -43,6 +50,7 @@ class Node:
             clock=FakeClock(),
             may_mount=False,
             local_root=self.root,
+            node=lambda: {"metadata": {"name": "node-1", "labels": self.labels}},
         )
         return self.volumes
 
@@ -51,6 +59,11 @@ class Node:
         pod = make_pod(volume, **spec)
         pod["metadata"]["uid"] = pod_uid
         return (await self.volumes.mount_all(pod))["v"]
+
+    async def failures(self, **options: Any) -> list[str]:
+        with pytest.raises(UnmountedVolumesError) as refused:
+            await self.mount(**options)
+        return list(map(str, refused.value.failures))
 
 
 @pytest.fixture
@@ -98,40 +111,84 @@ async def test_the_files_of_a_claim_are_given_to_the_pods_group(node: Node, poli
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(lambda node: node.objects.claims.clear(), 'persistentvolumeclaim "data" not found', id="no claim"),
         pytest.param(
-            lambda node: node.claim.update(status={"phase": "Pending"}), "PVC shop/data is not bound", id="not bound"
+            lambda node: node.objects.claims.clear(),
+            'failed to fetch PVC from API server: persistentvolumeclaims "data" not found',
+            id="no claim",
+        ),
+        pytest.param(lambda node: node.claim.update(status={"phase": "Pending"}), "PVC is not bound", id="not bound"),
+        pytest.param(
+            lambda node: node.claim["spec"].clear(), "PVC has empty pvc.Spec.VolumeName", id="bound to nothing"
         ),
         pytest.param(
             lambda node: node.claim["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"),
-            "PVC shop/data is being deleted",
+            "PVC is being deleted",
             id="going",
         ),
         pytest.param(
-            lambda node: node.objects.volumes.clear(), 'persistentvolume "disk" not found', id="no such volume"
+            lambda node: node.objects.volumes.clear(),
+            'failed to fetch PV disk from API server: persistentvolumes "disk" not found',
+            id="no such volume",
+        ),
+        pytest.param(
+            lambda node: node.volume["spec"].pop("claimRef"),
+            "found PV object disk but it has a nil pv.Spec.ClaimRef indicating it is not yet bound to the claim",
+            id="the volume is nobody's",
         ),
         pytest.param(
             lambda node: node.volume["spec"].update(claimRef={"uid": "other"}),
-            "volume disk is not bound to PVC shop/data",
+            "found PV object disk but its pv.Spec.ClaimRef.UID other does not point to claim.UID u-data",
             id="the volume is another's",
-        ),
-        pytest.param(
-            lambda node: node.volume.update(spec={"claimRef": {"uid": "u-data"}, "rbd": {"image": "i"}}),
-            "volume type rbd is not supported",
-            id="of a type that is not there",
         ),
     ],
 )
 async def test_a_claim_that_cannot_be_mounted_says_why(node: Node, change: Any, message: str) -> None:
     change(node)
-    with pytest.raises(VolumeError, match=message):
-        await node.mount()
+    assert await node.failures() == [f"{UNPROCESSED}: error processing PVC shop/data: {message}"]
+
+
+async def test_a_volume_of_a_type_that_is_not_there_says_so(node: Node) -> None:
+    node.volume.update(spec={"claimRef": {"uid": "u-data"}, "rbd": {"image": "i"}})
+    message = 'failed to get Plugin from volumeSpec for volume "disk" err=no volume plugin matched'
+    assert await node.failures() == [f"{UNPROCESSED}: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "use", "message"),
+    [
+        ("Block", "volumeMounts", "volume v has volumeMode Block, but is specified in volumeMounts"),
+        ("Filesystem", "volumeDevices", "volume v has volumeMode Filesystem, but is specified in volumeDevices"),
+    ],
+)
+async def test_a_volume_is_used_as_what_it_is(node: Node, mode: str, use: str, message: str) -> None:
+    node.volume["spec"]["volumeMode"] = mode
+    assert await node.failures(containers=[{"name": "main", use: [{"name": "v"}]}]) == [f"{UNPROCESSED}: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("Filesystem", (('MountVolume.NodeAffinity check failed for volume "disk" : ', "FailedMount"))),
+        ("Block", (('MapVolume.NodeAffinity check failed for volume "disk" : ', "FailedMount"))),
+    ],
+)
+async def test_a_volume_of_another_node_is_not_mounted(node: Node, mode: str, expected: tuple[str, str]) -> None:
+    terms = [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]}]
+    node.volume["spec"] |= {"volumeMode": mode, "nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}
+    use = DEVICES if mode == "Block" else {}
+    with pytest.raises(UnmountedVolumesError) as refused:
+        await node.mount(**use)
+    [failure] = refused.value.failures
+    assert (str(failure), failure.reasons[0]) == (f"{expected[0]}no matching NodeSelectorTerms", expected[1])
+    node.labels["zone"] = "b"
+    if mode == "Filesystem":
+        await node.mount(**use)
 
 
 async def test_an_ephemeral_volumes_claim_must_be_the_pods_own(node: Node) -> None:
     node.objects.claims["web-v"] = node.claim
     volume = {"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}
-    with pytest.raises(VolumeError, match="was not created for the Pod"):
+    with pytest.raises(VolumeError, match=r"PVC shop/web-v was not created for pod shop/web \(pod is not owner\)"):
         await node.volumes.mount_all(make_pod(volume))
     node.claim["metadata"]["ownerReferences"] = [{"uid": "uid-1", "controller": True}]
     assert (await node.volumes.mount_all(make_pod(volume)))["v"].host_path == node.root / "disk"
@@ -170,10 +227,53 @@ async def test_a_volume_that_may_be_for_more_is_given_to_all(node: Node, modes: 
         await node.mount(pod_uid=pod_uid)
 
 
-async def test_a_block_claim_needs_a_device(node: Node) -> None:
-    node.volume["spec"]["volumeMode"] = "Block"
-    with pytest.raises(VolumeError, match="is not a block device"):
-        await node.mount()
+async def test_a_block_claim_needs_a_device(node: Node, tmp_path: Path) -> None:
+    path = tmp_path / "device"
+    node.volume["spec"] |= {"volumeMode": "Block", "local": {"path": str(path)}}
+    prefix, suffix = "MapVolume.", f'failed for volume "disk" : lstat {path}: no such file or directory'
+    assert await node.failures(**DEVICES) == [f"{prefix}EvalHostSymlinks {suffix}"]
+    path.touch()
+    with pytest.raises(UnmountedVolumesError, match=r"MapVolume.MapBlockVolume failed .* is not a block device") as no:
+        await node.mount(**DEVICES)
+    assert no.value.failures[0].reasons == ("FailedMapVolume",)
+
+
+async def test_a_block_volume_for_one_pod_is_refused_to_another_in_the_words_of_its_mode(node: Node) -> None:
+    node.volume["spec"] |= {"volumeMode": "Block", "accessModes": ["ReadWriteOncePod"]}
+    with pytest.raises(VolumeError, match=r"MapVolume.MapBlockVolume failed"):
+        await node.mount(**DEVICES)
+    assert await node.failures(pod_uid="uid-2", **DEVICES) == [
+        IN_USE.replace("MountVolume.SetUp", "MapVolume.SetUpDevice")
+    ]
+
+
+async def test_pods_that_share_a_volume_keep_the_group_of_the_first(node: Node) -> None:
+    directory = (await node.mount(securityContext={"fsGroup": 4711})).host_path
+    same = await node.mount(pod_uid="uid-2", securityContext={"fsGroup": 4711})
+    assert same.warning is None
+    other = await node.mount(pod_uid="uid-3", securityContext={"fsGroup": 4712})
+    assert other.warning == (
+        "AlreadyMountedVolume",
+        "The requested fsGroup is 4712, but the volume disk has GID 4711. The volume may not be shareable.",
+    )
+    assert directory.stat().st_gid == 4711
+    for pod_uid in ("uid-1", "uid-2", "uid-3"):
+        await node.volumes.unmount_all(pod_uid)
+    await node.mount(pod_uid="uid-3", securityContext={"fsGroup": 4712})
+    assert directory.stat().st_gid == 4712, "nobody else has it any more"
+
+
+async def test_the_group_of_a_volume_is_not_changed_for_who_only_reads_it(node: Node) -> None:
+    directory = (await node.mount()).host_path
+    before = directory.stat().st_gid
+    await node.mount({"readOnly": True}, securityContext={"fsGroup": 4711})
+    assert directory.stat().st_gid == before
+
+
+@pytest.mark.parametrize(("text", "group"), [("4711", 4711), ("staff", None), ("", None)])
+async def test_a_volume_may_name_a_group_for_its_pods(node: Node, text: str, group: int | None) -> None:
+    node.volume["metadata"]["annotations"] = {"pv.beta.kubernetes.io/gid": text}
+    assert (await node.mount()).group == group
 
 
 def test_devices_are_mapped_not_mounted() -> None:
@@ -202,9 +302,9 @@ async def test_mount_options_that_a_type_does_not_have_are_upstreams_event(node:
         "hostPath": {"path": "/"},
         "mountOptions": ["ro"],
     }
-    with pytest.raises(VolumeError) as refused:
+    with pytest.raises(UnmountedVolumesError) as refused:
         await node.mount()
-    assert refused.value.event_reasons == ("UnsupportedMountOption", "FailedMount")
+    assert refused.value.failures[0].reasons == ("UnsupportedMountOption", "FailedMount")
     assert str(refused.value) == (
         'MountVolume.MountOptionSupport check failed for volume "disk" : '
         "Mount options are not supported for this volume type"

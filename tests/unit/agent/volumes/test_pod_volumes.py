@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.volumes.pod_volumes import PodVolumes
-from agent.volumes.protocol import VolumeError
+from agent.volumes.protocol import UnmountedVolumesError, VolumeError
 from control.api.clock import FakeClock
 from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
 
@@ -28,7 +28,7 @@ class Node:
             root=root,
             objects=self.objects,
             clock=self.clock,
-            node_allocatable=lambda: {"cpu": "3500m", "memory": "8Gi"},
+            node=lambda: {"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "3500m", "memory": "8Gi"}}},
             may_mount=False,
         )
 
@@ -105,7 +105,6 @@ async def test_config_map_items_choose_paths_and_modes(node: Node) -> None:
             "references non-existent config key: x",
             id="key missing",
         ),
-        pytest.param({"rbd": {"image": "s"}}, "volume type rbd is not supported", id="type not supported"),
         pytest.param(
             {"configMap": {"name": "c", "items": [{"key": "a", "path": "../x"}]}}, "invalid path", id="path leads out"
         ),
@@ -124,6 +123,47 @@ async def test_a_volume_that_cannot_be_prepared_says_why(node: Node, volume: dic
 
     assert str(caught.value).startswith('MountVolume.SetUp failed for volume "v" : ')
     assert message in str(caught.value)
+
+
+async def test_a_volume_of_a_type_that_is_not_there_says_so(node: Node) -> None:
+    with pytest.raises(UnmountedVolumesError) as caught:
+        await node.mount({"rbd": {"image": "s"}})
+    assert list(map(str, caught.value.failures)) == [
+        "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], failed to process volumes=[v]"
+        ': failed to get Plugin from volumeSpec for volume "v" err=no volume plugin matched'
+    ]
+
+
+async def test_every_volume_that_fails_is_told_and_the_others_are_mounted(node: Node) -> None:
+    node.objects.set_config_map("c", {"a": "1"})
+    pod = make_pod(
+        {"name": "here", "configMap": {"name": "c"}},
+        {"name": "one", "configMap": {"name": "gone"}},
+        {"name": "two", "secret": {"secretName": "gone"}},
+        {"name": "three", "persistentVolumeClaim": {"claimName": "gone"}},
+    )
+
+    with pytest.raises(UnmountedVolumesError) as caught:
+        await node.volumes.mount_all(pod)
+
+    assert list(map(str, caught.value.failures)) == [
+        'MountVolume.SetUp failed for volume "one" : configmap "gone" not found',
+        'MountVolume.SetUp failed for volume "two" : secret "gone" not found',
+        "Unable to attach or mount volumes: unmounted volumes=[one three two], unattached volumes=[], "
+        "failed to process volumes=[three]: error processing PVC shop/gone: "
+        'failed to fetch PVC from API server: persistentvolumeclaims "gone" not found',
+    ]
+    assert texts(node.root / "uid-1/volumes/kubernetes.io~configmap/here") == {"a": "1"}
+
+
+async def test_a_volume_that_no_container_uses_is_not_mounted(node: Node) -> None:
+    pod = make_pod({"name": "v", "configMap": {"name": "gone"}}, containers=[{"name": "main"}])
+
+    assert not await node.volumes.mount_all(pod)
+
+    pod["spec"]["ephemeralContainers"] = [{"name": "debug", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]
+    with pytest.raises(VolumeError, match='configmap "gone" not found'):
+        await node.volumes.mount_all(pod)
 
 
 async def test_optional_sources_may_be_missing(node: Node) -> None:
@@ -183,7 +223,11 @@ async def test_downward_api_tells_metadata_and_resources(node: Node) -> None:
         resource("memory", "limits.memory", divisor="1Mi"),
     ]
     containers = [
-        {"name": "main", "resources": {"requests": {"cpu": "250m"}, "limits": {"memory": "100Mi"}}},
+        {
+            "name": "main",
+            "resources": {"requests": {"cpu": "250m"}, "limits": {"memory": "100Mi"}},
+            "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+        },
     ]
 
     place = await node.mount({"downwardAPI": {"items": items}}, containers=containers)
