@@ -124,7 +124,7 @@ class PodParts:
         self.image_garbage = _image_garbage(agent, pulled, pull_records, pause_image)
         self.measuring = _make_measuring(agent, volumes)
         self.evictor = _make_evictor(agent, self)
-        self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock)
+        self.volume_refresh = VolumeRefresh(volumes, objects, self.workers.admitted_pods, clock, record)
         self.on_pod_change = route_pods(pods=self._on_own_pod_change, mirrors=self.mirrors.on_pod_change)
 
     def _on_own_pod_change(self, old: Object | None, new: Object | None) -> None:

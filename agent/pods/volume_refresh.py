@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+from agent.pods.event_pace import EventPace
 from agent.pods.read_once import ReadOnce
 from agent.volumes.protocol import ConfigurationSource, VolumeError, VolumeManager
 from control.api.clock import Clock
 from control.api.errors import ApiError
+from control.api.meta import uid_of
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import is_active
 from control.client.running import run_until
@@ -33,11 +35,14 @@ class VolumeRefresh:
         objects: ConfigurationSource,
         pods: Callable[[], Iterable[ReadOnlyObject]],
         clock: Clock,
+        record: Callable[..., None],
     ) -> None:
         self._volumes = volumes
         self._objects = objects
         self._pods = pods
         self._clock = clock
+        self._record = record
+        self._told: dict[str, EventPace] = {}
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -64,7 +69,10 @@ class VolumeRefresh:
     async def step(self) -> None:
         """Refresh every Pod once; one that fails keeps what it has."""
         self._changed.clear()
-        await self._refresh(list(self._pods()))
+        pods = list(self._pods())
+        await self._refresh(pods)
+        uids = {uid_of(pod) for pod in pods}
+        self._told = {uid: told for uid, told in self._told.items() if uid in uids}
 
     async def step_changed(self) -> None:
         """Refresh the Pods that have changed."""
@@ -78,8 +86,14 @@ class VolumeRefresh:
                 continue
             try:
                 await self._volumes.refresh(pod, objects)
-            except (VolumeError, ApiError, ServerUnavailableError) as error:
+            except VolumeError as error:
+                told = self._told.setdefault(uid_of(pod), EventPace())
+                if told.is_due(str(error), self._clock.monotonic()):
+                    self._record(pod, "Warning", "FailedMount", str(error))
+            except (ApiError, ServerUnavailableError) as error:
                 logger.warning("Cannot refresh volumes pod=%s error=%s", pod["metadata"]["name"], error)
+            else:
+                self._told.pop(uid_of(pod), None)
 
     async def _wait(self, seconds: float) -> None:
         """Return when a Pod has changed or the time has passed."""

@@ -40,7 +40,11 @@ class Setting:
         self.clock = FakeClock()
         self.pods = [make_pod("bad"), make_pod("good")]
         self.volumes: Any = Volumes()
-        self.refresh = VolumeRefresh(self.volumes, FakeObjects(), lambda: self.pods, self.clock)
+        self.events: list[tuple[Any, ...]] = []
+        self.refresh = VolumeRefresh(self.volumes, FakeObjects(), lambda: self.pods, self.clock, self.record)
+
+    def record(self, pod: ReadOnlyObject, *event: str) -> None:
+        self.events.append((pod["metadata"]["name"], *event))
 
 
 @pytest.fixture
@@ -64,6 +68,21 @@ async def test_every_pod_is_refreshed_in_turn_also_after_one_that_fails(setting:
     await setting.clock.advance(1)
     await settle()
     assert setting.volumes.refreshed == ["bad", "good"]
+
+
+async def test_what_cannot_be_refreshed_is_told_ever_more_rarely(setting: Setting) -> None:
+    for _ in range(12):
+        await setting.clock.advance(10)
+        await settle()
+    assert setting.volumes.refreshed.count("bad") == 12
+    assert setting.events == [("bad", "Warning", "FailedMount", "no")] * 8
+    setting.pods.remove(setting.pods[0])
+    await setting.clock.advance(10)
+    await settle()
+    setting.pods.append(make_pod("bad"))
+    await setting.clock.advance(10)
+    await settle()
+    assert len(setting.events) == 9, "nothing is remembered of a Pod that has gone"
 
 
 async def test_a_pod_whose_labels_change_is_refreshed_at_once(setting: Setting) -> None:
