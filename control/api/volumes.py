@@ -148,7 +148,7 @@ def misfit(volume: ReadOnlyObject, claim: ReadOnlyObject) -> str:
         return "requested PV is too small"
     if class_of_volume(volume) != class_of_claim(claim):
         return "storageClassName does not match"
-    if _mode(volume) != _mode(claim):
+    if volume_mode(volume) != volume_mode(claim):
         return "incompatible volumeMode"
     if not _offers_modes(volume, claim):
         return "incompatible accessMode"
@@ -174,7 +174,7 @@ def find_matching_volume(
     wanted = selector_from_object(selector) if selector else None
     best: ReadOnlyObject | None = None
     for volume in volumes:
-        if name_of(volume) in taken or is_deleting(volume) or _mode(volume) != _mode(claim):
+        if name_of(volume) in taken or is_deleting(volume) or volume_mode(volume) != volume_mode(claim):
             continue
         if _capacity(volume) < requested_size(claim) or not _offers_modes(volume, claim):
             continue
@@ -222,7 +222,8 @@ def requested_size(claim: ReadOnlyObject) -> int:
     return parse_quantity(str(requests.get("storage", "0"))).nanos
 
 
-def _mode(obj: ReadOnlyObject) -> str:
+def volume_mode(obj: ReadOnlyObject) -> str:
+    """Return the mode of a volume or claim: `Filesystem` or `Block`."""
     return str(obj["spec"].get("volumeMode") or "Filesystem")
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
-from control.api.meta import annotations_of, is_deleting, name_of, namespaced_key, object_key, uid_of
+from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
+from control.api.meta import annotations_of, name_of, namespace_of, namespaced_key, object_key, uid_of
 from control.api.objects import Object, ReadOnlyObject
+from control.api.pods import is_terminal, node_name_of
 from control.api.volumes import (
     BETA_STORAGE_PROVISIONER,
     BIND_COMPLETED,
-    BOUND_BY_CONTROLLER,
-    NO_PROVISIONER,
     SELECTED_NODE,
     STORAGE_PROVISIONER,
     binds_late,
+    claim_names,
     class_of_claim,
     default_class,
     find_matching_volume,
@@ -30,6 +30,19 @@ from control.client.view import View
 from control.client.writes import Notice, Result, Step, Update
 from control.controllers.persistent_volume.binding import bind, claim_status
 
+#: Volume plugins that were part of Kubernetes once, and the drivers that took their place.
+MIGRATED_PROVISIONERS = {
+    "kubernetes.io/aws-ebs": "ebs.csi.aws.com",
+    "kubernetes.io/azure-disk": "disk.csi.azure.com",
+    "kubernetes.io/azure-file": "file.csi.azure.com",
+    "kubernetes.io/cinder": "cinder.csi.openstack.org",
+    "kubernetes.io/gce-pd": "pd.csi.storage.gke.io",
+    "kubernetes.io/portworx-volume": "pxd.portworx.com",
+    "kubernetes.io/vsphere-volume": "csi.vsphere.vmware.com",
+}
+#: Other provisioners of this prefix would be plugins; there are none.
+IN_TREE_PREFIX = "kubernetes.io/"
+
 
 def reconcile_claim(key: str, view: View, now: datetime) -> Result:
     """Decide the next step of one claim."""
@@ -38,8 +51,6 @@ def reconcile_claim(key: str, view: View, now: datetime) -> Result:
         return Result()
     if BIND_COMPLETED in annotations_of(claim):
         return _keep_bound(claim, view)
-    if is_deleting(claim):
-        return Result()
     if claim["spec"].get("volumeName"):
         return _bind_named(claim, view)
     return _find_volume(claim, view)
@@ -86,25 +97,22 @@ def _bind_named(claim: ReadOnlyObject, view: View) -> Result:
         return bind(volume, claim)
     if refers_to(volume, claim):
         return bind(volume, claim)
-    if BOUND_BY_CONTROLLER in annotations_of(claim):
-        return Result()
     return _pending(claim, "FailedBinding", f'volume "{name}" already bound to a different claim.')
 
 
 def _find_volume(claim: ReadOnlyObject, view: View) -> Result:
     class_name = class_of_claim(claim)
     storage_class = view.find(STORAGE_CLASSES, class_name) if class_name else None
-    if claim["spec"].get("storageClassName") is None and not class_name:
-        newest = default_class(view.list(STORAGE_CLASSES))
-        if newest is not None:
-            return Result(steps=[_with_class(claim, name_of(newest))])
     waits = binds_late(storage_class) and SELECTED_NODE not in annotations_of(claim)
     volume = find_matching_volume(claim, view.list(PERSISTENT_VOLUMES), only_reserved=waits)
     if volume is not None:
         return bind(volume, claim)
+    if claim["spec"].get("storageClassName") is None and not class_name:
+        newest = default_class(view.list(STORAGE_CLASSES))
+        if newest is not None:
+            return Result(steps=[_with_class(claim, name_of(newest))])
     if waits:
-        message = "waiting for first consumer to be created before binding"
-        return _pending(claim, "WaitForFirstConsumer", message, type="Normal")
+        return _wait_for_consumer(claim, view)
     if not class_name:
         message = "no persistent volumes available for this claim and no storage class is set"
         return _pending(claim, "FailedBinding", message, type="Normal")
@@ -114,11 +122,26 @@ def _find_volume(claim: ReadOnlyObject, view: View) -> Result:
     return _ask_provisioner(claim, storage_class)
 
 
+def _wait_for_consumer(claim: ReadOnlyObject, view: View) -> Result:
+    """The choice is the scheduler's, with the first Pod; say which it is looking at."""
+    pods = [
+        name_of(pod)
+        for pod in view.list(PODS, namespace_of(claim))
+        if not node_name_of(pod) and not is_terminal(pod) and name_of(claim) in claim_names(pod)
+    ]
+    if not pods:
+        message = "waiting for first consumer to be created before binding"
+        return _pending(claim, "WaitForFirstConsumer", message, type="Normal")
+    message = f"waiting for {'pod' if len(pods) == 1 else 'pods'} {','.join(sorted(pods))} to be scheduled"
+    return _pending(claim, "WaitForPodScheduled", message, type="Normal")
+
+
 def _ask_provisioner(claim: ReadOnlyObject, storage_class: ReadOnlyObject) -> Result:
     """Name the provisioner on the claim, which is what provisioners wait for."""
-    provisioner = str(storage_class.get("provisioner", ""))
-    if provisioner == NO_PROVISIONER:
-        return _pending(claim)
+    named = str(storage_class.get("provisioner", ""))
+    provisioner = MIGRATED_PROVISIONERS.get(named, named)
+    if provisioner.startswith(IN_TREE_PREFIX):
+        return _pending(claim, "ProvisioningFailed", f"no volume plugin matched name: {provisioner}")
     if annotations_of(claim).get(STORAGE_PROVISIONER) != provisioner:
         marks = {STORAGE_PROVISIONER: provisioner, BETA_STORAGE_PROVISIONER: provisioner}
         metadata = {**claim["metadata"], "annotations": {**annotations_of(claim), **marks}}
@@ -188,12 +211,20 @@ def _is_waiting(claim: ReadOnlyObject) -> bool:
     return BIND_COMPLETED not in annotations_of(claim)
 
 
+def _keys_of_pod(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
+    """The claims of a Pod that has just come and has no node yet."""
+    if old is not None or new is None or node_name_of(new):
+        return ()
+    return [namespaced_key(namespace_of(new), name) for name in claim_names(new)]
+
+
 CLAIM_BINDER = Controller(
     name="persistentvolume-binder",
     watches=(
         Watch(kind=PERSISTENT_VOLUME_CLAIMS, keys=present_key),
         Watch(kind=PERSISTENT_VOLUMES, keys=_keys_of_volume),
         Watch(kind=STORAGE_CLASSES, keys=_keys_of_class),
+        Watch(kind=PODS, keys=_keys_of_pod),
     ),
     reconcile=reconcile_claim,
     # One claim after the other: two that look for a volume at once would both choose the same.

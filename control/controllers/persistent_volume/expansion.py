@@ -44,8 +44,11 @@ def _grow_volume(volume: ReadOnlyObject, wanted: str) -> Update:
 
 
 def _grow_claim(claim: ReadOnlyObject, capacity: str) -> Update:
+    """As a resizer leaves it: what was allocated is what the claim has (KEP-1790)."""
     old = claim["status"]
-    status: Object = {**old, "capacity": {**(old.get("capacity") or {}), "storage": capacity}}
+    status: Object = {**old}
+    for field in ("capacity", "allocatedResources"):
+        status[field] = {**(old.get(field) or {}), "storage": capacity}
     return Update(
         kind=PERSISTENT_VOLUME_CLAIMS,
         obj={**claim, "status": status},

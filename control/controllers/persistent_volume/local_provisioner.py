@@ -61,7 +61,9 @@ def reconcile_claim(key: str, view: View, now: datetime) -> Result:
     root = annotations_of(node).get(VOLUME_ROOT) if node is not None else None
     if node is None or not root:
         return Result(steps=[_failed(claim, f"node {selected} offers no local volumes"), _without_node(claim)])
-    return Result(steps=[_create_volume(claim, storage_class, node, root)])
+    what = f'External provisioner is provisioning volume for claim "{object_key(claim)}"'
+    begun = Notice(regarding=claim, reason="Provisioning", message=what)
+    return Result(steps=[begun, _create_volume(claim, storage_class, node, root)])
 
 
 def reconcile_volume(key: str, view: View, now: datetime) -> Result:
@@ -140,6 +142,8 @@ def _create_volume(claim: ReadOnlyObject, storage_class: ReadOnlyObject, node: R
         "local": {"path": f"{root}/{name}"},
         "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}},
     }
+    if storage_class.get("mountOptions"):
+        spec["mountOptions"] = list(storage_class["mountOptions"])
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",

@@ -5,13 +5,14 @@ The rules are those of upstream's persistentvolume controller (syncVolume, recla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
 from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from control.api.meta import annotations_of, is_deleting, name_of, uid_of
 from control.api.objects import Object, ReadOnlyObject
-from control.api.volumes import BOUND_BY_CONTROLLER, PROVISIONED_BY
+from control.api.volumes import BOUND_BY_CONTROLLER, PROVISIONED_BY, volume_mode
 from control.client.controller import Controller, Watch, present_key
 from control.client.view import View
 from control.client.writes import Notice, Result, Step, Update
@@ -29,8 +30,8 @@ def reconcile_volume(key: str, view: View, now: datetime) -> Result:
     if claim is None or uid_of(claim) != reference["uid"]:
         return _release(volume)
     volume_name = claim["spec"].get("volumeName")
-    if not volume_name:
-        return Result()  # the claim's turn
+    if not volume_name:  # the claim's turn, which will not come to a volume of another mode
+        return _report_mode(volume, claim) if volume_mode(volume) != volume_mode(claim) else Result()
     if volume_name == name_of(volume):
         return Result(steps=_phase(volume, "Bound"))
     return _let_go(volume)
@@ -48,8 +49,29 @@ def _release(volume: ReadOnlyObject) -> Result:
         return _fail(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
     if PROVISIONED_BY in annotations_of(volume):
         return Result()  # whoever made the volume deletes it
+    if volume["spec"].get("csi"):
+        return Result()  # its driver does
+    return _fail(volume, "VolumeFailedDelete", _why_not_deleted(volume))
+
+
+def _why_not_deleted(volume: ReadOnlyObject) -> str:
+    path = (volume["spec"].get("hostPath") or {}).get("path")
+    if path is not None and not re.search("/tmp/.+", path):
+        return f"host_path deleter only supports /tmp/.+ but received provided {path}"
     detail = "error getting deleter volume plugin for volume"
-    return _fail(volume, "VolumeFailedDelete", f'{detail} "{name_of(volume)}": no deletable volume plugin matched')
+    return f'{detail} "{name_of(volume)}": no deletable volume plugin matched'
+
+
+def _report_mode(volume: ReadOnlyObject, claim: ReadOnlyObject) -> Result:
+    why = "due to incompatible volumeMode."
+    of_volume = f'Cannot bind PersistentVolume to requested PersistentVolumeClaim "{name_of(claim)}" {why}'
+    of_claim = f'Cannot bind PersistentVolume "{name_of(volume)}" to requested PersistentVolumeClaim {why}'
+    messages = ((volume, of_volume), (claim, of_claim))
+    return Result(
+        steps=[
+            Notice(regarding=obj, type="Warning", reason="VolumeMismatch", message=message) for obj, message in messages
+        ]
+    )
 
 
 def _let_go(volume: ReadOnlyObject) -> Result:

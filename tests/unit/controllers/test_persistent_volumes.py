@@ -52,6 +52,11 @@ def make_volume(*, annotations: Any = None, phase: str = "Available", metadata: 
     )
 
 
+def make_pod(name: str, *, node: str = "", claim: str = "c", phase: str = "Pending") -> Object:
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}]
+    return make_object("v1", "Pod", name, "n", spec={"nodeName": node, "volumes": volumes}, status={"phase": phase})
+
+
 def make_class(mode: str = "Immediate", provisioner: str = LOCAL, name: str = "x") -> Object:
     return make_object("storage.k8s.io/v1", "StorageClass", name, None, provisioner=provisioner, volumeBindingMode=mode)
 
@@ -132,6 +137,30 @@ NO_VOLUME = "no persistent volumes available for this claim and no storage class
             id="binds late",
         ),
         pytest.param(
+            make_claim(),
+            [make_class("WaitForFirstConsumer"), make_pod("a"), make_pod("b", node="n1"), make_pod("c", claim="other")],
+            ("Normal", "WaitForPodScheduled", "waiting for pod a to be scheduled"),
+            id="binds late, and a Pod has come",
+        ),
+        pytest.param(
+            make_claim(),
+            [make_class("WaitForFirstConsumer"), make_pod("b"), make_pod("a"), make_pod("c", phase="Failed")],
+            ("Normal", "WaitForPodScheduled", "waiting for pods a,b to be scheduled"),
+            id="binds late, and Pods have come",
+        ),
+        pytest.param(
+            make_claim(),
+            [make_class(provisioner="kubernetes.io/no-provisioner")],
+            ("Warning", "ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner"),
+            id="a class without provisioner",
+        ),
+        pytest.param(
+            make_claim(volumeName="v", annotations={"pv.kubernetes.io/bound-by-controller": "yes"}),
+            [make_volume(claimRef={**REFERENCE, "name": "d"})],
+            ("Warning", "FailedBinding", 'volume "v" already bound to a different claim.'),
+            id="was bound to a volume of another claim",
+        ),
+        pytest.param(
             make_claim(volumeName="v"),
             [make_volume(storageClassName="y")],
             ("Warning", "VolumeMismatch", 'Cannot bind to requested volume "v": storageClassName does not match'),
@@ -169,9 +198,9 @@ def test_a_claim_whose_volume_is_gone_is_lost(claim: Object, others: list[Object
     assert [notice[1] for notice in notices(result)] == [reason]
 
 
-def test_a_deleted_claim_is_not_bound_any_more() -> None:
+def test_a_claim_that_is_kept_after_its_deletion_is_bound_like_any_other() -> None:
     claim = make_claim(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
-    assert not decide_claim(claim, make_volume()).steps
+    assert the_update(decide_claim(claim, make_volume()))["spec"]["claimRef"]["uid"] == "u-c"
 
 
 def test_a_provisioner_is_asked_once_by_annotation() -> None:
@@ -183,6 +212,27 @@ def test_a_provisioner_is_asked_once_by_annotation() -> None:
     }
     assert notices(result)[0][1] == "ExternalProvisioning"
     assert not decide_claim(claim, make_class(provisioner="example.com/p")).steps
+
+
+def test_the_driver_that_took_the_place_of_a_plugin_is_asked() -> None:
+    claim = the_update(decide_claim(make_claim(), make_class(provisioner="kubernetes.io/aws-ebs")))
+    assert claim["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"] == "ebs.csi.aws.com"
+
+
+def test_a_pod_without_node_wakes_its_claims() -> None:
+    (keys,) = (watch.keys for watch in claims.CLAIM_BINDER.watches if watch.kind == PODS)
+    pod = make_pod("a")
+    assert list(keys(None, pod, view_of())) == ["n/c"]
+    assert not list(keys(pod, make_pod("a", node="n1"), view_of()))
+    assert not list(keys(None, make_pod("a", node="n1"), view_of()))
+
+
+def test_a_volume_without_class_is_preferred_to_the_default_class() -> None:
+    storage_class = make_class()
+    storage_class["metadata"]["annotations"] = {"storageclass.kubernetes.io/is-default-class": "true"}
+    claim, volume = make_claim(), make_volume(storageClassName="")
+    del claim["spec"]["storageClassName"]
+    assert the_update(decide_claim(claim, storage_class, volume))["spec"]["claimRef"]["uid"] == "u-c"
 
 
 def test_a_claim_without_class_gets_the_default_that_came_later() -> None:
@@ -228,6 +278,39 @@ def test_the_phase_of_a_volume(volume: Object, others: list[Object], phase: str)
     assert the_update(decide_volume(volume, *others), "status")["status"]["phase"] == phase
 
 
+NO_DELETER = 'error getting deleter volume plugin for volume "v": no deletable volume plugin matched'
+NOT_IN_TMP = "host_path deleter only supports /tmp/.+ but received provided /srv/x"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        pytest.param({"nfs": {"server": "s", "path": "/"}}, NO_DELETER, id="nfs"),
+        pytest.param({"hostPath": {"path": "/srv/x"}}, NOT_IN_TMP, id="a directory of the host"),
+    ],
+)
+def test_a_volume_that_nobody_deletes_fails(source: Object, message: str) -> None:
+    volume = make_volume(phase="Released", claimRef=REFERENCE, persistentVolumeReclaimPolicy="Delete", **source)
+    result = decide_volume(volume)
+    assert the_update(result, "status")["status"] == {"phase": "Failed", "message": message}
+    assert notices(result) == [("Warning", "VolumeFailedDelete", message)]
+
+
+def test_a_volume_of_a_driver_is_left_to_it() -> None:
+    source = {"csi": {"driver": "d", "volumeHandle": "h"}}
+    volume = make_volume(phase="Released", claimRef=REFERENCE, persistentVolumeReclaimPolicy="Delete", **source)
+    assert not decide_volume(volume).steps
+
+
+def test_a_volume_that_is_kept_for_a_claim_of_another_mode_says_so() -> None:
+    volume = make_volume(claimRef=REFERENCE, volumeMode="Block")
+    why = "due to incompatible volumeMode."
+    assert [message for _, _, message in notices(decide_volume(volume, make_claim()))] == [
+        f'Cannot bind PersistentVolume to requested PersistentVolumeClaim "c" {why}',
+        f'Cannot bind PersistentVolume "v" to requested PersistentVolumeClaim {why}',
+    ]
+
+
 def test_a_released_volume_that_is_retained_stays() -> None:
     assert not decide_volume(make_volume(phase="Released", claimRef=REFERENCE)).steps
 
@@ -253,19 +336,32 @@ def provision(claim: Object, *others: Object) -> Result:
 
 
 def test_a_local_volume_is_a_directory_of_the_selected_node_that_only_it_reaches() -> None:
-    (create,) = provision(make_claim(annotations=PLACED), make_class(), make_node(), make_node("n0")).steps
+    begun, create = provision(make_claim(annotations=PLACED), make_class(), make_node(), make_node("n0")).steps
+    assert isinstance(begun, Notice)
+    assert (begun.reason, begun.message) == (
+        "Provisioning",
+        'External provisioner is provisioning volume for claim "n/c"',
+    )
     assert isinstance(create, Create)
     spec = create.obj["spec"]
     assert spec["local"] == {"path": "/data/pvc-u-c"}
     assert spec["claimRef"]["uid"] == "u-c"
     (term,) = spec["nodeAffinity"]["required"]["nodeSelectorTerms"]
     assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["n1"]}]
+    assert "mountOptions" not in spec
+
+
+def test_a_local_volume_has_the_mount_options_of_its_class() -> None:
+    storage_class = {**make_class(), "mountOptions": ["noexec"]}
+    _, create = provision(make_claim(annotations=PLACED), storage_class, make_node()).steps
+    assert isinstance(create, Create)
+    assert create.obj["spec"]["mountOptions"] == ["noexec"]
 
 
 def test_without_a_selected_node_the_emptiest_ready_one_is_taken() -> None:
     on_n0 = make_volume(nodeAffinity=provisioned_on("n0"))
     nodes = [make_node("n0"), make_node("n1"), make_node("a", ready="False"), make_node("b", root="")]
-    (create,) = provision(make_claim(annotations=ASKS), make_class(), on_n0, *nodes).steps
+    _, create = provision(make_claim(annotations=ASKS), make_class(), on_n0, *nodes).steps
     assert isinstance(create, Create)
     assert create.obj["spec"]["nodeAffinity"] == provisioned_on("n1")
     assert not provision(make_claim(annotations=ASKS), make_class()).steps, "waits for a node"
@@ -285,7 +381,7 @@ def test_a_node_that_cannot_have_the_volume_is_handed_back() -> None:
 @pytest.mark.parametrize("spec", [{"volumeMode": "Block"}, {"dataSource": {"name": "s"}}, {"selector": {}}])
 def test_what_a_directory_cannot_be_is_said(spec: Any) -> None:
     result = provision(make_claim(annotations=PLACED, **spec), make_class(), make_node())
-    assert [notice[1] for notice in notices(result)] == (["ProvisioningFailed"] if any(spec.values()) else [])
+    assert [notice[1] for notice in notices(result)] == ["ProvisioningFailed" if any(spec.values()) else "Provisioning"]
 
 
 def test_claims_of_other_provisioners_and_bound_ones_are_not_ours() -> None:
@@ -334,7 +430,7 @@ def test_a_claim_grows_with_its_local_volume() -> None:
     grown = the_update(decide(claim, volume))
     assert grown["spec"]["capacity"] == {"storage": "5Gi"}
     claim = the_update(decide(claim, grown), "status")
-    assert claim["status"]["capacity"] == {"storage": "5Gi"}
+    assert claim["status"]["capacity"] == claim["status"]["allocatedResources"] == {"storage": "5Gi"}
     assert not decide(claim, grown).steps
 
 
