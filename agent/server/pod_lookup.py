@@ -82,6 +82,8 @@ class PodLookup:
         index = 1 if previous and not waits else 0
         if index < len(ran):
             return ran[index].record
+        if lost := _lost_container(pod, container_name, previous=previous):
+            raise LookupFailure(400, f"unable to retrieve container logs for {lost}")
         if previous:
             raise LookupFailure(400, f'previous terminated container "{container_name}" in pod "{name}" not found')
         raise LookupFailure(400, _not_started(pod, name, container_name))
@@ -102,6 +104,14 @@ def _not_started(pod: ReadOnlyObject, name: str, container_name: str) -> str:
     if reason == "ImagePullBackOff":
         return f"{start}: trying and failing to pull image"
     return f"{start}: {reason}" if reason else f"{start} - no logs yet"
+
+
+def _lost_container(pod: ReadOnlyObject, container_name: str, *, previous: bool) -> str:
+    """The id of the container that the status tells of and that is gone, as after an eviction; empty for none."""
+    status = _find_status(pod, container_name) or {}
+    state, last_state = status.get("state") or {}, status.get("lastState") or {}
+    ended = [item.get("terminated") or {} for item in ((last_state,) if previous else (state, last_state))]
+    return next((str(item["containerID"]) for item in ended if item.get("containerID")), "")
 
 
 def _waiting_reason(pod: ReadOnlyObject, container_name: str) -> str:

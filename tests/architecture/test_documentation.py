@@ -93,6 +93,19 @@ def test_every_field_of_the_schema_has_a_row_and_every_row_a_field(section: str)
     assert {row[0] for row in rows.values()} <= FIELD_STATES
 
 
+def test_an_ephemeral_container_has_the_fields_of_a_container_and_those_of_its_section() -> None:
+    fields = set(definition_schema(CORE + "EphemeralContainer").properties)
+    assert set(rows_of("EphemeralContainer")) == fields - set(rows_of("Container"))
+    assert set(rows_of("Container")) <= fields
+
+
+@pytest.mark.parametrize("type_name", rows_of("Parts of fields"))
+def test_a_part_of_a_field_lists_its_fields(type_name: str) -> None:
+    state, fields, _ = rows_of("Parts of fields")[type_name]
+    assert set(re.findall(r"`(\w+)`", fields)) == set(definition_schema(CORE + type_name).properties)
+    assert state in FIELD_STATES
+
+
 @pytest.mark.parametrize(("section", "handled"), HANDLED_SECTIONS.items(), ids=HANDLED_SECTIONS)
 def test_a_row_says_refused_where_the_agent_refuses(section: str, handled: Mapping[str, object]) -> None:
     for name, row in rows_of(section).items():

@@ -209,6 +209,21 @@ async def test_probes_are_counted_by_result(node: ServedNode) -> None:
     assert f'prober_probe_duration_seconds_sum{{{labels},probe_type="Readiness"}} 20.007' in lines
 
 
+@pytest.mark.parametrize(
+    ("status", "query", "expected"),
+    [
+        ({"state": {"terminated": {"containerID": "docker://1"}}}, "", "docker://1"),
+        ({"state": {"waiting": {}}, "lastState": {"terminated": {"containerID": "docker://2"}}}, "", "docker://2"),
+        ({"state": {}, "lastState": {"terminated": {"containerID": "docker://3"}}}, "?previous=1", "docker://3"),
+    ],
+)
+async def test_logs_that_went_with_their_container(node: ServedNode, status: Any, query: str, expected: str) -> None:
+    node.pod["spec"]["containers"] = [{"name": "db", "image": "db:1"}]
+    node.pod["status"] = {"phase": "Failed", "containerStatuses": [{"name": "db", **status}]}
+    async with node.session() as session, session.get(f"/containerLogs/default/web/db{query}") as answer:
+        assert (answer.status, await answer.text()) == (400, f"unable to retrieve container logs for {expected}")
+
+
 async def test_a_refused_pod_has_no_logs(node: ServedNode) -> None:
     node.pod["spec"]["containers"] = [{"name": "db", "image": "db:1"}]
     node.pod["status"] = {"phase": "Failed", "reason": "OutOfcpu"}
