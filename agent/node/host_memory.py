@@ -8,11 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryUse:
-    """Bytes; the working set is what cannot be dropped at once: usage less inactive file pages."""
+    """Bytes; the working set is what cannot be dropped at once: usage less inactive file pages. Faults are totals."""
 
     capacity_bytes: int = 0
     usage_bytes: int = 0
     working_set_bytes: int = 0
+    rss_bytes: int = 0
+    page_faults: int = 0
+    major_page_faults: int = 0
 
     @property
     def available_bytes(self) -> int:
@@ -30,6 +33,7 @@ def read_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys
     capacity = numbers.get("MemTotal:", 0) * 1024
     version_1 = _read_numbers(cgroup / "memory" / "memory.stat")
     version_2 = _read_numbers(cgroup / "memory.stat")
+    details = version_1 or version_2
     if version_1:
         usage = int(_read(cgroup / "memory" / "memory.usage_in_bytes") or 0)
         inactive = version_1.get("total_inactive_file", 0)
@@ -39,7 +43,14 @@ def read_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys
     else:
         usage = capacity - numbers.get("MemAvailable:", 0) * 1024
         inactive = 0
-    return MemoryUse(capacity_bytes=capacity, usage_bytes=usage, working_set_bytes=max(0, usage - inactive))
+    return MemoryUse(
+        capacity_bytes=capacity,
+        usage_bytes=usage,
+        working_set_bytes=max(0, usage - inactive),
+        rss_bytes=details.get("total_rss", details.get("anon", 0)),
+        page_faults=details.get("total_pgfault", details.get("pgfault", 0)),
+        major_page_faults=details.get("total_pgmajfault", details.get("pgmajfault", 0)),
+    )
 
 
 def _read_numbers(path: Path) -> dict[str, int]:

@@ -16,7 +16,7 @@ from control.api.clock import Clock
 from control.api.timestamps import parse_time
 
 _STREAMS = {"": "", "All": "", "Stdout": "stdout", "Stderr": "stderr"}
-_TRUE = ("1", "true", "t")
+_FALSE = ("false", "0")
 
 
 class ContainerLogs:
@@ -88,4 +88,5 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
 
 
 def _flag(query: Mapping[str, str], name: str) -> bool:
-    return query.get(name, "").lower() in _TRUE
+    """Present and neither `false` nor `0`, as the API reads booleans."""
+    return name in query and query[name].lower() not in _FALSE

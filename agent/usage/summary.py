@@ -39,6 +39,9 @@ def _node_stats(sample: NodeSample, only_cpu_and_memory: bool) -> Object:
             "availableBytes": memory.available_bytes,
             "usageBytes": memory.usage_bytes,
             "workingSetBytes": memory.working_set_bytes,
+            "rssBytes": memory.rss_bytes,
+            "pageFaults": memory.page_faults,
+            "majorPageFaults": memory.major_page_faults,
         },
     }
     if only_cpu_and_memory:

@@ -191,7 +191,7 @@ def read_list_options(context: RequestContext, *, is_watch: bool) -> ListOptions
         limit=limit or 0,
         continue_token=continue_token,
         timeout_seconds=timeout,
-        allow_bookmarks=_flag(context, "allowWatchBookmarks"),
+        allow_bookmarks=context.flag("allowWatchBookmarks"),
         send_initial_events=is_true(send_initial[0]) if send_initial else None,
     )
 
@@ -208,11 +208,6 @@ def _read_selectors(context: RequestContext) -> tuple[LabelSelector, FieldSelect
 def _integer(context: RequestContext, name: str) -> int | None:
     values = context.query_all(name)
     return read_integer(values[0]) if values else None
-
-
-def _flag(context: RequestContext, name: str) -> bool:
-    values = context.query_all(name)
-    return bool(values) and is_true(values[0])
 
 
 def _list_match_errors(version: str, match: str, continue_token: str, *, sends_initial: bool) -> list[FieldError]:

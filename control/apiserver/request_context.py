@@ -8,7 +8,7 @@ from datetime import datetime
 
 from control.api.exchange import ApiRequest, User
 from control.apiserver.negotiation import MediaChoice
-from control.apiserver.request_info import RequestInfo
+from control.apiserver.request_info import RequestInfo, is_true
 
 ANONYMOUS = User(name="system:anonymous", groups=("system:unauthenticated",))
 
@@ -39,6 +39,11 @@ class RequestContext:
     def query_all(self, name: str) -> list[str]:
         """Return every value of a query parameter."""
         return [value for key, value in self.request.query if key == name]
+
+    def flag(self, name: str) -> bool:
+        """Whether a boolean query parameter is there and says neither `false` nor `0`; without a value it is true."""
+        values = self.query_all(name)
+        return bool(values) and is_true(values[0])
 
     def warn(self, text: str) -> None:
         """Add a Warning header, once per text as upstream does."""

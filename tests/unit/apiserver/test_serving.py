@@ -188,10 +188,12 @@ async def test_log_is_fetched_from_the_agent(https: RunningApiServer) -> None:
 
     async with agent_of_pod(https, agent):
         calls = ApiCalls(https.endpoint)
-        response = await calls.send("GET", "/api/v1/namespaces/default/pods/p/log", query={"tailLines": "2"})
+        # A flag without a value is set, as upstream reads it.
+        query = {"tailLines": "2", "previous": "", "follow": "0", "timestamps": "False"}
+        response = await calls.send("GET", "/api/v1/namespaces/default/pods/p/log", query=query)
         assert response.stream is not None
         assert b"".join([chunk async for chunk in response.stream]) == b"first\nsecond\n"
-    assert asked[0].startswith(b"GET /containerLogs/default/p/c?tailLines=2 HTTP/1.1\r\n")
+    assert asked[0].startswith(b"GET /containerLogs/default/p/c?previous=true&tailLines=2 HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize(

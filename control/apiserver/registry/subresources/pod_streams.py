@@ -22,7 +22,6 @@ from control.apiserver.registry.subresources.node_failure import require_success
 from control.apiserver.registry.subresources.pod_container import choose_container
 from control.apiserver.registry.subresources.server_parts import ServerParts
 from control.apiserver.request_context import RequestContext
-from control.apiserver.request_info import is_true
 from control.apiserver.websocket_stream import is_websocket_request, websocket_response
 
 Query = list[tuple[str, str]]
@@ -42,7 +41,7 @@ async def log(context: RequestContext, store: ResourceStore, parts: ServerParts)
     if not pod["spec"].get("nodeName"):
         return ApiResponse(status=204, body=b"")
     target = _agent(parts, pod, f"containerLogs/{_pod_path(pod)}/{quote(container)}", query)
-    if (value := context.query("insecureSkipTLSVerifyBackend")) and is_true(value):
+    if context.flag("insecureSkipTLSVerifyBackend"):
         target = replace(target, verifies_tls=False)
     try:
         answer = await parts.node_proxy.forward(target, method="GET")
@@ -60,7 +59,7 @@ def _log_query(context: RequestContext) -> Query:
     query: Query = []
     errors = []
     for name in _LOG_FLAGS:
-        if (value := context.query(name)) and is_true(value):
+        if context.flag(name):
             query.append((name, "true"))
     for name in _LOG_NUMBERS:
         if text := context.query(name):
@@ -99,10 +98,9 @@ async def exec_or_attach(context: RequestContext, store: ResourceStore, parts: S
     pod = store.get(context.info.namespace, context.info.name).object
     container = choose_container(pod, context.query("container"))
     _require_node(pod)
-    flags: Query = [(name, "1") for name in _STREAM_FLAGS if (value := context.query(name)) and is_true(value)]
     # The kubelet's names of the streams differ from the API's.
     kubelet_names = {"stdin": "input", "stdout": "output", "stderr": "error"}
-    query = [(kubelet_names.get(name, name), value) for name, value in flags]
+    query: Query = [(kubelet_names.get(name, name), "1") for name in _STREAM_FLAGS if context.flag(name)]
     if context.info.subresource == "exec":
         query += [("command", value) for value in context.query_all("command")]
     path = f"{context.info.subresource}/{_pod_path(pod)}/{quote(container)}"

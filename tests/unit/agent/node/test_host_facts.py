@@ -9,14 +9,32 @@ import pytest
 
 from agent.node.file_usage import measure_directory, measure_files
 from agent.node.host_facts import read_disk_usage
-from agent.node.host_memory import read_memory
+from agent.node.host_memory import MemoryUse, read_memory
 
 MEMINFO = "MemTotal:  1000 kB\nMemFree:  300 kB\nMemAvailable:  600 kB\n"
 VERSION_1 = {
     "memory/memory.usage_in_bytes": "512000\n",
-    "memory/memory.stat": "inactive_file 7\ntotal_inactive_file 102400\n",
+    "memory/memory.stat": (
+        "inactive_file 7\npgfault 1\ntotal_inactive_file 102400\n"
+        "total_rss 204800\ntotal_pgfault 30\ntotal_pgmajfault 4\n"
+    ),
 }
-VERSION_2 = {"memory.stat": "anon 204800\nfile 307200\ninactive_file 102400\n"}
+VERSION_2 = {"memory.stat": "anon 204800\nfile 307200\ninactive_file 102400\npgfault 30\npgmajfault 4\n"}
+
+
+def read(directory: Path, files: dict[str, str]) -> MemoryUse:
+    (directory / "meminfo").write_text(MEMINFO)
+    for name, text in files.items():
+        path = directory / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return read_memory(directory / "meminfo", directory / "cgroup")
+
+
+@pytest.mark.parametrize("files", [VERSION_1, VERSION_2], ids=["cgroup v1", "cgroup v2"])
+def test_resident_memory_and_page_faults_are_the_root_cgroups(tmp_path: Path, files: dict[str, str]) -> None:
+    memory = read(tmp_path, files)
+    assert (memory.rss_bytes, memory.page_faults, memory.major_page_faults) == (204800, 30, 4)
 
 
 @pytest.mark.parametrize(
@@ -29,12 +47,7 @@ VERSION_2 = {"memory.stat": "anon 204800\nfile 307200\ninactive_file 102400\n"}
     ],
 )
 def test_available_memory_is_all_less_the_working_set(tmp_path: Path, files: dict[str, str], available: int) -> None:
-    (tmp_path / "meminfo").write_text(MEMINFO)
-    for name, text in files.items():
-        path = tmp_path / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    memory = read_memory(tmp_path / "meminfo", tmp_path / "cgroup")
+    memory = read(tmp_path, files)
     assert (memory.capacity_bytes, memory.available_bytes) == (1024000, available)
 
 

@@ -141,6 +141,10 @@ async def test_the_stream_ends_with_its_container(node: ServedNode) -> None:
             "/containerLogs/default/web/web?sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z", {}, 422,
             '{"message": "Invalid request."}', id="two beginnings",
         ),
+        pytest.param(
+            "/containerLogs/default/web/web?previous", {}, 400,
+            'previous terminated container "web" in pod "web" not found', id="a flag without a value is set",
+        ),
         pytest.param("/debug/pprof/heap", {}, 405, "profiling endpoint is disabled.", id="profiles"),
         pytest.param("/debug/flags/v", {}, 405, "flags endpoint is disabled.", id="flags"),
         pytest.param(
