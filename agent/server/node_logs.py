@@ -6,6 +6,7 @@ Upstream: the kubelet's log server, which is Go's http.FileServer.
 from __future__ import annotations
 
 import asyncio
+import stat
 from html import escape
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -31,8 +32,7 @@ class NodeLogs:
         path = self._root / name.strip("/")
         try:
             if not await asyncio.to_thread(path.is_dir):
-                # Opened now, so that a file that may not be read is a refusal and no broken answer.
-                (await asyncio.to_thread(path.open, "rb")).close()
+                await asyncio.to_thread(_check_file, path)
                 return web.FileResponse(path)
             if request.path.endswith("/"):
                 return _listing(await asyncio.to_thread(_names, path))
@@ -40,7 +40,14 @@ class NodeLogs:
             raise LookupFailure(403, "403 Forbidden") from error
         except OSError as error:
             raise LookupFailure(404, "404 page not found") from error
-        return web.Response(status=301, headers={"Location": f"{request.path.rsplit('/', 1)[-1]}/"})
+        return web.Response(status=301, headers={"Location": f"{quote(request.path.rsplit('/', 1)[-1])}/"})
+
+
+def _check_file(path: Path) -> None:
+    """Raises OSError for what cannot be served: a file that may not be read, and pipes, which would never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise FileNotFoundError(path)
+    path.open("rb").close()
 
 
 def _names(directory: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from agent.server.pod_lookup import LookupFailure
 async def session(tmp_path: Path) -> AsyncIterator[ClientSession]:
     root = tmp_path / "log"
     (root / "pods").mkdir(parents=True)
+    (root / "a b").mkdir()
+    os.mkfifo(root / "pipe")
     (root / "sys<log>").write_text("one\ntwo\n")
     (tmp_path / "engine.log").write_text("of a container\n")
     (root / "pods" / "0.log").symlink_to(tmp_path / "engine.log")
@@ -56,13 +59,13 @@ async def test_files_are_served_whole_in_part_and_through_links(session: ClientS
         assert await answer.text() == "of a container\n"
 
 
-@pytest.mark.parametrize(("path", "location"), [("/logs", "logs/"), ("/logs/pods", "pods/")])
+@pytest.mark.parametrize(("path", "location"), [("/logs", "logs/"), ("/logs/pods", "pods/"), ("/logs/a%20b", "a%20b/")])
 async def test_a_directory_ends_in_a_slash(session: ClientSession, path: str, location: str) -> None:
     async with session.get(path, allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (301, location)
 
 
-@pytest.mark.parametrize(("path", "status"), [("/logs/none", 404), ("/logs/..%2fengine.log", 400)])
+@pytest.mark.parametrize(("path", "status"), [("/logs/none", 404), ("/logs/pipe", 404), ("/logs/..%2fengine.log", 400)])
 async def test_nothing_else_is_served(session: ClientSession, path: str, status: int) -> None:
     from yarl import URL
 
