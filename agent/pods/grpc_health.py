@@ -37,8 +37,12 @@ class HealthCheckError(Exception):
 
 @dataclass(slots=True)
 class _Call:
-    """What has come of the one stream so far. `code` is the gRPC status, None until the server gives it."""
+    """What has come of the one stream so far. `code` is the gRPC status, None until the server gives it.
 
+    `is_connected` says that the server has spoken: before that there is no connection to a client of gRPC.
+    """
+
+    is_connected: bool = False
     code: int | None = None
     message: str = ""
     body: bytearray = field(default_factory=bytearray)
@@ -60,26 +64,28 @@ async def check_health(host: str, port: int, *, service: str, timeout_seconds: f
     address = f"{host}:{port}"
     duration = format_duration(timeout_seconds)
     writer: asyncio.StreamWriter | None = None
+    call = _Call()
     try:
         async with asyncio.timeout(timeout_seconds):
             reader, writer = await asyncio.open_connection(host, port)
-            call = await _exchange(reader, writer, address, service)
-    except TimeoutError:
-        if writer is None:
+            await _exchange(reader, writer, address, service, call)
+    except (OSError, h2.exceptions.ProtocolError) as error:  # TimeoutError is an OSError
+        if not call.is_connected:
+            # Upstream's client goes on trying until the time is up, whatever kept it from connecting.
             text = f'timeout: failed to connect service "{address}" within {duration}: context deadline exceeded'
-        else:
-            text = f"timeout: health rpc did not complete within {duration}"
-        raise HealthCheckError(text) from None
-    except (OSError, h2.exceptions.ProtocolError) as error:
-        cause = describe_failure(f"tcp://{address}", error) if isinstance(error, OSError) else str(error)
-        raise HealthCheckError(f'error: failed to connect service at "{address}": {cause}') from error
+            raise HealthCheckError(text) from error
+        call.code = DEADLINE_EXCEEDED if isinstance(error, TimeoutError) else UNAVAILABLE
+        call.message = f"error reading from server: {describe_failure('tcp://' + address, error)}"
     finally:
         if writer is not None:
             writer.close()
     return _status_of(call, duration)
 
 
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, service: str) -> _Call:
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, service: str, call: _Call
+) -> None:
+    """Ask, and take what comes into `call`."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
     connection.initiate_connection()
     stream_id = connection.get_next_available_stream_id()
@@ -94,7 +100,6 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     ]
     connection.send_headers(stream_id, headers)
     connection.send_data(stream_id, _frame(_encode_request(service)), end_stream=True)
-    call = _Call()
     while not call.ended:
         writer.write(connection.data_to_send())
         await writer.drain()
@@ -102,8 +107,8 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
         if not received:
             raise ConnectionResetError
         for event in connection.receive_data(received):
+            call.is_connected = True
             _take_event(event, call, connection)
-    return call
 
 
 def _take_event(event: h2.events.Event, call: _Call, connection: h2.connection.H2Connection) -> None:
