@@ -155,7 +155,10 @@ class PodExecutor:
                 course.sandbox, course.starting = await self._sandboxes.create(pod_record, action)
             case StartSandbox():
                 await course.slot.acquire()
-                await self._sandboxes.start(pod_record, action.sandbox_id, action.ip)
+                try:
+                    await self._sandboxes.start(pod_record, action.sandbox_id, action.ip)
+                except SandboxGoneError:
+                    outcome.wake_after(0.0)
             case StartContainer():
                 await self._start_container(pod_record, action, outcome, course)
             case StopContainer():

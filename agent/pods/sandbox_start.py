@@ -19,6 +19,7 @@ from agent.pods.pod_record import PodRecord
 from agent.pods.pod_spec import is_host_network
 from agent.pods.ports import port_mappings
 from agent.pods.runtime_class import RuntimeHandlers
+from agent.pods.start_failure import SandboxGoneError
 from agent.runtime.hostname import HostnameError
 from agent.runtime.identity import NodeIdentity, sandbox_labels, sandbox_name
 from agent.runtime.protocol import ContainerState, CreateBody, NameConflictError, Runtime, RuntimeFailure
@@ -115,8 +116,13 @@ class SandboxStarter:
         await self._cgroups.group_processes(pod_record.pod, container_id)
 
     async def start(self, pod_record: PodRecord, sandbox_id: str, ip: str) -> None:
-        """Start pause unless it runs, and wire it. Raises RuntimeFailure, NetworkError."""
+        """Start pause unless it runs, and wire it. Raises RuntimeFailure, NetworkError, SandboxGoneError.
+
+        One that has ended is never started again: containers may be left in the network that died with it.
+        """
         record = self._cache.find(sandbox_id)
+        if record is not None and record.state is ContainerState.EXITED:
+            raise SandboxGoneError
         existed = record is not None and record.state is ContainerState.RUNNING
         # Of a Pod that runs since before this agent did, containers may still have more than it asks for now.
         await self.ensure_cgroup(pod_record, raise_only=existed)

@@ -26,4 +26,4 @@ class AlreadyStartedError(Exception):
 
 
 class SandboxGoneError(Exception):
-    """The sandbox died before the container could join it; the worker looks again at once."""
+    """The sandbox died before it was wired or the container could join it; the worker looks again at once."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from agent.network.protocol import PortMapping
+from agent.pods.actions import Action, StartSandbox
+from agent.pods.executor import Outcome, PodExecutor
+from agent.pods.pod_record import PodRecord
 from agent.pods.probe_attempt import ProbeResult
 from agent.pods.rejection import Rejection
 from agent.runtime.fake_runtime import Program
@@ -462,6 +467,27 @@ async def test_a_restarted_agent_adopts_what_runs(node: HollowNode) -> None:
     assert {record.id for record in await node.containers()} == before
     verbs = {call.verb for call in node.runtime.trace[calls:]}
     assert not verbs & {"create_container", "start_container", "kill_container", "remove_container"}
+
+
+async def test_a_sandbox_that_dies_while_it_is_adopted_is_replaced(
+    node: HollowNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.create()
+    (pause,) = await node.running("POD")
+    await node.crash()
+    execute = PodExecutor.execute
+
+    async def execute_late(self: PodExecutor, pod_record: PodRecord, actions: Sequence[Action]) -> Outcome:
+        if any(isinstance(action, StartSandbox) for action in actions):
+            node.runtime.exit_container(pause.id, exit_code=137)
+            await node.cache.refresh(pause.id)
+        return await execute(self, pod_record, actions)
+
+    monkeypatch.setattr(PodExecutor, "execute", execute_late)
+    await node.start()
+    await node.settle(3)
+    assert [record.name[-2:] for record in await node.running("POD")] == ["_1"]
+    assert [record.name[-2:] for record in await node.running("web")] == ["_1"]
 
 
 async def test_a_pod_deleted_while_the_agent_was_away_is_stopped(node: HollowNode) -> None:
