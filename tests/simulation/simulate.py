@@ -71,15 +71,20 @@ def run_seed(
 ) -> Outcome:
     """Run one seed. The same seed does the same, down to the last line of its trace."""
     first_objects()  # made before this seed's randomness begins
-    loop = VirtualLoop()
     with tempfile.TemporaryDirectory(prefix="podling-simulation-") as directory, determinism(seed):
-        try:
-            who = SimulatedProcess(loop, "world", place="user")
-            cluster = SimulatedCluster(loop, seed=seed, directory=Path(directory), output=output, sabotage=sabotage)
-            with _logs(cluster):
-                return loop.run_until_complete(who.start(_run(cluster, seed, plan or Plan.of_seed(seed))))
-        finally:
-            loop.close()
+        return _run_in_loop(seed, plan or Plan.of_seed(seed), Path(directory), output, sabotage)
+
+
+def _run_in_loop(seed: int, plan: Plan, directory: Path, output: TextIO | None, sabotage: Sabotage | None) -> Outcome:
+    """Run the seed. Whatever it made is garbage when this returns, before the end of its determinism collects it."""
+    loop = VirtualLoop()
+    try:
+        who = SimulatedProcess(loop, "world", place="user")
+        cluster = SimulatedCluster(loop, seed=seed, directory=directory, output=output, sabotage=sabotage)
+        with _logs(cluster):
+            return loop.run_until_complete(who.start(_run(cluster, seed, plan)))
+    finally:
+        loop.close()
 
 
 async def _run(cluster: SimulatedCluster, seed: int, plan: Plan) -> Outcome:
