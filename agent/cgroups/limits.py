@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from agent.runtime.resource_settings import SHARES_MIN, cpu_quota_microseconds, cpu_shares
 from control.api.objects import ReadOnlyObject
-from control.api.pods import amounts_of, containers_of, init_containers_of, pod_limits, pod_requests, qos_class
+from control.api.pods import is_limited_as_a_whole, pod_limits, pod_requests, qos_class
 
 HUGE_PAGES_PREFIX = "hugepages-"
 
@@ -39,8 +39,8 @@ def compute_pod_limits(pod: ReadOnlyObject, *, pids_max: int = 0) -> PodLimits:
     limits = pod_limits(pod)
     return PodLimits(
         cpu_shares=cpu_shares(requests.get("cpu", 0)),
-        cpu_quota_microseconds=cpu_quota_microseconds(limits.get("cpu", 0)) if _is_limited(pod, "cpu") else 0,
-        memory_bytes=limits.get("memory", 0) if _is_limited(pod, "memory") else 0,
+        cpu_quota_microseconds=cpu_quota_microseconds(limits.get("cpu", 0)) if is_limited_as_a_whole(pod, "cpu") else 0,
+        memory_bytes=limits.get("memory", 0) if is_limited_as_a_whole(pod, "memory") else 0,
         pids_max=pids_max,
         huge_pages=huge_pages,
     )
@@ -52,12 +52,3 @@ def compute_node_share(*, cpu_millis: int, memory_bytes: int) -> PodLimits:
     getNodeAllocatableInternalAbsolute (pkg/kubelet/cm/node_container_manager_linux.go, v1.36).
     """
     return PodLimits(cpu_shares=cpu_shares(cpu_millis), memory_bytes=memory_bytes)
-
-
-def _is_limited(pod: ReadOnlyObject, name: str) -> bool:
-    if amounts_of((pod["spec"].get("resources") or {}).get("limits")).get(name):
-        return True
-    return all(
-        amounts_of((container.get("resources") or {}).get("limits")).get(name)
-        for container in (*containers_of(pod), *init_containers_of(pod))
-    )

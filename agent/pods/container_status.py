@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agent.pods.container_history import is_later_lost, is_wanted_back, reported_status
+from agent.pods.container_history import is_later_lost, is_stale, is_wanted_back, reported_status
 from agent.pods.observed import ObservedContainer, ObservedPod
-from agent.pods.pod_spec import ContainerType, is_sidecar
+from agent.pods.pod_spec import ContainerType, is_sidecar, regular_containers, restarts_after
 from agent.pods.resize import PendingResize
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from agent.runtime.gpus import GPU_RESOURCE
@@ -25,6 +25,10 @@ from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
 
 LOST_CONTAINER_EXIT_CODE = 137
+ASSUMED_MESSAGE = (
+    "Unable to get init container status from container runtime and pod has been initialized, "
+    "treat it as exited normally"
+)
 LOST_MESSAGE = "The container could not be located when the pod was deleted.  The container used to be Running"
 
 
@@ -48,9 +52,10 @@ class StatusInputs:
     """What a status is computed from, besides the Pod and what is observed. Mappings are by the key they name.
 
     `seen_at` is when the node took notice of the Pod: before it pulled images or ran hooks.
-    `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` and
-    `stop_signals` (the images' own) by image id. `is_terminated` says that the worker has stopped the Pod for good,
-    `disruption` how that is told if it did so for the node's sake.
+    `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` by image
+    id. `is_terminated` says that nothing of the Pod runs any more, nor will. `reason` and `message` are those of a Pod
+    that the node lets fail, `disruption` how that is told if it does so for its own sake; `is_overdue` that the Pod's
+    deadline is over.
     """
 
     now: datetime
@@ -60,8 +65,8 @@ class StatusInputs:
     termination_messages: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, ContainerVerdicts] = field(default_factory=dict)
     image_references: Mapping[str, str] = field(default_factory=dict)
-    stop_signals: Mapping[str, str] = field(default_factory=dict)
     is_terminated: bool = False
+    is_overdue: bool = False
     reason: str = ""
     message: str = ""
     disruption: str = ""
@@ -78,16 +83,14 @@ def compute_container_status(
     newest = attempts[0] if attempts else None
     reported = reported_status(pod, container["name"]) or {}
     if newest is None or is_later_lost(pod, newest):
-        status = _unseen_status(pod, container, reported, inputs, type)
+        newest = None
+        status = _unseen_status(pod, container, observed, reported, type)
     else:
-        status = _seen_status(container, newest, inputs)
+        status = _seen_status(container, newest, reported, inputs)
         last = _last_state(attempts, reported, inputs)
         if last:
             status["lastState"] = last
-        if type is not ContainerType.EPHEMERAL:
-            _wait_for_restart(pod, observed, container, newest, status, inputs)
-    if inputs.is_terminated and "terminated" not in status["state"]:
-        status["state"] = _lost("The container could not be located when the pod was terminated")
+    _wait_to_start(pod, observed, container, newest, status, inputs, type)
     _judge(container, newest, status, inputs, type)
     return status
 
@@ -102,70 +105,89 @@ def default_waiting(pod: ReadOnlyObject, type: ContainerType) -> Waiting:
 def _unseen_status(
     pod: ReadOnlyObject,
     container: ReadOnlyObject,
+    observed: ObservedPod,
     reported: Mapping[str, Any],
-    inputs: StatusInputs,
     type: ContainerType,
 ) -> Object:
     """A container that does not exist: not made yet, or lost; what the API holds of its past is kept."""
+    old_state = reported.get("state") or {}
+    if "terminated" in old_state:
+        return {"lastState": {}, **reported}
     status: Object = {
         "name": container["name"],
         "image": container.get("image", ""),
         "imageID": "",
         "restartCount": int(reported.get("restartCount") or 0),
-        "state": (inputs.waiting.get(container["name"]) or default_waiting(pod, type)).to_state(),
-        "lastState": {},
+        "state": default_waiting(pod, type).to_state(),
+        "lastState": reported.get("lastState") or {},
+        **_mounts(container, None, reported),
     }
-    old_state = reported.get("state") or {}
-    if reported.get("lastState"):
-        status["lastState"] = reported["lastState"]
-    if "terminated" in old_state:
-        for name in ("imageID", "containerID", "image"):
-            if reported.get(name):
-                status[name] = reported[name]
-        status["state"] = old_state
-    elif "running" in old_state:
-        status["lastState"] = _lost(LOST_MESSAGE)
+    if "running" in old_state:
+        status["lastState"] = status["lastState"] or lost_state(LOST_MESSAGE)
         if not is_deleting(pod):
             status["restartCount"] += 1
+    if _is_plain_init(container, type) and _is_initialized_here(pod, observed):
+        status["state"] = {"terminated": _end(0, "Completed", ASSUMED_MESSAGE)}
     return status
 
 
-def _seen_status(container: ReadOnlyObject, newest: ObservedContainer, inputs: StatusInputs) -> Object:
-    image_id = newest.record.image_id
+def _is_plain_init(container: ReadOnlyObject, type: ContainerType) -> bool:
+    return type is ContainerType.INIT and not is_sidecar(container)
+
+
+def _is_initialized_here(pod: ReadOnlyObject, observed: ObservedPod) -> bool:
+    """Whether a regular container of the sandbox exists: its init containers have succeeded, gone as they may be."""
+    return any(observed.find_in_sandbox(container["name"]) for container in regular_containers(pod))
+
+
+def _seen_status(
+    container: ReadOnlyObject, newest: ObservedContainer, reported: Mapping[str, Any], inputs: StatusInputs
+) -> Object:
+    image_id, container_id = newest.record.image_id, f"docker://{newest.id}"
     status: Object = {
         "name": newest.name,
         "image": newest.record.image,
         "imageID": inputs.image_references.get(image_id) or f"docker://{image_id}",
-        "containerID": f"docker://{newest.id}",
-        "restartCount": newest.attempt,
+        "containerID": container_id,
+        "restartCount": max(newest.attempt, int(reported.get("restartCount") or 0)),
         "state": _state_of(newest, inputs),
         "lastState": {},
+        **_resources(container, newest),
+        **_mounts(container, newest, reported),
     }
-    if newest.is_running:
-        resources = json.loads(newest.resources) if newest.resources else container.get("resources") or {}
-        if resources.get("requests"):
-            status["allocatedResources"] = resources["requests"]
-        status["resources"] = {name: resources[name] for name in ("limits", "requests") if resources.get(name)}
-        mounts = [_mount_status(mount, newest.is_recursive) for mount in container.get("volumeMounts") or ()]
-        if mounts:
-            status["volumeMounts"] = mounts
-        if newest.gpus:
-            status["allocatedResourcesStatus"] = [_gpu_status(newest.gpus)]
-        status["stopSignal"] = _stop_signal(container, newest, inputs)
-        if newest.record.user is not None:
-            status["user"] = _user_status(newest.record.user)
+    if newest.gpus and newest.is_running:
+        status["allocatedResourcesStatus"] = [_gpu_status(newest.gpus)]
+    if newest.record.user is not None:
+        status["user"] = _user_status(newest.record.user)
+    elif reported.get("containerID") == container_id and "user" in reported:
+        status["user"] = reported["user"]
     return status
+
+
+def _resources(container: ReadOnlyObject, newest: ObservedContainer) -> Object:
+    """What the node has granted, and what a running container has of it (KEP-1287)."""
+    allocated = container.get("resources") or {}
+    held = json.loads(newest.resources) if newest.is_running and newest.resources else allocated
+    found: Object = {"resources": {name: held[name] for name in ("limits", "requests") if held.get(name)}}
+    if allocated.get("requests"):
+        found["allocatedResources"] = allocated["requests"]
+    return found
+
+
+def _mounts(container: ReadOnlyObject, newest: ObservedContainer | None, reported: Mapping[str, Any]) -> Object:
+    """How volumes are mounted. Whether read-only mounts can be recursively so is known once a container was made."""
+    mounts = container.get("volumeMounts") or ()
+    if not mounts:
+        return {}
+    if newest is None and reported.get("volumeMounts"):
+        return {"volumeMounts": reported["volumeMounts"]}
+    possible = newest is not None and newest.is_recursive
+    return {"volumeMounts": [_mount_status(mount, possible) for mount in mounts]}
 
 
 def _gpu_status(gpus: Sequence[str]) -> Object:
     """The container's graphics cards (KEP-4680). The agent knows those that the driver showed when it began."""
     return {"name": GPU_RESOURCE, "resources": [{"resourceID": gpu, "health": "Healthy"} for gpu in gpus]}
-
-
-def _stop_signal(container: ReadOnlyObject, running: ObservedContainer, inputs: StatusInputs) -> str:
-    """What the container is stopped by: its own signal, its image's, or SIGTERM."""
-    own = (container.get("lifecycle") or {}).get("stopSignal")
-    return str(own or inputs.stop_signals.get(running.record.image_id) or "SIGTERM")
 
 
 def _user_status(user: ProcessUser) -> Object:
@@ -189,7 +211,7 @@ def _state_of(container: ObservedContainer, inputs: StatusInputs) -> Object:
         return {"running": {"startedAt": format_time(record.started_at or record.created_at)}}
     if container.is_exited:
         return {"terminated": terminated_state(container, inputs.termination_messages.get(container.id, ""))}
-    return (inputs.waiting.get(container.name) or Waiting(reason="ContainerCreating")).to_state()
+    return {"waiting": {}}
 
 
 def terminated_state(container: ObservedContainer, message: str) -> Object:
@@ -226,28 +248,53 @@ def _last_state(attempts: tuple[ObservedContainer, ...], reported: Mapping[str, 
     if reported.get("containerID", newest_id) != newest_id:
         if "terminated" in state:
             return {"terminated": state["terminated"]}
-        if "running" in state:
-            return _lost(LOST_MESSAGE)
+        if "running" in state and "terminated" not in last:
+            return lost_state(LOST_MESSAGE)
     # While it waits to be started again, the newest attempt's own end stands there.
     is_own = (last.get("terminated") or {}).get("containerID") == newest_id
     return {} if is_own else dict(last)
 
 
-def _wait_for_restart(
+def _wait_to_start(
     pod: ReadOnlyObject,
     observed: ObservedPod,
     container: ReadOnlyObject,
-    newest: ObservedContainer,
+    newest: ObservedContainer | None,
     status: Object,
     inputs: StatusInputs,
+    type: ContainerType,
 ) -> None:
-    """A container that will be started again and has a known obstacle is Waiting; its end moves to lastState."""
-    waiting = inputs.waiting.get(newest.name)
-    if waiting is None or not newest.is_exited or inputs.is_terminated:
+    """A container that is to be started and has a known obstacle is Waiting for that; its end moves to lastState.
+
+    Nothing of a deleted Pod is to be started (ShouldContainerBeRestarted in pkg/kubelet/container/helpers.go).
+    """
+    waiting = inputs.waiting.get(container["name"])
+    if waiting is None or is_deleting(pod) or "running" in status["state"]:
         return
-    if is_wanted_back(pod, observed, container, newest):
+    ended = status["state"].get("terminated")
+    if ended is not None:
+        if _is_done(pod, observed, container, newest, ended["exitCode"], type):
+            return
         status["lastState"] = status["state"]
-        status["state"] = waiting.to_state()
+    status["state"] = waiting.to_state()
+
+
+def _is_done(
+    pod: ReadOnlyObject,
+    observed: ObservedPod,
+    container: ReadOnlyObject,
+    newest: ObservedContainer | None,
+    exit_code: int,
+    type: ContainerType,
+) -> bool:
+    """Whether a container that ended is not to be started again. One that succeeds initializes the Pod once."""
+    if newest is not None and is_stale(pod, observed, newest):
+        return False
+    if _is_plain_init(container, type) and exit_code == 0:
+        return True
+    if newest is not None:
+        return not is_wanted_back(pod, observed, container, newest)
+    return not restarts_after(pod, container, exit_code)
 
 
 def _judge(
@@ -261,7 +308,7 @@ def _judge(
     if type is ContainerType.EPHEMERAL:
         status["ready"] = False
         return
-    is_plain_init = type is ContainerType.INIT and not is_sidecar(container)
+    is_plain_init = _is_plain_init(container, type)
     if "running" not in status["state"] or newest is None:
         ended = status["state"].get("terminated") or {}
         status.update(ready=is_plain_init and ended.get("exitCode") == 0, started=False)
@@ -272,13 +319,10 @@ def _judge(
     status.update(started=started, ready=ready and not is_plain_init)
 
 
-def _lost(message: str) -> Object:
-    return {
-        "terminated": {
-            "exitCode": LOST_CONTAINER_EXIT_CODE,
-            "reason": "ContainerStatusUnknown",
-            "message": message,
-            "startedAt": None,
-            "finishedAt": None,
-        }
-    }
+def lost_state(message: str) -> Object:
+    """The end of a container that nobody saw end."""
+    return {"terminated": _end(LOST_CONTAINER_EXIT_CODE, "ContainerStatusUnknown", message)}
+
+
+def _end(exit_code: int, reason: str, message: str) -> Object:
+    return {"exitCode": exit_code, "reason": reason, "message": message, "startedAt": None, "finishedAt": None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.pods.pod_status import is_own_condition
+from agent.pods.pod_conditions import is_own_condition
 from control.api.objects import ReadOnlyObject
 
 

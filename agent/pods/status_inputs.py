@@ -7,7 +7,7 @@ from datetime import datetime
 from agent.pods.container_status import StatusInputs
 from agent.pods.observed import ObservedPod
 from agent.pods.pod_record import PodRecord
-from agent.pods.rejection import Rejection
+from agent.pods.rejection import DEADLINE_EXCEEDED, Rejection
 from agent.pods.resize_progress import ResizeProgress
 from agent.pods.worker_services import WorkerServices
 
@@ -36,8 +36,8 @@ async def gather_status_inputs(
         termination_messages=messages,
         verdicts=services.probes.verdicts,
         image_references={image.id: f"docker-pullable://{image.digests[0]}" for image in images if image.digests},
-        stop_signals={image.id: str(image.config.get("StopSignal") or "") for image in images},
         is_terminated=is_terminated,
+        is_overdue=rejection is DEADLINE_EXCEEDED,
         reason=rejection.reason if rejection else "",
         message=rejection.message if rejection else "",
         disruption=rejection.disruption if rejection else "",

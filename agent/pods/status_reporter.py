@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.pods.pod_status import is_own_condition
+from agent.pods.pod_conditions import OWN_CONDITIONS, is_own_condition
 from control.api.builtin_kinds import PODS
 from control.api.clock import Clock
 from control.api.errors import ApiError
@@ -26,8 +26,21 @@ RETRY_SECONDS_FIRST = 0.2
 RETRY_SECONDS_MAX = 5.0
 # Lists that strategic merge would merge by key, where the agent means the whole list.
 WHOLE_LISTS = ("podIPs", "hostIPs")
-# Conditions of the agent's own that go when they no longer hold.
-PASSING_CONDITIONS = ("PodResizePending", "PodResizeInProgress")
+# What the agent takes back when it no longer says so.
+OWN_FIELDS = (
+    "reason",
+    "message",
+    "hostIP",
+    "hostIPs",
+    "podIP",
+    "podIPs",
+    "nominatedNodeName",
+    "initContainerStatuses",
+    "containerStatuses",
+    "ephemeralContainerStatuses",
+    "resources",
+    "allocatedResources",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,25 +168,37 @@ class StatusReporter:
 
 def status_changes(old: Mapping[str, Any], new: Object) -> Object:
     """The strategic merge patch from one status to another; empty when nothing the agent owns changed."""
-    patch: Object = {}
+    patch: Object = {name: None for name in OWN_FIELDS if name in old and name not in new}
     for name, value in new.items():
         if name == "conditions":
-            changed = _changed_conditions(old.get(name) or [], value)
-            if changed:
-                patch[name] = changed
+            patch |= _condition_changes(old.get(name) or [], value)
         elif old.get(name) != value:
             replaces = name in WHOLE_LISTS and old.get(name)
-            patch[name] = [{"$patch": "replace"}, *value] if replaces else value
+            patch[name] = [{"$patch": "replace"}, *value] if replaces else _merging(old.get(name), value)
     return patch
 
 
-def _changed_conditions(old: list[Any], new: list[Any]) -> list[Any]:
-    """Return the conditions that differ; a field that one no longer has is null, as a merge keeps what is not named."""
+def _merging(old: Any, new: Any) -> Any:
+    """The patch from one value to another: a merge keeps the members of an object that it does not name."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return dict.fromkeys(old) | {name: _merging(old.get(name), value) for name, value in new.items()}
+
+
+def _condition_changes(old: list[Any], new: list[Any]) -> Object:
+    """The conditions that differ, in the order they shall have: what others say comes first."""
     known = {condition.get("type"): _without_probe_time(condition) for condition in old}
     changed = [item for item in new if known.get(item["type"]) != _without_probe_time(item)]
-    left = {item["type"] for item in new}
-    gone = [{"type": name, "$patch": "delete"} for name in PASSING_CONDITIONS if name in known and name not in left]
-    return [*(dict.fromkeys(known.get(item["type"], {})) | item for item in changed), *gone]
+    left = [item["type"] for item in new]
+    gone = [{"type": name, "$patch": "delete"} for name in known if name in OWN_CONDITIONS and name not in left]
+    if not changed and not gone:
+        return {}
+    foreign = [name for name in known if name not in OWN_CONDITIONS and name not in left]
+    return {
+        "$setElementOrder/conditions": [{"type": name} for name in (*foreign, *left)],
+        # A field that a condition no longer has is null, as a merge keeps what is not named.
+        "conditions": [*(dict.fromkeys(known.get(item["type"], {})) | item for item in changed), *gone],
+    }
 
 
 def _without_probe_time(condition: Mapping[str, Any]) -> dict[str, Any]:

@@ -254,11 +254,13 @@ class PodWorker:
         outcome = await services.executor.execute(self._record, actions) if actions else Outcome()
         observed = self._record.observe(services.cache)
         services.probes.sync(self._record, observed, terminating=True)
-        if rejection is not None and observed.is_empty and not self._released:
+        if self._released:
+            return outcome.wake_seconds
+        if rejection is not None and not self._admitted:
             self._submit(compute_rejected_status(pod, await self._inputs(observed)))
-        elif not observed.is_empty:
-            await self._report(observed)
-        if not actions and not self._released:
+        elif rejection is not None or not observed.is_empty:
+            await self._report(observed, is_terminated=not actions)
+        if not actions:
             await services.volumes.unmount_all(self._record.uid)
             self._record.volumes = None
             if rejection is not None and rejection.removes_containers:
@@ -312,7 +314,8 @@ class PodWorker:
         if self._removed:
             await self._clear_node(observed)
         else:
-            await self._report(observed, is_terminated=True)
+            if not (self._released and self._admitted):
+                await self._report(observed, is_terminated=True)
             await run_together(self._services.reporter.flush(self._record.uid), self._give_back_volumes(observed))
             await run_together(self._services.reporter.delete(pod), self._clear_node(observed))
         self.phase = Phase.TERMINATED

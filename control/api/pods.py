@@ -172,6 +172,16 @@ def pod_limits(pod: ReadOnlyObject) -> dict[str, int]:
     return whole_amounts(amounts)
 
 
+def is_limited_as_a_whole(pod: ReadOnlyObject, name: str) -> bool:
+    """Whether all containers together cannot exceed an amount: the Pod limits it itself (KEP-2837), or each does."""
+    if amounts_of((pod["spec"].get("resources") or {}).get("limits")).get(name):
+        return True
+    return all(
+        amounts_of((container.get("resources") or {}).get("limits")).get(name)
+        for container in (*containers_of(pod), *init_containers_of(pod))
+    )
+
+
 def _getter(field: str, assumed: Mapping[str, str] | None) -> Callable[[ReadOnlyObject], NanoAmounts]:
     missing = amounts_of(assumed)
 
@@ -256,13 +266,18 @@ def _is_resize_refused(pod: ReadOnlyObject) -> bool:
 
 
 def _pod_level_requests_by_status(pod: ReadOnlyObject) -> NanoAmounts:
-    """The Pod's own requests: the largest of wanted, allocated and actual ones, as for containers (KEP-5419)."""
+    """The Pod's own requests: the largest of wanted, allocated and actual ones, as for containers (KEP-5419).
+
+    A status tells them with the overhead, which is added by whoever asks.
+    """
     wanted: NanoAmounts = {}
     _apply_pod_level(wanted, pod, "requests")
     status = pod.get("status") or {}
+    overhead = amounts_of(pod["spec"].get("overhead"))
     held: NanoAmounts = {}
     for reported in (status.get("allocatedResources"), (status.get("resources") or {}).get("requests")):
-        _raise_to(held, {name: nanos for name, nanos in amounts_of(reported).items() if name in wanted})
+        own = {name: nanos - overhead.get(name, 0) for name, nanos in amounts_of(reported).items() if name in wanted}
+        _raise_to(held, own)
     if not held or not _is_resize_refused(pod):
         _raise_to(held, wanted)
     return held

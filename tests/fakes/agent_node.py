@@ -69,13 +69,17 @@ class PodEndpoint(MemoryEndpoint):
     def _patch(self, key: tuple[str, str, str, str], old: Object, patch: Object) -> Object:
         patch = copy_object(patch)
         status = patch.get("status", {})
+        order = [item["type"] for item in status.pop("$setElementOrder/conditions", ())]
         if "conditions" in status:
             conditions = {item["type"]: item for item in (old.get("status") or {}).get("conditions", ())}
             for item in status["conditions"]:
                 merged = {**conditions.get(item["type"], {}), **item}
                 kept = {name: value for name, value in merged.items() if value is not None or name == "lastProbeTime"}
                 conditions[item["type"]] = kept
-            status["conditions"] = [item for item in conditions.values() if item.get("$patch") != "delete"]
+            left = [item for item in conditions.values() if item.get("$patch") != "delete"]
+            status["conditions"] = sorted(
+                left, key=lambda item: order.index(item["type"]) if item["type"] in order else -1
+            )
         for name in ("podIPs", "hostIPs"):
             if name in status:
                 status[name] = [item for item in status[name] if "$patch" not in item]

@@ -68,7 +68,7 @@ class FuzzConnection(EngineConnection):
     doubles_events = False
 
     def __getattr__(self, name: str) -> Any:
-        if name != "update_container":
+        if name not in ("update_container", "stats"):
             return super().__getattr__(name)
 
         async def call(*arguments: Any, **options: Any) -> Any:

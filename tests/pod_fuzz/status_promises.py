@@ -45,6 +45,7 @@ class StatusPromises:
         self._judge_course(name, pod, before, status)
         self._judge_pod(name, pod, status)
         if "containerStatuses" in status:
+            self._judge_end_of_all(name, pod, status)
             for containers, statuses in LISTS:
                 self._judge_containers(name, pod, containers, status.get(statuses) or [], before.get(statuses) or [])
             self._judge_conditions(name, pod, status, before)
@@ -55,6 +56,9 @@ class StatusPromises:
         starts_over = (old, new) == ("Running", "Pending") and pod["spec"].get("initContainers")
         fits = new in LATER_PHASES[old] or starts_over
         self._require(fits, "phases_only_go_forward", f"Pod {name}: {old}, then {new}")
+        for field in ("reason", "message"):
+            stays = old != new or before.get(field) == status.get(field)
+            self._require(stays, "reasons_belong_to_phases", f"Pod {name} {field}: {status.get(field)}")
         for field in ("startTime", "qosClass"):
             kept = field not in before or before[field] == status.get(field)
             self._require(kept, "what_is_set_once_stays", f"Pod {name} {field}: {before.get(field)}")
@@ -75,6 +79,25 @@ class StatusPromises:
         ]
         ended = status.get("phase") in TERMINAL
         require(not (ended and running), "an_ended_pod_runs_nothing", f"Pod {name}: {running} run")
+        require(status.get("phase") == "Failed" or not status.get("reason"), "only_failures_have_reasons", name)
+        if "refused" in pod["metadata"]["labels"] and not pod["metadata"].get("deletionTimestamp"):
+            told = {item["type"] for item in status.get("conditions") or ()} & set(KUBELET_CONDITIONS)
+            require(not told and "containerStatuses" not in status, "a_refused_pod_tells_nothing", f"Pod {name}")
+            return
+        if status.get("qosClass") == "BestEffort":
+            given = (status.get("resources"), status.get("allocatedResources"))
+            require(given == ({}, None), "what_a_pod_was_given_is_told", f"Pod {name}: {given}")
+        else:
+            require(status.get("resources"), "what_a_pod_was_given_is_told", f"Pod {name}")
+
+    def _judge_end_of_all(self, name: str, pod: Object, status: Object) -> None:
+        """All containers of an ended Pod have ended, seen or not, but those of one that was never initialized."""
+        if status["phase"] not in TERMINAL:
+            return
+        initialized = {item["type"]: item["status"] for item in status["conditions"]}["Initialized"] == "True"
+        left = [item["name"] for item in status["containerStatuses"] if "terminated" not in item["state"]]
+        ended = not left or (pod["spec"].get("initContainers") and not initialized)
+        self._require(ended, "an_ended_pod_has_ended_containers", f"Pod {name}: {left}")
 
     # --- containers ---------------------------------------------------------------------------------------------------
 
@@ -101,7 +124,7 @@ class StatusPromises:
         if record is not None and "waiting" not in item["state"]:
             attempt = _attempt(record)
             # A container that was lost has the count of the attempt to come, or its own.
-            fits = item["restartCount"] == attempt
+            fits = item["restartCount"] >= attempt
             self._require(fits, "restart_counts_are_attempts", f"{who}: {item['restartCount']} of attempt {attempt}")
         for field in ("state", "lastState"):
             ended = (item.get(field) or {}).get("terminated")
@@ -122,7 +145,9 @@ class StatusPromises:
         if record.error:
             reason = "ContainerCannotRun"
         self._require(ended.get("reason") == reason, "ends_have_reasons", f"{who}: {ended}, should be {reason}")
-        if field == "lastState" and "waiting" not in item["state"] and item.get("containerID"):
+        # Waiting to run again, a container's end is its last state; so it stays if nobody sees it run again.
+        unseen = (item["state"].get("terminated") or {}).get("reason") == "ContainerStatusUnknown"
+        if field == "lastState" and "waiting" not in item["state"] and not unseen and item.get("containerID"):
             newest = self._record(item["containerID"])
             before = newest is not None and _attempt(record) < _attempt(newest)
             self._require(before, "the_last_state_is_an_earlier_attempts", f"{who}: {ended}")
@@ -155,9 +180,13 @@ class StatusPromises:
         self._judge_transitions(name, conditions, before)
         statuses, init_statuses = status["containerStatuses"], status.get("initContainerStatuses") or []
         sidecars = _sidecars(pod)
-        relevant = [*(item for item in init_statuses if item["name"] in sidecars), *statuses]
-        unready = [item["name"] for item in relevant if not item["ready"]]
+        ready = {item["name"] for item in (*init_statuses, *statuses) if item["ready"]}
+        relevant = [*sidecars, *(item["name"] for item in pod["spec"]["containers"])]
+        unready = [one for one in relevant if one not in ready]
         expected = _verdict(status["phase"], unready)
+        found = conditions["ContainersReady"]
+        if found.get("reason") != expected[1] and _may_differ(pod, status, before, found.get("reason")):
+            expected = ("False", found["reason"], found.get("message", ""))
         self._judge_condition(name, conditions, "ContainersReady", expected)
         gates = pod["spec"].get("readinessGates") or ()
         passed = all(conditions.get(gate["conditionType"], {}).get("status") == "True" for gate in gates)
@@ -176,7 +205,8 @@ class StatusPromises:
             for item in init_statuses
             if not (item["started"] if item["name"] in sidecars else item["ready"])
         ]
-        if not incomplete:
+        was = {item["type"]: item["status"] for item in before.get("conditions") or ()}.get("Initialized")
+        if not incomplete or was == "True":
             self._require(initialized["status"] == "True", "initialized_is_told", f"Pod {name}: {initialized}")
         if initialized["status"] == "False":
             message = f"containers with incomplete status: [{' '.join(incomplete)}]"
@@ -203,8 +233,19 @@ class StatusPromises:
         return self._records.get((container_id or "").removeprefix("docker://"))
 
 
-def _sidecars(pod: Object) -> set[str]:
-    return {item["name"] for item in pod["spec"].get("initContainers") or () if item.get("restartPolicy") == "Always"}
+def _may_differ(pod: Object, status: Object, before: Object, reason: str | None) -> bool:
+    """Conditions say how a Pod is about to end; of one that was deleted before it ran they say how it stood then."""
+    ends = "activeDeadlineSeconds" in pod["spec"] or not any(
+        "running" in item["state"] for item in status["containerStatuses"]
+    )
+    if status["phase"] not in TERMINAL:
+        return reason in ("PodFailed", "PodCompleted") and ends
+    was_pending = before.get("phase") in (None, "Pending", "Failed")
+    return bool(reason == "ContainersNotReady" and was_pending and pod["metadata"].get("deletionTimestamp"))
+
+
+def _sidecars(pod: Object) -> list[str]:
+    return [item["name"] for item in pod["spec"].get("initContainers") or () if item.get("restartPolicy") == "Always"]
 
 
 def _attempt(record: ContainerRecord) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.pods import compute_termination, pod_status, status_reporter, worker
+from agent.pods import compute_termination, pod_phase, status_reporter, worker
 from agent.pods.actions import Action
 from agent.pods.compute_actions import _Decision
 from agent.pods.container_start import ContainerStarter
@@ -70,7 +70,7 @@ def test_probes_that_are_never_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_a_phase_that_ends_too_early(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pod_status, "_is_restart_due", lambda pod, observed, status: False)
+    monkeypatch.setattr(pod_phase, "_is_restart_due", lambda *_: False)
     catch("a_pod_comes_to_its_end", tmp_path)
 
 

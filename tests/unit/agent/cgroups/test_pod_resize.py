@@ -45,10 +45,14 @@ async def test_the_status_says_what_the_pod_as_a_whole_was_given(node: HollowNod
     assert status["allocatedResources"] == {"cpu": "1", "memory": "64Mi"}
 
 
-async def test_a_pod_without_resources_of_its_own_has_none_in_its_status(node: HollowNode) -> None:
-    await node.create(containers=[container("web", limits("1", "64Mi"))])
+async def test_the_status_of_a_pod_without_resources_of_its_own_tells_those_of_its_containers(
+    node: HollowNode,
+) -> None:
+    await node.create(containers=[container("web", limits("1", "64Mi")), container("other", limits("500m", "64Mi"))])
+    status = await node.status()
 
-    assert not {"resources", "allocatedResources"} & set(await node.status())
+    assert status["resources"] == limits("1500m", "128Mi")
+    assert status["allocatedResources"] == {"cpu": "1500m", "memory": "128Mi"}
 
 
 async def test_cgroup_and_the_containers_without_limits_of_their_own_follow_the_pod(node: HollowNode) -> None:

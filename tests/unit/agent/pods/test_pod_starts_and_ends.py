@@ -260,12 +260,16 @@ async def test_a_deadline_may_be_set_and_shortened_while_the_pod_runs(node: Holl
     assert (await node.status())["reason"] == "DeadlineExceeded"
 
 
-async def test_a_container_says_who_it_runs_as_and_what_stops_it(node: HollowNode) -> None:
+async def test_a_container_says_who_it_runs_as_also_when_it_has_ended(node: HollowNode) -> None:
     security = {"runAsUser": 1001, "runAsGroup": 2002}
-    await node.create(securityContext=security | {"supplementalGroups": [7]})
+    await node.create(securityContext=security | {"supplementalGroups": [7]}, restartPolicy="Never")
     (status,) = (await node.status())["containerStatuses"]
     assert status["user"] == {"linux": {"uid": 1001, "gid": 2002, "supplementalGroups": [7]}}
-    assert status["stopSignal"] == "SIGTERM"
+    (record,) = await node.running("web")
+    node.runtime.exit_container(record.id)
+    await node.settle(1)
+    (ended,) = (await node.status())["containerStatuses"]
+    assert (ended["user"], list(ended["state"])) == (status["user"], ["terminated"])
 
 
 async def test_termination_messages_of_a_pod_share_twelve_kibibytes(node: HollowNode) -> None:

@@ -34,14 +34,38 @@ READY = {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransiti
         pytest.param(
             {"conditions": [{**READY, "status": "False"}, {"type": "Foreign", "status": "True"}]},
             {"conditions": [READY]},
-            {"conditions": [READY]},
-            id="only changed conditions are sent",
+            {"$setElementOrder/conditions": [{"type": "Foreign"}, {"type": "Ready"}], "conditions": [READY]},
+            id="only changed conditions are sent, and stand after those of others",
         ),
         pytest.param(
             {"conditions": [{**READY, "status": "False", "reason": "ContainersNotReady", "message": "not yet"}]},
             {"conditions": [READY]},
-            {"conditions": [{**READY, "reason": None, "message": None}]},
+            {
+                "$setElementOrder/conditions": [{"type": "Ready"}],
+                "conditions": [{**READY, "reason": None, "message": None}],
+            },
             id="the reason of an old state goes with it",
+        ),
+        pytest.param(
+            {"conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Foreign", "status": "True"}]},
+            {"conditions": []},
+            {
+                "$setElementOrder/conditions": [{"type": "Foreign"}],
+                "conditions": [{"type": "PodScheduled", "$patch": "delete"}],
+            },
+            id="a condition of the node's own that holds no more goes",
+        ),
+        pytest.param(
+            {"phase": "Pending", "reason": "Old", "resize": "Proposed", "nominatedNodeName": "n"},
+            {"phase": "Running"},
+            {"phase": "Running", "reason": None, "nominatedNodeName": None},
+            id="a field of the node's own that is told no more goes",
+        ),
+        pytest.param(
+            {"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1"}}},
+            {"resources": {"limits": {"cpu": "2"}}},
+            {"resources": {"limits": {"cpu": "2", "memory": None}, "requests": None}},
+            id="amounts that are gone go",
         ),
         pytest.param(
             {"podIPs": [{"ip": "10.0.0.1"}]},
