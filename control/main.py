@@ -1,4 +1,4 @@
-"""The composition root of the control plane: storage, API server, controllers and scheduler in one event loop."""
+"""The composition root of the control plane: storage and API server; then `own_parts.py` in the same event loop."""
 
 from __future__ import annotations
 
@@ -11,46 +11,26 @@ import resource
 import signal
 import ssl
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from control.api.clock import Clock, SystemClock
-from control.api.exchange import User
 from control.apiserver.app import ApiServer, ApiServerConfig
 from control.apiserver.serving import make_server_context, serve
 from control.apiserver.version import GIT_VERSION
 from control.auth.authenticator import parse_token_file
 from control.auth.pki import NODE_CLIENT_FILE, ClusterKeys, ensure_cluster_keys
 from control.auth.tokens import SigningKey, TokenIssuer
-from control.client.client import Client
-from control.client.fence import Fence
-from control.client.informer import InformerFactory
-from control.client.leader_election import ElectionTimings, Work
-from control.client.local_transport import LocalTransport
 from control.config import ClusterConfig, ClusterDirectory
-from control.controllers import CONTROLLERS
-from control.controllers.context import (
-    ControllerContext,
-    local_context,
-    options_of_profile,
-    reconcile_all,
-)
 from control.credentials import serving_hosts
-from control.leading import Election, work_as_leader
 from control.lifeline import on_supervisor_gone
 from control.process_lock import LockHeldError, only_process
-from control.scheduler.scheduler import Scheduler
 from control.storage.protocol import StorageError
 from control.storage.sqlite import SqliteStorage
 
 KUBERNETES_VERSION = GIT_VERSION
-#: who leads while the parts run in this process
-LEADER_IDENTITY = "podling-control"
-#: Long, so that an idle cluster writes little; nobody waits for it to grow old, as the API server dies with its holder.
-LEASE_TIMINGS = ElectionTimings(
-    lease_seconds=60.0, renew_deadline_seconds=40.0, retry_seconds=10.0, ends_unrenewed=False
-)
 
 logger = logging.getLogger("podling")
 
@@ -125,59 +105,19 @@ async def _run_parts(
         )
         cleanup.push_async_callback(listener.close)
         logger.info("Serving the API url=%s profile=%s", config.server_url, config.profile)
-        context = make_controller_context(config, keys, server, clock)
-        async with asyncio.TaskGroup() as group:
-            # The scheduler reads through the controllers' informers: one store per kind.
-            group.create_task(context.informers.run(stop))
-            if config.controllers:
-                group.create_task(_lead("kube-controller-manager", controllers_work(context), server, clock, stop))
-            if config.scheduler:
-                work = scheduler_work(server, clock, context.informers)
-                group.create_task(_lead("kube-scheduler", work, server, clock, stop))
+        if config.controllers or config.scheduler:
+            # A quarter of all that is imported; the API answers meanwhile.
+            run_own_parts = await asyncio.to_thread(_import_own_parts)
+            await run_own_parts(config, keys, server, clock, stop)
+        else:
+            await stop.wait()
     logger.info("Stopped")
 
 
-async def _lead(name: str, work: Work, server: ApiServer, clock: Clock, stop: asyncio.Event) -> None:
-    """Work while this process holds the Lease of upstream's component: what runs elsewhere for this cluster waits.
+def _import_own_parts() -> Callable[..., Awaitable[None]]:
+    from control.own_parts import run_own_parts
 
-    There is one control plane of a cluster (see the process lock), so it takes its own Lease back without waiting. One
-    whose Lease was given to another ends, as upstream's; the supervisor starts it again, and it reads everything anew.
-    """
-
-    async def work_once(lost: asyncio.Event) -> None:
-        try:
-            await work(lost)
-        finally:
-            stop.set()
-
-    user = User(name=f"system:{name}", groups=("system:authenticated",))
-    await work_as_leader(
-        work_once,
-        client=Client(LocalTransport(server.endpoint, user, user_agent=f"{name}/{KUBERNETES_VERSION}")),
-        election=Election(name=name, identity=LEADER_IDENTITY, timings=LEASE_TIMINGS),
-        fence=Fence(),
-        clock=clock,
-        random=random.Random(),
-        stop=stop,
-    )
-
-
-def controllers_work(context: ControllerContext) -> Work:
-    """Run the controllers over informers that run already."""
-
-    async def work(lost: asyncio.Event) -> None:
-        await reconcile_all(context, CONTROLLERS, lost)
-
-    return work
-
-
-def scheduler_work(server: ApiServer, clock: Clock, informers: InformerFactory) -> Work:
-    """Schedule, over informers that run already."""
-
-    async def work(lost: asyncio.Event) -> None:
-        await make_scheduler(server, clock, informers).run(lost)
-
-    return work
+    return run_own_parts
 
 
 def make_api_server(config: ClusterConfig, keys: ClusterKeys, storage: SqliteStorage, clock: Clock) -> ApiServer:
@@ -209,19 +149,3 @@ def make_node_context(keys: ClusterKeys, *, verifies: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def make_controller_context(
-    config: ClusterConfig, keys: ClusterKeys, server: ApiServer, clock: Clock
-) -> ControllerContext:
-    """What the controllers get: clients of the API server of this process, facts and timings of the cluster."""
-    ca_pem = keys.authority.certificate_pem.decode()
-    options = options_of_profile(config.profile, pod_cidr=config.pod_cidr, ca_pem=ca_pem)
-    return local_context(server.endpoint, clock=clock, random=random.Random(), options=options)
-
-
-def make_scheduler(server: ApiServer, clock: Clock, informers: InformerFactory) -> Scheduler:
-    """The scheduler as its own user of the API server of this process."""
-    user = User(name="system:kube-scheduler", groups=("system:authenticated",))
-    client = Client(LocalTransport(server.endpoint, user, user_agent=f"kube-scheduler/{KUBERNETES_VERSION}"))
-    return Scheduler(client, clock=clock, random=random.Random(), informers=informers)

@@ -37,6 +37,7 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
     "control.process_lock": (),
     "control.credentials": ("control.auth", "control.client", "control.config", "control.private_file"),
     "control.main": ("control",),
+    "control.own_parts": ("control",),
     "control.part_process": ("control",),
     "control.leading": ("control.api", "control.client"),
     "control.command_line": ("control",),

@@ -1,4 +1,4 @@
-"""The control plane as `control/main.py` composes it, in a process that can be killed and started again."""
+"""The control plane as `control/main.py` and `own_parts.py` compose it, in a process that can be killed and started."""
 
 from __future__ import annotations
 
