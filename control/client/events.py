@@ -112,6 +112,7 @@ class EventRecorder:
 
     def _make_event(self, regarding: ReadOnlyObject, type: str, reason: str, message: str, field_path: str) -> Object:
         now = self._clock.now()
+        moment = format_time(now)
         metadata = regarding["metadata"]
         source = {"component": self._component}
         if self._host:
@@ -127,8 +128,8 @@ class EventRecorder:
             "reason": reason,
             "message": message,
             "source": source,
-            "firstTimestamp": format_time(now),
-            "lastTimestamp": format_time(now),
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
             "count": 1,
             "type": type,
             "eventTime": None,
