@@ -19,6 +19,7 @@ from control.scheduler.plugins.scheduling_gates import SchedulingGates
 from control.scheduler.plugins.taint_toleration import TaintToleration
 from control.scheduler.plugins.volume_binding import VolumeBinding
 from control.scheduler.plugins.volume_restrictions import VolumeRestrictions
+from control.scheduler.plugins.volume_zone import VolumeZone
 
 
 def default_profile() -> Profile:
@@ -41,6 +42,7 @@ def default_profile() -> Profile:
             fit,
             VolumeRestrictions(),
             volume_binding,
+            VolumeZone(),
             PodTopologySpread(),
             InterPodAffinity(),
         ),
