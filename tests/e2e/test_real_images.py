@@ -76,7 +76,7 @@ def scratch_image() -> str:
         entry = tarfile.TarInfo("serve")
         entry.size, entry.mode = len(content), 0o755
         tar.addfile(entry, io.BytesIO(content))
-    import_image(archive.getvalue(), SCRATCH_IMAGE, ['ENTRYPOINT ["/serve"]'])
+    import_image(archive.getvalue, SCRATCH_IMAGE, ['ENTRYPOINT ["/serve"]'])
     return SCRATCH_IMAGE
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ GROUP = b"root:x:0:\nnogroup:x:65534:\n"
 @functools.cache
 def ensure_busybox_image() -> str:
     """Reference of a local busybox image: Debian's static build with all its applets linked."""
-    import_image(busybox_archive(), BUSYBOX_IMAGE, ["CMD sh", "ENV PATH=/bin"])
+    import_image(busybox_archive, BUSYBOX_IMAGE, ["CMD sh", "ENV PATH=/bin"])
     return BUSYBOX_IMAGE
 
 
@@ -33,7 +34,7 @@ def ensure_busybox_image() -> str:
 def ensure_arguments_image() -> str:
     """Reference of an image whose program prints its arguments: what of a command and its arguments is the image's."""
     changes = ["ENV PATH=/bin", 'ENTRYPOINT ["/bin/echo", "image-entrypoint"]', 'CMD ["image-argument"]']
-    import_image(busybox_archive(), ARGUMENTS_IMAGE, changes)
+    import_image(busybox_archive, ARGUMENTS_IMAGE, changes)
     return ARGUMENTS_IMAGE
 
 
@@ -42,7 +43,7 @@ def ensure_accounts_image() -> str:
     """Reference of a busybox image that runs as its user `www`, who is of a group of its own and of two others."""
     passwd = PASSWD + b"www:x:33:34:www:/:/bin/false\n"
     group = GROUP + b"www:x:34:\nstaff:x:50:www\nvideo:x:44:nobody,www\n"
-    import_image(busybox_archive(passwd, group), ACCOUNTS_IMAGE, ["CMD sh", "ENV PATH=/bin", "USER www"])
+    import_image(lambda: busybox_archive(passwd, group), ACCOUNTS_IMAGE, ["CMD sh", "ENV PATH=/bin", "USER www"])
     return ACCOUNTS_IMAGE
 
 
@@ -76,27 +77,29 @@ def ensure_pause_image() -> str:
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             _add_file(tar, "pause", binary.read_bytes(), mode=0o755)
-    import_image(archive.getvalue(), PAUSE_IMAGE, ['ENTRYPOINT ["/pause"]'])
+    import_image(archive.getvalue, PAUSE_IMAGE, ['ENTRYPOINT ["/pause"]'])
     return PAUSE_IMAGE
 
 
 def _busybox_binary() -> Path:
-    installed = Path("/usr/bin/busybox")
-    if installed.exists():
-        return installed
+    """The installed one, the one that was fetched before, or one from the package."""
+    kept = Path(tempfile.gettempdir()) / "busybox-podling-test"  # it takes another name for that of an applet
+    for binary in (Path("/usr/bin/busybox"), kept):
+        if binary.exists():
+            return binary
     directory = Path(tempfile.mkdtemp())
     try:
         subprocess.run(["apt-get", "download", "busybox-static"], cwd=directory, check=True, capture_output=True)
         package = next(directory.glob("busybox-static*.deb"))
         subprocess.run(["dpkg-deb", "-x", str(package), str(directory / "x")], check=True)
-        kept = Path(tempfile.gettempdir()) / "busybox-podling-test"  # it takes another name for that of an applet
-        shutil.copy2(directory / "x/bin/busybox", kept)
+        shutil.copy2(directory / "x/bin/busybox", directory / kept.name)
+        shutil.move(directory / kept.name, kept)
         return kept
     finally:
         shutil.rmtree(directory)
 
 
-def import_image(archive: bytes, reference: str, changes: list[str]) -> None:
+def import_image(make_archive: Callable[[], bytes], reference: str, changes: list[str]) -> None:
     """Make an image of a file system archive, unless the engine has one of that name."""
     from docker import APIClient
 
@@ -105,7 +108,7 @@ def import_image(archive: bytes, reference: str, changes: list[str]) -> None:
         if any(reference in (image["RepoTags"] or ()) for image in client.images()):
             return
         repository, _, tag = reference.rpartition(":")
-        client.import_image_from_data(archive, repository=repository, tag=tag, changes=changes)
+        client.import_image_from_data(make_archive(), repository=repository, tag=tag, changes=changes)
     finally:
         client.close()
 
