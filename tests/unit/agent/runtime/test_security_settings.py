@@ -25,6 +25,11 @@ def settings_of(
     return user_settings(body, {"securityContext": container}, image_user, accounts)
 
 
+def test_groups_of_volumes_come_after_the_pods_own_and_once() -> None:
+    pod = {"spec": {"securityContext": {"supplementalGroups": [7], "fsGroup": 8}}}
+    assert user_settings(pod, {}, "", None, (8, 9, 9)) == ("", ["7", "8", "9"])
+
+
 MERGE = [
     pytest.param({}, {}, "", ("", []), id="nothing is said"),
     pytest.param({}, {}, "www", ("", []), id="the image's user: Docker adds its groups"),
