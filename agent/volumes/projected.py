@@ -13,7 +13,7 @@ from agent.volumes.secret import secret_files
 from agent.volumes.token_cache import DEFAULT_EXPIRATION_SECONDS
 from agent.volumes.volume_type import Files, VolumeRequest
 from control.api.objects import ReadOnlyObject
-from control.api.pods import all_containers_of
+from control.api.pods import containers_of, init_containers_of
 
 
 async def collect_files(request: VolumeRequest) -> Files:
@@ -54,10 +54,13 @@ async def _token_file(request: VolumeRequest, spec: Mapping[str, Any], mode: int
 
 
 def common_user(pod: ReadOnlyObject) -> int | None:
-    """The user all containers run as, if the Pod names one and the same for all of them."""
+    """The user all containers run as, if the Pod names one and the same for all of them.
+
+    Ephemeral ones do not count: the owner of a token must not change with a debugger (upstream's FsUserFrom).
+    """
     pod_user = (pod["spec"].get("securityContext") or {}).get("runAsUser")
     users = set()
-    for container in all_containers_of(pod):
+    for container in (*init_containers_of(pod), *containers_of(pod)):
         user = (container.get("securityContext") or {}).get("runAsUser")
         users.add(pod_user if user is None else user)
     return users.pop() if len(users) == 1 else None

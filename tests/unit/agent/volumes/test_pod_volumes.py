@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent.volumes.pod_volumes import PodVolumes
+from agent.volumes.projected import common_user
 from agent.volumes.protocol import UnmountedVolumesError, VolumeError
 from control.api.clock import FakeClock
 from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
@@ -390,3 +391,24 @@ async def test_fs_group_owns_what_the_agent_made(node: Node) -> None:
     assert mode_of(empty) == 0o2777
     assert (config / "a").stat().st_gid == 4321
     assert mode_of(config / "a") == 0o440
+
+
+@pytest.mark.parametrize(
+    ("pod_user", "users", "debugger", "owner"),
+    [
+        pytest.param(None, [None], None, None, id="nobody says"),
+        pytest.param(1, [None, None], None, 1, id="the Pod says"),
+        pytest.param(None, [2, 2], None, 2, id="all containers say the same"),
+        pytest.param(1, [2, None], None, None, id="containers differ"),
+        pytest.param(None, [2], 3, 2, id="a debugger does not count"),
+    ],
+)
+def test_a_token_is_owned_by_the_one_user_of_the_containers(
+    pod_user: int | None, users: list[int | None], debugger: int | None, owner: int | None
+) -> None:
+    def containers(*ids: int | None) -> list[dict[str, Any]]:
+        return [{"name": f"c{index}", "securityContext": {"runAsUser": user}} for index, user in enumerate(ids)]
+
+    context = {"runAsUser": pod_user}
+    pod = make_pod(containers=containers(*users), ephemeralContainers=containers(debugger), securityContext=context)
+    assert common_user(pod) == owner
