@@ -61,6 +61,9 @@ def draw_pod(random: Random, name: str) -> Object:
         spec["volumes"] = [{"name": "scratch", "emptyDir": {}}]
         if random.random() < 0.4:
             spec["volumes"].append({"name": "files", "image": {"reference": "pulled:1", "pullPolicy": "IfNotPresent"}})
+        for number, container in enumerate([*initial, *spec["containers"]]):
+            mount: Object = {"name": "scratch", "mountPath": "/scratch"}
+            container["volumeMounts"] = [{**mount, "readOnly": True} if number % 2 else mount]
     if random.random() < 0.15:
         spec["resources"] = draw_resources(random)
     if random.random() < 0.2:

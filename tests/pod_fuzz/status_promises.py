@@ -113,8 +113,17 @@ class StatusPromises:
             count, later = old.get("restartCount", 0), item["restartCount"]
             self._require(later >= count, "restart_counts_never_fall", f"{who}: {count}, then {later}")
             self._require(len(item["state"]) == 1, "a_container_has_one_state", f"{who}: {item['state']}")
+            self._judge_grants(who, specs.get(item["name"], {}), item)
             self._judge_ids(who, item)
             self._judge_ready(who, specs.get(item["name"], {}), item, field)
+
+    def _judge_grants(self, who: str, spec: Object, item: Object) -> None:
+        """Mounts are told of every container, resources of every one that was made."""
+        mounts, told = spec.get("volumeMounts") or [], item.get("volumeMounts") or []
+        wanted = [{**mount, "recursiveReadOnly": "Disabled"} if mount.get("readOnly") else mount for mount in mounts]
+        self._require(told == wanted, "mounts_are_told", f"{who}: {told}")
+        given = "resources" in item or not item.get("containerID")
+        self._require(given, "what_a_container_was_given_is_told", who)
 
     def _judge_ids(self, who: str, item: Object) -> None:
         """Ids, attempts and exit codes are the engine's."""
@@ -235,9 +244,11 @@ class StatusPromises:
 
 def _may_differ(pod: Object, status: Object, before: Object, reason: str | None) -> bool:
     """Conditions say how a Pod is about to end; of one that was deleted before it ran they say how it stood then."""
-    ends = "activeDeadlineSeconds" in pod["spec"] or not any(
-        "running" in item["state"] for item in status["containerStatuses"]
+    goes_on = any(
+        "running" in item["state"] or ("waiting" in item["state"] and item["lastState"])
+        for item in status["containerStatuses"]
     )
+    ends = "activeDeadlineSeconds" in pod["spec"] or not goes_on
     if status["phase"] not in TERMINAL:
         return reason in ("PodFailed", "PodCompleted") and ends
     was_pending = before.get("phase") in (None, "Pending", "Failed")

@@ -311,7 +311,7 @@ class Story:
     async def _remove_dead_containers(self) -> None:
         """What a node does that is short of disk."""
         if hasattr(self.node, "workers"):
-            with suppress(RuntimeFailure):
+            with suppress(RuntimeFailure, TimeoutError):
                 await asyncio.wait_for(self.node.workers.remove_dead_containers(), timeout=5)
 
     async def _for_a_while(self, switch: Callable[[bool], Any]) -> None:

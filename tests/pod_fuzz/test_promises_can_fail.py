@@ -71,7 +71,7 @@ def test_probes_that_are_never_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_a_phase_that_ends_too_early(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pod_phase, "_is_restart_due", lambda *_: False)
-    catch("a_pod_comes_to_its_end", tmp_path)
+    catch("conditions_follow_containers", tmp_path)
 
 
 def test_statuses_that_are_written_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
