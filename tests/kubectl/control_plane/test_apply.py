@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.kubectl.output import lines
+from tests.kubectl.output import lines, read
 
 pytestmark = pytest.mark.kubectl_since(20)
 Run = Callable[..., Any]
@@ -40,18 +40,13 @@ def config_map(name: str, **data: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
 
 
-def found(kubectl: Run, *names: str) -> Any:
-    """`kubectl get -o json`, decoded."""
-    return json.loads(kubectl("get", *names, "-o", "json").stdout)
-
-
 def test_what_leaves_the_manifest_leaves_the_object_and_nothing_else(kubectl: Run) -> None:
     assert kubectl("apply", "-f", "-", stdin=config_map("c", a="1", b="2")).stdout == "configmap/c created\n"
     kubectl("patch", "configmap", "c", "-p", '{"data":{"foreign":"3"}}')
     assert kubectl("apply", "-f", "-", stdin=config_map("c", a="9")).stdout == "configmap/c configured\n"
-    assert found(kubectl, "configmap", "c")["data"] == {"a": "9", "foreign": "3"}
+    assert read(kubectl, "configmap", "c")["data"] == {"a": "9", "foreign": "3"}
     assert kubectl("apply", "-f", "-", stdin=config_map("c", a="9")).stdout == "configmap/c unchanged\n"
-    annotation = found(kubectl, "configmap", "c")["metadata"]["annotations"][LAST_APPLIED]
+    annotation = read(kubectl, "configmap", "c")["metadata"]["annotations"][LAST_APPLIED]
     assert json.loads(annotation)["data"] == {"a": "9"}
 
 
@@ -61,7 +56,7 @@ def test_lists_are_merged_by_their_keys(kubectl: Run) -> None:
     kubectl("patch", "deployment", "web", "-p", other)
     changed = WEB.replace('{name: B, value: "2"}', '{name: C, value: "3"}').replace("nginx:1", "nginx:2")
     kubectl("apply", "-f", "-", stdin=changed)
-    spec = found(kubectl, "deployment", "web")["spec"]["template"]["spec"]
+    spec = read(kubectl, "deployment", "web")["spec"]["template"]["spec"]
     containers = {item["name"]: item for item in spec["containers"]}
     assert sorted(containers) == ["one", "three", "two"]
     assert containers["one"]["image"] == "nginx:2"
@@ -82,7 +77,7 @@ def test_an_object_made_otherwise_is_taken_over_with_a_warning(kubectl: Run) -> 
 
 def test_immutable_fields_are_refused_and_forced(kubectl: Run) -> None:
     kubectl("apply", "-f", "-", stdin=WEB)
-    uid = found(kubectl, "deployment", "web")["metadata"]["uid"]
+    uid = read(kubectl, "deployment", "web")["metadata"]["uid"]
     changed = WEB.replace("app: web", "app: other")
     refused = kubectl("apply", "-f", "-", stdin=changed, check=False)
     assert refused.returncode == 1
@@ -90,7 +85,7 @@ def test_immutable_fields_are_refused_and_forced(kubectl: Run) -> None:
     assert "spec.selector: Invalid value: " in refused.stderr
     assert refused.stderr.rstrip().endswith("field is immutable")
     kubectl("apply", "--force", "-f", "-", stdin=changed)
-    forced = found(kubectl, "deployment", "web")
+    forced = read(kubectl, "deployment", "web")
     assert forced["metadata"]["uid"] != uid
     assert forced["spec"]["selector"] == {"matchLabels": {"app": "other"}}
 
@@ -103,7 +98,7 @@ def test_the_last_applied_form_is_viewed_set_and_edited(kubectl: Run) -> None:
     assert view("c") == {"colour": "red"}
     kubectl("apply", "edit-last-applied", "configmap/c", editor="sed -i s/red/blue/")
     assert view("c") == {"colour": "blue"}
-    assert found(kubectl, "configmap", "c")["data"] == {"colour": "red"}, "the annotation alone is edited"
+    assert read(kubectl, "configmap", "c")["data"] == {"colour": "red"}, "the annotation alone is edited"
     kubectl("create", "configmap", "bare", "--from-literal=a=1")
     refused = kubectl("apply", "set-last-applied", "-f", "-", stdin=config_map("bare", a="1"), check=False)
     assert "no last-applied-configuration annotation found on resource: bare" in refused.stderr
@@ -122,7 +117,7 @@ def test_folders_are_applied_and_deleted(kubectl: Run, tmp_path: Path) -> None:
         "configmap/two created",
     ]
     assert kubectl("apply", "-f", str(tmp_path / "one.json"), "-o", "name").stdout == "configmap/one\n"
-    listed = json.loads(kubectl("get", "-R", "-f", str(tmp_path), "-o", "json").stdout)
+    listed = read(kubectl, "-R", "-f", str(tmp_path))
     assert sorted(item["metadata"]["name"] for item in listed["items"]) == ["one", "two"]
     assert len(lines(kubectl("delete", "-R", "-f", str(tmp_path)).stdout)) == 2
 
@@ -136,7 +131,7 @@ def test_dry_runs_change_nothing(kubectl: Run) -> None:
     assert server.stdout == "configmap/c configured (server dry run)\n"
     shown = json.loads(kubectl("apply", "--dry-run=server", "-o", "json", "-f", "-", stdin=manifest).stdout)
     assert shown["data"] == {"a": "2"}
-    assert found(kubectl, "configmap", "c")["data"] == {"a": "1"}
+    assert read(kubectl, "configmap", "c")["data"] == {"a": "1"}
 
 
 @pytest.mark.kubectl_since(27)
@@ -162,14 +157,14 @@ def test_an_apply_set_prunes_what_left_it(kubectl: Run, namespace: str, monkeypa
         "configmap/one serverside-applied",
         "configmap/two serverside-applied",
     ]
-    parent = found(kubectl, "secret", "set")["metadata"]
+    parent = read(kubectl, "secret", "set")["metadata"]
     assert parent["annotations"]["applyset.kubernetes.io/contains-group-kinds"] == "ConfigMap"
     identity = parent["labels"]["applyset.kubernetes.io/id"]
-    member = found(kubectl, "configmap", "one")["metadata"]["labels"]
+    member = read(kubectl, "configmap", "one")["metadata"]["labels"]
     assert member == {"applyset.kubernetes.io/part-of": identity}
     assert lines(kubectl("apply", *options, stdin=config_map("one", a="1")).stdout) == [
         "configmap/one serverside-applied",
         "configmap/two pruned",
     ]
-    left = found(kubectl, "configmaps", "-l", f"applyset.kubernetes.io/part-of={identity}")["items"]
+    left = read(kubectl, "configmaps", "-l", f"applyset.kubernetes.io/part-of={identity}")["items"]
     assert [item["metadata"]["name"] for item in left] == ["one"]

@@ -16,7 +16,7 @@ from kubernetes import client
 from control.api.builtin_kinds import BUILTIN_KINDS
 from control.api.metrics_kinds import POD_METRICS
 from tests.cluster import Cluster, Kubectl, oldest_and_newest
-from tests.kubectl.output import lines
+from tests.kubectl.output import lines, read
 from tests.samples import sample_objects, signing_request
 
 Run = Callable[..., Any]
@@ -25,11 +25,6 @@ Run = Callable[..., Any]
 CHANGING = ("Node", "Namespace", "CustomResourceDefinition", "APIService")
 #: kinds that kubectl 1.27 or 1.33 describes in versions which 1.36 does not serve
 OF_OLD_VERSIONS = ("IPAddress", "ServiceCIDR", "VolumeAttributesClass")
-
-
-def read(kubectl: Run, *names: str) -> Any:
-    """`kubectl get -o json`, decoded."""
-    return json.loads(kubectl("get", *names, "-o", "json").stdout)
 
 
 @pytest.fixture

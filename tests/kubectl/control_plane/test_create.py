@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.kubectl.output import lines
+from tests.kubectl.output import lines, read
 
 Run = Callable[..., Any]
 
@@ -211,12 +211,12 @@ def test_run_makes_a_pod(kubectl: Run) -> None:
     options = ("--image=nginx", "--port=80", "--env=A=1", "--labels=app=p,tier=x", "--restart=OnFailure", "--expose")
     made = lines(kubectl("run", "p", *options, "--command", "--", "sleep", "1").stdout)
     assert sorted(made) == ["pod/p created", "service/p created"]
-    pod = json.loads(kubectl("get", "pod", "p", "-o", "json").stdout)
+    pod = read(kubectl, "pod", "p")
     container = pod["spec"]["containers"][0]
     assert pod["metadata"]["labels"] == {"app": "p", "tier": "x"}
     assert (pod["spec"]["restartPolicy"], container["command"]) == ("OnFailure", ["sleep", "1"])
     assert container["env"] == [{"name": "A", "value": "1"}]
-    service = json.loads(kubectl("get", "service", "p", "-o", "json").stdout)["spec"]
+    service = read(kubectl, "service", "p")["spec"]
     assert service["selector"] == {"app": "p", "tier": "x"}
     overrides = '{"spec":{"terminationGracePeriodSeconds":7}}'
     made_so = json.loads(kubectl("run", "q", "--image=nginx", f"--overrides={overrides}", "-o", "json").stdout)
@@ -231,7 +231,7 @@ def test_expose_takes_ports_and_selector_over(kubectl: Run) -> None:
     kubectl("create", "deployment", "web", "--image=nginx", "--replicas=0", "--port=80")
     options = ("--name=front", "--port=8080", "--target-port=http", "--type=NodePort", "--session-affinity=ClientIP")
     assert kubectl("expose", "deployment", "web", *options).stdout == "service/front exposed\n"
-    made = json.loads(kubectl("get", "service", "front", "-o", "json").stdout)["spec"]
+    made = read(kubectl, "service", "front")["spec"]
     assert (made["selector"], made["type"], made["sessionAffinity"]) == ({"app": "web"}, "NodePort", "ClientIP")
     assert (made["ports"][0]["port"], made["ports"][0]["targetPort"]) == (8080, "http")
     assert made["sessionAffinityConfig"] == {"clientIP": {"timeoutSeconds": 10800}}
@@ -248,11 +248,11 @@ def test_autoscale_makes_an_autoscaler(kubectl: Run) -> None:
     assert kubectl("autoscale", "deployment", "web", *options).stdout == (
         "horizontalpodautoscaler.autoscaling/web autoscaled\n"
     )
-    made = json.loads(kubectl("get", "horizontalpodautoscalers.v2.autoscaling", "web", "-o", "json").stdout)["spec"]
+    made = read(kubectl, "horizontalpodautoscalers.v2.autoscaling", "web")["spec"]
     assert (made["minReplicas"], made["maxReplicas"], made["scaleTargetRef"]["kind"]) == (2, 5, "Deployment")
     target = {"type": "Utilization", "averageUtilization": 60}
     assert made["metrics"] == [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
-    old = json.loads(kubectl("get", "horizontalpodautoscalers.v1.autoscaling", "web", "-o", "json").stdout)["spec"]
+    old = read(kubectl, "horizontalpodautoscalers.v1.autoscaling", "web")["spec"]
     assert old["targetCPUUtilizationPercentage"] == 60
     wrong = kubectl("autoscale", "deployment", "web", "--name=odd", "--min=6", "--max=5", check=False)
     assert wrong.returncode == 1

@@ -13,7 +13,7 @@ import yaml
 
 from control.api.builtin_kinds import BUILTIN_KINDS
 from tests.cluster import Cluster, Kubectl
-from tests.kubectl.output import lines
+from tests.kubectl.output import lines, read
 
 pytestmark = pytest.mark.kubectl_since(20)
 Run = Callable[..., Any]
@@ -46,7 +46,7 @@ def test_every_output(kubectl: Run, namespace: str) -> None:
     wide = lines(kubectl("get", "pod", "one", "-o", "wide").stdout)
     assert wide[0] == "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES"
     assert wide[1].split()[5:] == ["<none>"] * 4
-    one = json.loads(kubectl("get", "pod", "one", "-o", "json").stdout)
+    one = read(kubectl, "pod", "one")
     assert (one["kind"], one["metadata"]["name"]) == ("Pod", "one")
     assert yaml.safe_load(kubectl("get", "pod", "one", "-o", "yaml").stdout) == one
     assert kubectl("get", "pods", "-o", "name").stdout.split() == ["pod/one", "pod/three", "pod/two"]
@@ -125,7 +125,7 @@ def test_raw_paths_managed_fields_and_files(kubectl: Run, namespace: str, tmp_pa
 def test_managed_fields_are_shown_on_request_and_subresources(kubectl: Run) -> None:
     assert "managedFields" not in kubectl("get", "pod", "one", "-o", "yaml").stdout
     assert "managedFields" in kubectl("get", "pod", "one", "-o", "yaml", "--show-managed-fields").stdout
-    status = json.loads(kubectl("get", "pod", "one", "--subresource=status", "-o", "json").stdout)
+    status = read(kubectl, "pod", "one", "--subresource=status")
     assert status["kind"] == "Pod"
     kubectl("create", "deployment", "web", "--image=nginx", "--replicas=0")
     scale = lines(kubectl("get", "deployment", "web", "--subresource=scale").stdout)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster, Kubectl, wait_for
-from tests.kubectl.output import lines
+from tests.kubectl.output import lines, read
 
 pytestmark = pytest.mark.kubectl_since(20)
 Run = Callable[..., Any]
@@ -35,11 +35,6 @@ def web(kubectl: Run) -> str:
     kubectl("create", "deployment", "web", "--image=nginx:1", "--replicas=0")
     kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     return "deployment/web"
-
-
-def read(kubectl: Run, *names: str) -> Any:
-    """`kubectl get -o json`, decoded."""
-    return json.loads(kubectl("get", *names, "-o", "json").stdout)
 
 
 def test_scale_with_its_conditions(kubectl: Run, web: str) -> None:

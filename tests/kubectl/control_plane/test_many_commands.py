@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster, Kubectl, wait_for
-from tests.kubectl.output import lines
+from tests.kubectl.output import lines, read
 
 pytestmark = pytest.mark.kubectl_since(31)
 Run = Callable[..., Any]
@@ -97,7 +96,7 @@ def test_labels_and_annotations_are_changed_and_removed(kubectl: Run) -> None:
     assert 'label "tier" not found.' in kubectl("label", "configmap", "first", "tier-").stdout
     invalid = kubectl("label", "configmap", "first", "tier=not valid", check=False)
     assert "a valid label must be an empty string or consist of alphanumeric characters" in invalid.stderr
-    found = json.loads(kubectl("get", "configmap", "first", "-o", "json").stdout)["metadata"]
+    found = read(kubectl, "configmap", "first")["metadata"]
     assert found["annotations"] == {"note": "2"}
     assert "labels" not in found
 
@@ -112,7 +111,7 @@ def test_output_is_sorted_and_put_through_templates(kubectl: Run) -> None:
     assert kubectl("get", "configmaps", "--field-selector", chosen, "-o", f"go-template={template}").stdout == (
         "a=3\nb=1\nc=2\n"
     )
-    listed = json.loads(kubectl("get", "configmaps", "a", "b", "-o", "json").stdout)
+    listed = read(kubectl, "configmaps", "a", "b")
     assert (listed["kind"], [item["metadata"]["name"] for item in listed["items"]]) == ("List", ["a", "b"])
     several = kubectl("get", "configmap/a", "serviceaccount/default", "-o", "name").stdout
     assert several.split() == ["configmap/a", "serviceaccount/default"]
@@ -143,7 +142,7 @@ def test_get_all_shows_the_kinds_of_the_category(kubectl: Run, web: str) -> None
     assert found[:2] == ["service/web", "deployment.apps/web"]
     assert found[2].startswith("replicaset.apps/web-")
     assert found[3:] == ["horizontalpodautoscaler.autoscaling/web"]
-    service = json.loads(kubectl("get", "service", web, "-o", "json").stdout)["spec"]
+    service = read(kubectl, "service", web)["spec"]
     assert service["selector"] == {"app": "web"}
     assert [(item["port"], item["protocol"], item["targetPort"]) for item in service["ports"]] == [(80, "TCP", 80)]
     assert re.search(r"^web\s+Deployment/web\s+(cpu: )?<unknown>/50%\s+1\s+3\s+0\s", kubectl("get", "hpa").stdout, re.M)
@@ -172,7 +171,7 @@ def test_set_changes_the_template_and_undo_goes_back_to_a_revision(kubectl: Run,
     assert re.search(r"Image:\s+nginx:2\n.*Limits:\n\s+cpu:\s+200m\n\s+memory:\s+64Mi\n", revision, re.DOTALL)
     assert kubectl("rollout", "undo", target, "--to-revision=1").stdout == "deployment.apps/web rolled back\n"
     kubectl("rollout", "status", target, "--timeout=30s")
-    container = json.loads(kubectl("get", target, "-o", "json").stdout)["spec"]["template"]["spec"]["containers"][0]
+    container = read(kubectl, target)["spec"]["template"]["spec"]["containers"][0]
     assert (container["image"], container["resources"]) == ("nginx", {})
     assert [number for number, _ in causes()] == ["2", "3", "4", "5"]
     gone = kubectl("rollout", "undo", target, "--to-revision=1", check=False)
@@ -183,7 +182,7 @@ def test_set_changes_the_template_and_undo_goes_back_to_a_revision(kubectl: Run,
 
 def test_subresources_are_read_and_patched(kubectl: Run, web: str) -> None:
     target = f"deployment/{web}"
-    scale = json.loads(kubectl("get", target, "--subresource=scale", "-o", "json").stdout)
+    scale = read(kubectl, target, "--subresource=scale")
     assert (scale["kind"], scale["spec"], scale["status"]["selector"]) == ("Scale", {}, "app=web")
     body = '{"spec":{"replicas":0,"paused":true},"metadata":{"labels":{"x":"y"}}}'
     patched = kubectl("patch", target, "--subresource=scale", "--type=merge", "-p", body)
@@ -191,7 +190,7 @@ def test_subresources_are_read_and_patched(kubectl: Run, web: str) -> None:
     condition = '{"status":{"conditions":[{"type":"Odd","status":"True"}]},"spec":{"paused":true}}'
     assert "deployment.apps/web patched" in kubectl("patch", target, "--subresource=status", "-p", condition).stdout
     kubectl("wait", "--for=condition=Odd", target, "--timeout=10s")
-    found = json.loads(kubectl("get", target, "-o", "json").stdout)
+    found = read(kubectl, target)
     assert "paused" not in found["spec"]
     assert "x" not in found["metadata"].get("labels", {})
 
@@ -200,7 +199,7 @@ def test_delete_cascades_as_asked(kubectl: Run, web: str) -> None:
     owned = ("get", "replicasets", "-l", "app=web", "-o", "name")
     name = kubectl(*owned).stdout.strip()
     assert kubectl("delete", "deployment", web, "--cascade=orphan").stdout.startswith('deployment.apps "web" deleted')
-    orphan = json.loads(kubectl("get", name, "-o", "json").stdout)
+    orphan = read(kubectl, name)
     assert "ownerReferences" not in orphan["metadata"]
     kubectl("create", "deployment", "web", "--image=nginx", "--replicas=0")
     kubectl("rollout", "status", "deployment/web", "--timeout=30s")

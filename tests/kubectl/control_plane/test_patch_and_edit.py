@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.kubectl.output import lines
+from tests.kubectl.output import lines, read
 
 pytestmark = pytest.mark.kubectl_since(20)
 Run = Callable[..., Any]
@@ -35,11 +35,6 @@ def web(kubectl: Run) -> str:
     """A Deployment of no Pods with two containers."""
     kubectl("apply", "-f", "-", stdin=WEB)
     return "deployment/web"
-
-
-def read(kubectl: Run, name: str) -> Any:
-    """`kubectl get -o json`, decoded."""
-    return json.loads(kubectl("get", name, "-o", "json").stdout)
 
 
 def containers(kubectl: Run, name: str) -> dict[str, Any]:
