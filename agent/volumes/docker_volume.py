@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agent.runtime.volume_records import VolumeRecord
 from agent.volumes.persistent_claim import VolumeSource
 from agent.volumes.protocol import ConfigurationSource, VolumeError
 from control.api.meta import namespace_of, uid_of
@@ -32,6 +33,10 @@ LOCAL_DRIVER = "local"
 SECRET_FIELD = "nodePublishSecretRef"
 #: keys of a Secret that become mount options of the local driver: those of the SMB driver of Kubernetes
 CREDENTIALS = ("username", "password", "domain")
+
+#: mount.nfs, which Kubernetes uses, asks for these one after the other; the engine's bare mount asks for version 3
+NFS_VERSIONS = ("4.2", "4.1", "4", "3")
+_NFS_VERSION = re.compile(r"(nfsvers|vers|minorversion)=|v[234](\.\d)?\Z")
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
@@ -48,21 +53,39 @@ class DockerVolume:
     options: Mapping[str, str] = field(default_factory=dict)
     is_disposable: bool = False
     read_only: bool = False
+    #: options to be tried in this order where the server does not know what `options` ask for
+    fallbacks: Sequence[Mapping[str, str]] = ()
+
+    def in_turn(self) -> Iterator[DockerVolume]:
+        """This volume with its options, then with each of its fallbacks."""
+        for options in (self.options, *self.fallbacks):
+            yield replace(self, options=options, fallbacks=())
+
+    def may_be(self, volume: VolumeRecord) -> bool:
+        """Whether the engine's volume was made as this one, with one of its options. One without driver is any."""
+        return not self.driver or (
+            volume.driver == self.driver and dict(volume.options) in (dict(item.options) for item in self.in_turn())
+        )
 
 
 async def nfs_volume(
     pod: ReadOnlyObject, name: str, source: VolumeSource, objects: ConfigurationSource
 ) -> DockerVolume:
-    """The Docker volume of an nfs source. Without `nfsvers` among the mount options the kernel's default holds."""
+    """The Docker volume of an nfs source. Without a version among the mount options the newest that is spoken holds."""
     spec = source.spec
     read_only = source.read_only or bool(spec.get("readOnly"))
     options = [f"addr={spec['server']}", *(["ro"] if read_only else ()), *source.mount_options]
+    versions = [()] if any(map(_NFS_VERSION.match, options)) else [(f"vers={version}",) for version in NFS_VERSIONS]
+    first, *others = (
+        {"type": "nfs", "device": f":{spec['path']}", "o": ",".join((*options, *version))} for version in versions
+    )
     return DockerVolume(
         name=name_in_pod(pod, name),
         driver=LOCAL_DRIVER,
-        options={"type": "nfs", "device": f":{spec['path']}", "o": ",".join(options)},
+        options=first,
         is_disposable=True,
         read_only=read_only,
+        fallbacks=others,
     )
 
 

@@ -35,6 +35,8 @@ from agent.volumes.protocol import EngineVolumeError
 from control.api.objects import ReadOnlyObject
 
 PLACE = "/volume"
+_UNKNOWN_PROTOCOL = "protocol not supported"
+_CAUSES_TO_GO_ON = (_UNKNOWN_PROTOCOL, "invalid argument", "no such file or directory", "connection refused")
 
 
 class VolumeHolders:
@@ -48,17 +50,28 @@ class VolumeHolders:
     async def hold(self, pod: ReadOnlyObject, volume_name: str, wanted: DockerVolume) -> VolumeRecord:
         """Make the volume if it does not exist, and mount it; idempotent. Raises EngineVolumeError."""
         name = container_name(pod, f"VOLUME.{volume_name}", 0)
+        failures: list[RuntimeFailure] = []
         with _as_volume_error():
-            holder_id, is_running = await self._ensure_holder(name, self._body(pod, wanted))
-            try:
-                if not is_running:
-                    await self._runtime.start_container(holder_id)
-                return await self._inspect(wanted)
-            except (RuntimeFailure, EngineVolumeError):
-                # The next try must see other options, if the volume or its secret has others by then.
-                await self._runtime.remove_container(holder_id)
-                await self._dispose(wanted.name)
-                raise
+            for choice in wanted.in_turn():
+                try:
+                    return await self._hold(name, self._body(pod, choice), wanted)
+                except RuntimeFailure as failure:
+                    failures.append(failure)
+                    if not _asks_for_another_choice(failure):
+                        break
+            raise min(failures, key=_says_little)
+
+    async def _hold(self, name: str, body: CreateBody, wanted: DockerVolume) -> VolumeRecord:
+        holder_id, is_running = await self._ensure_holder(name, body)
+        try:
+            if not is_running:
+                await self._runtime.start_container(holder_id)
+            return await self._inspect(wanted)
+        except (RuntimeFailure, EngineVolumeError):
+            # The next try must see other options, if the volume or its secret has others by then.
+            await self._runtime.remove_container(holder_id)
+            await self._dispose(wanted.name)
+            raise
 
     async def release(self, pod_uid: str) -> None:
         """Remove the Pod's holders, and the volumes that nobody needs; idempotent. Raises EngineVolumeError."""
@@ -90,7 +103,7 @@ class VolumeHolders:
         volume = await self._runtime.find_volume(wanted.name)
         if volume is None:
             raise EngineVolumeError(f'Docker volume "{wanted.name}" vanished')
-        if wanted.driver and (volume.driver, dict(volume.options)) != (wanted.driver, dict(wanted.options)):
+        if not wanted.may_be(volume):
             raise EngineVolumeError(f'Docker volume "{wanted.name}" exists with another driver or other options')
         return volume
 
@@ -127,6 +140,15 @@ class VolumeHolders:
                 "Mounts": [{"Type": "volume", "Source": wanted.name, "Target": PLACE, "VolumeOptions": options}],
             },
         }
+
+
+def _says_little(failure: RuntimeFailure) -> bool:
+    return _UNKNOWN_PROTOCOL in str(failure)
+
+
+def _asks_for_another_choice(failure: RuntimeFailure) -> bool:
+    """Whether mount.nfs would go on to an older version: the server lacks this one, or exports no such path in it."""
+    return any(cause in str(failure) for cause in _CAUSES_TO_GO_ON)
 
 
 async def remove_volumes(runtime: Runtime, cluster: str, *, disposable_only: bool) -> None:

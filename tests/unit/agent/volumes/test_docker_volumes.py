@@ -88,8 +88,10 @@ def node(tmp_path: Path) -> Node:
 @pytest.mark.parametrize(
     ("source", "spec", "options", "read_only"),
     [
-        pytest.param({}, {}, "addr=files.example", False, id="plain"),
-        pytest.param({"readOnly": True}, {}, "addr=files.example,ro", True, id="read-only"),
+        pytest.param({}, {}, "addr=files.example,vers=4.2", False, id="plain"),
+        pytest.param({"readOnly": True}, {}, "addr=files.example,ro,vers=4.2", True, id="read-only"),
+        pytest.param({}, {"mountOptions": ["soft"]}, "addr=files.example,soft,vers=4.2", False, id="another option"),
+        pytest.param({}, {"mountOptions": ["v3"]}, "addr=files.example,v3", False, id="a version as a flag"),
         pytest.param(
             {}, {"mountOptions": ["nfsvers=4.2", "hard"]}, "addr=files.example,nfsvers=4.2,hard", False, id="options"
         ),
@@ -108,11 +110,60 @@ async def test_nfs_is_a_volume_of_the_local_driver(
     assert await node.engine.list_containers(OWNER.labels()) == [], "a mount that hangs must not hold up the node"
 
 
+def cannot_mount(cause: str) -> RuntimeFailure:
+    return RuntimeFailure(f"error while mounting volume: failed to mount local volume: mount :/exports/a: {cause}")
+
+
+@pytest.mark.parametrize(
+    ("causes", "version"),
+    [
+        (["protocol not supported"], "4.1"),
+        (["protocol not supported", "protocol not supported"], "4"),
+        (["protocol not supported", "invalid argument", "no such file or directory"], "3"),
+        (["connection refused"], "4.1"),
+    ],
+)
+async def test_an_nfs_server_is_asked_for_older_versions(node: Node, causes: list[str], version: str) -> None:
+    for cause in causes:
+        node.engine.inject_error("start_container", cannot_mount(cause))
+    mounted = await node.mount(NFS)
+    assert node.volume("podling_uid-1_v").options["o"] == f"addr=files.example,vers={version}"
+    node.start()
+    assert await node.mount(NFS) == mounted, "another agent takes what was agreed on"
+    assert await node.running() == ["k8s_VOLUME.v_web_shop_uid-1_0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "causes", "told"),
+    [
+        pytest.param([], ["permission denied"], "permission denied", id="an older version would not help"),
+        pytest.param(
+            [],
+            ["protocol not supported", "no such file or directory", "protocol not supported", "protocol not supported"],
+            "no such file or directory",
+            id="what says most is told",
+        ),
+        pytest.param(["vers=3"], ["protocol not supported"], "protocol not supported", id="the one that was named"),
+    ],
+)
+async def test_an_nfs_volume_that_cannot_be_mounted(
+    node: Node, options: list[str], causes: list[str], told: str
+) -> None:
+    for cause in causes:
+        node.engine.inject_error("start_container", cannot_mount(cause))
+    volume = node.claim(NFS, mountOptions=options)
+    with pytest.raises(UnmountedVolumesError, match=told):
+        await node.mount(volume)
+    assert not node.engine.volumes.records
+    assert await node.running() == []
+    assert (await node.mount(volume)).docker_volume == "podling_uid-1_v", "all failures were used up"
+
+
 async def test_the_annotation_for_mount_options_wins(node: Node) -> None:
     claim = node.claim(NFS, mountOptions=["soft"])
     node.objects.volumes["disk"]["metadata"]["annotations"] = {"volume.beta.kubernetes.io/mount-options": "hard,intr"}
     await node.mount(claim)
-    assert node.volume("podling_uid-1_v").options["o"] == "addr=files.example,hard,intr"
+    assert node.volume("podling_uid-1_v").options["o"] == "addr=files.example,hard,intr,vers=4.2"
 
 
 async def test_an_inline_volume_goes_with_its_pod_also_when_another_agent_sees_its_end(node: Node) -> None:
