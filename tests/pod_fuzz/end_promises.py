@@ -14,6 +14,8 @@ from tests.pod_fuzz.specs import ABSENT
 from tests.pod_fuzz.status_promises import TERMINAL, Require
 
 QUIET_SECONDS = 20.0
+#: Tries to pull an image that does not exist, in the time that a story takes: each tells of its failure, then waits.
+PULLS_MAX = 10
 #: Writes that one event on the engine, one verdict of a probe or one act of a user or fault may cause.
 WRITES_PER_CAUSE = 3
 
@@ -128,7 +130,8 @@ class EndPromises:
         probes: Any = self._node.probes
         ids = {record.id for record in self._records(life)}
         verdicts = sum(probes.changes.get(container_id, 0) for container_id in ids)
-        causes = 3 + life.causes + life.engine_events + verdicts
+        pulls = PULLS_MAX * sum(item["image"] == ABSENT for item in life.containers())
+        causes = 3 + life.causes + life.engine_events + verdicts + pulls
         name = life.pod["metadata"]["name"]
         few = life.writes <= WRITES_PER_CAUSE * causes
         self._require(few, "writes_have_causes", f"Pod {name}: {life.writes} writes of {causes} causes")
