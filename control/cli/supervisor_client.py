@@ -16,7 +16,7 @@ from control.config import ClusterConfig, ClusterDirectory
 from control.private_file import write_private_file
 
 ANSWER_SECONDS_MAX = 10.0
-START_SECONDS_MAX = 10.0
+START_SECONDS_MAX = 30.0
 
 
 def ask(directory: ClusterDirectory, command: str, **arguments: str) -> dict[str, Any] | None:
@@ -80,7 +80,7 @@ def _process(directory: ClusterDirectory, name: str, arguments: list[str], *, wa
 
 
 def start_supervisor(directory: ClusterDirectory) -> subprocess.Popen[bytes]:
-    """Start the supervisor as a process of its own session and return once it answers."""
+    """Start the supervisor as a process of its own session and return once it answers. Raises CommandError."""
     directory.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     with directory.log_file("supervisor").open("ab") as log:
         process = subprocess.Popen(
@@ -94,6 +94,9 @@ def start_supervisor(directory: ClusterDirectory) -> subprocess.Popen[bytes]:
     deadline = time.monotonic() + START_SECONDS_MAX
     while ask(directory, "status") is None:
         if process.poll() is not None or time.monotonic() > deadline:
+            # One that is only late would run a cluster that nobody knows of.
+            process.kill()
+            process.wait()
             raise CommandError("the supervisor did not start", f"see {directory.log_file('supervisor')}")
         time.sleep(0.005)
     return process

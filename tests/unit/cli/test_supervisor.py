@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from control.cli import supervisor_client
+from control.cli.failure import CommandError
 from control.cli.supervisor import RESTART_DELAY_SECONDS_MIN
 from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor
 from control.config import ClusterDirectory
@@ -105,6 +107,23 @@ def test_all_processes_end_with_a_killed_supervisor(directory: ClusterDirectory)
     supervisor.kill()
     supervisor.wait()
     wait_for(lambda: not any(is_alive(pid) for pid in pids), "its processes have ended")
+
+
+def test_a_supervisor_that_is_too_late_is_stopped(directory: ClusterDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    list_processes(directory, control=FAITHFUL)
+    made: list[subprocess.Popen[bytes]] = []
+
+    class Started(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    monkeypatch.setattr(supervisor_client, "START_SECONDS_MAX", 0.0)
+    with pytest.raises(CommandError, match="the supervisor did not start"):
+        start_supervisor(directory)
+    assert [process.returncode for process in made] == [-signal.SIGKILL]
+    assert ask(directory, "status") is None
 
 
 def test_a_second_supervisor_refuses(directory: ClusterDirectory) -> None:
