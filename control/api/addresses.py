@@ -26,6 +26,14 @@ def find_address(text: str) -> Address | None:
     return address
 
 
+def is_global_unicast(text: str) -> bool:
+    """Whether this is an address of one host that others can reach, as Go's IsGlobalUnicast: private ones are."""
+    address = find_address(text)
+    if address is None or address == ipaddress.IPv4Address("255.255.255.255"):
+        return False
+    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
+
+
 def find_network(text: str) -> Network | None:
     """Read `address/length`; bits beyond the prefix are cut off. None when it is no network."""
     head, slash, length = text.partition("/")

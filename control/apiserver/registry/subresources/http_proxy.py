@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from control.api.addresses import is_global_unicast
 from control.api.builtin_kinds import ENDPOINTS, PODS
 from control.api.errors import ApiError, bad_request
 from control.api.errors import quote as quote_go
@@ -87,8 +88,9 @@ def _split_name(name: str, kind: str) -> tuple[str, str, str]:
 
 
 def _pod_address(pod: ReadOnlyObject, port: str) -> tuple[str, int]:
-    address = (pod.get("status") or {}).get("podIP")
-    if not address:
+    address: str = (pod.get("status") or {}).get("podIP") or ""
+    if not is_global_unicast(address):
+        # Who may write a Pod's status must not send the API server to the host's own services.
         raise bad_request("address not allowed")
     containers = pod["spec"].get("containers") or ()
     for container in containers:
