@@ -40,7 +40,7 @@ Watcher = Callable[[str, ContainerRecord], None]
 
 
 class SimulatedEngine(FakeRuntime):
-    """The fake engine, which tells `watcher` of every event at once, and which can be restarted."""
+    """The fake engine, which tells `watcher` of every event and every signal at once, and which can be restarted."""
 
     def __init__(self, loop: VirtualLoop, place: str, clock: Any) -> None:
         super().__init__(clock)
@@ -68,6 +68,11 @@ class SimulatedEngine(FakeRuntime):
     def _emit(self, action: str, record: ContainerRecord) -> None:
         self.watcher(action, record)
         super()._emit(action, record)
+
+    def _signal(self, container: FakeContainer, signal: str) -> None:
+        if container.record.state is ContainerState.RUNNING:
+            self.watcher("kill", container.record)
+        super()._signal(container, signal)
 
     def _schedule_exit(self, container: FakeContainer) -> None:
         async def end() -> None:
