@@ -6,19 +6,23 @@ import functools
 import hashlib
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from docker import APIClient
 
 BUSYBOX_IMAGE = "podling-test/busybox:1"
 ARGUMENTS_IMAGE = "podling-test/arguments:1"
 ACCOUNTS_IMAGE = "podling-test/accounts:1"
 PAUSE_IMAGE = "podling-test/pause:1"
-PAUSE_SOURCE = Path(__file__).parents[2] / "pause-image" / "pause.c"
+ROOT = Path(__file__).parents[2]
+PAUSE_SOURCE = ROOT / "pause-image" / "pause.c"
+FETCHED_BUSYBOX = ROOT / "build" / "busybox"
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 GROUP = b"root:x:0:\nnogroup:x:65534:\n"
 
@@ -83,27 +87,30 @@ def ensure_pause_image() -> str:
 
 def _busybox_binary() -> Path:
     """The installed one, the one that was fetched before, or one from the package."""
-    kept = Path(tempfile.gettempdir()) / "busybox-podling-test"  # it takes another name for that of an applet
-    for binary in (Path("/usr/bin/busybox"), kept):
+    for binary in (Path("/usr/bin/busybox"), FETCHED_BUSYBOX):
         if binary.exists():
             return binary
-    directory = Path(tempfile.mkdtemp())
-    try:
+    FETCHED_BUSYBOX.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FETCHED_BUSYBOX.parent) as directory:
         subprocess.run(["apt-get", "download", "busybox-static"], cwd=directory, check=True, capture_output=True)
-        package = next(directory.glob("busybox-static*.deb"))
-        subprocess.run(["dpkg-deb", "-x", str(package), str(directory / "x")], check=True)
-        shutil.copy2(directory / "x/bin/busybox", directory / kept.name)
-        shutil.move(directory / kept.name, kept)
-        return kept
-    finally:
-        shutil.rmtree(directory)
+        package = next(Path(directory).glob("busybox-static*.deb"))
+        subprocess.run(["dpkg-deb", "-x", str(package), f"{directory}/x"], check=True)
+        # At once and whole: another worker may look for it.
+        Path(directory, "x/bin/busybox").replace(FETCHED_BUSYBOX)
+    return FETCHED_BUSYBOX
+
+
+def _engine() -> APIClient:
+    """A client of the engine that the tests are to use (DOCKER_HOST)."""
+    from docker import APIClient
+    from docker.utils import kwargs_from_env
+
+    return APIClient(**kwargs_from_env())
 
 
 def import_image(make_archive: Callable[[], bytes], reference: str, changes: list[str]) -> None:
     """Make an image of a file system archive, unless the engine has one of that name."""
-    from docker import APIClient
-
-    client = APIClient()
+    client = _engine()
     try:
         if any(reference in (image["RepoTags"] or ()) for image in client.images()):
             return
@@ -115,8 +122,6 @@ def import_image(make_archive: Callable[[], bytes], reference: str, changes: lis
 
 def load_image(layer: bytes, reference: str, config: dict[str, Any], *, architecture: str = "amd64") -> None:
     """Make an image of one layer whose configuration says what `import_image` has no words for."""
-    from docker import APIClient
-
     root = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}
     described = json.dumps({"architecture": architecture, "os": "linux", "config": config, "rootfs": root}).encode()
     manifest = [{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]
@@ -125,7 +130,7 @@ def load_image(layer: bytes, reference: str, config: dict[str, Any], *, architec
         _add_file(tar, "config.json", described)
         _add_file(tar, "layer.tar", layer)
         _add_file(tar, "manifest.json", json.dumps(manifest).encode())
-    client = APIClient()
+    client = _engine()
     try:
         list(client.load_image(archive.getvalue()))
     finally:
