@@ -310,7 +310,11 @@ def test_a_pod_with_inline_volumes_of_a_driver_is_created_changed_and_deleted(ba
     assert patched["metadata"]["annotations"]["patched"] == "true"
 
     wait_for(
-        lambda: [event for event in batch.events("csi") if event["type"] == "Warning" and "csi" in event["message"]],
+        lambda: [
+            event
+            for event in batch.events("csi")
+            if event["type"] == "Warning" and "e2e.example.com" in event["message"]
+        ],
         "the node says that it has no such driver",
     )
     assert pods.get("csi")["status"]["phase"] == "Pending"

@@ -45,21 +45,23 @@ def moved(engine: OwnEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         # A full disk is the engine's trouble here; what nodes do about one is shown elsewhere.
         made.up("--kubelet-arg", "eviction-hard=")
         run_pod(made, "one")
-        run_pod(made, "two", volumes=[DOCKER_VOLUME])
+        run_pod(made, "two", volume=DOCKER_VOLUME)
         made.wait("--for=condition=Ready", "pod/one", "pod/two")
         yield made
     finally:
         made.delete()
 
 
-def run_pod(cluster: Cluster, name: str, **pod_spec: Any) -> None:
+def run_pod(cluster: Cluster, name: str, volume: dict[str, Any] | None = None) -> None:
+    volumes = [] if volume is None else [volume]
     container = {
         "name": "main",
         "image": "busybox",
         "imagePullPolicy": "IfNotPresent",
         "command": ["sleep", "36000"],
+        "volumeMounts": [{"name": item["name"], "mountPath": "/volume"} for item in volumes],
     }
-    spec = {"terminationGracePeriodSeconds": 0, "containers": [container], **pod_spec}
+    spec = {"terminationGracePeriodSeconds": 0, "containers": [container], "volumes": volumes}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
 

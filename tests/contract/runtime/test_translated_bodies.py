@@ -171,13 +171,14 @@ async def test_volumes_are_seen_by_the_container(pods: Pods) -> None:
 async def test_a_refreshed_config_map_is_seen_by_the_running_container(pods: Pods) -> None:
     pods.objects.set_config_map("c", {"conf": "old"})
     volumes = [{"name": "config", "configMap": {"name": "c"}}]
-    container = await pods.start({"volumeMounts": [{"name": "config", "mountPath": "/config"}]}, volumes=volumes)
+    mounting = {"volumeMounts": [{"name": "config", "mountPath": "/config"}]}
+    container = await pods.start(mounting, volumes=volumes)
     uid = (await pods.runtime.inspect_container(container)).name.removeprefix("test-main-")
 
     pods.objects.set_config_map("c", {"conf": "new"})
+    spec = {"containers": [{"name": "main", **mounting}], "volumes": volumes}
     await pods.volumes.refresh(
-        {"metadata": {"name": "web", "namespace": "shop", "uid": uid}, "spec": {"containers": [], "volumes": volumes}},
-        pods.objects,
+        {"metadata": {"name": "web", "namespace": "shop", "uid": uid}, "spec": spec}, pods.objects
     )
 
     assert await pods.ask(container, "cat /config/conf") == "new"
