@@ -81,7 +81,8 @@ async def _measure_share(port: int, seconds: float) -> float:
 def _pod(number: int, port: int) -> dict[str, Any]:
     probe = {"httpGet": {"path": "/", "port": port}, "periodSeconds": PERIOD_SECONDS, "timeoutSeconds": 1}
     container = {"name": "web", "image": "web", "readinessProbe": probe, "livenessProbe": probe}
-    return {"metadata": {"name": f"web-{number}", "uid": str(number)}, "spec": {"containers": [container]}}
+    metadata = {"namespace": "default", "name": f"web-{number}", "uid": str(number)}
+    return {"metadata": metadata, "spec": {"containers": [container]}}
 
 
 def _observed(number: int) -> ObservedPod:
