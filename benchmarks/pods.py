@@ -26,7 +26,7 @@ from control.client.client import Client
 WAIT_SECONDS_MAX = 120.0
 # nginx loses a signal that arrives while it starts.
 SETTLE_SECONDS = 0.2
-BURSTS = 2
+BURSTS = 5
 
 
 @dataclass(slots=True)
