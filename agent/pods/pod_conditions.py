@@ -12,7 +12,7 @@ from typing import Any
 from agent.pods.container_history import is_stale
 from agent.pods.container_status import StatusInputs
 from agent.pods.observed import ObservedPod
-from agent.pods.pod_phase import FAILED, SUCCEEDED, TERMINAL_PHASES, names_of_sidecars
+from agent.pods.pod_phase import FAILED, SUCCEEDED, TERMINAL_PHASES
 from agent.pods.pod_spec import init_containers, is_sidecar, may_restart_as_a_whole, regular_containers
 from control.api.meta import find_condition, is_condition_true
 from control.api.objects import Object, ReadOnlyObject
@@ -100,7 +100,8 @@ def _containers_ready(pod: ReadOnlyObject, phase: str, statuses: Sequence[Object
     if phase in TERMINAL_PHASES:
         return False, "PodCompleted" if phase == SUCCEEDED else "PodFailed", ""
     ready = {status["name"] for status in statuses if status["ready"]}
-    relevant = [*names_of_sidecars(pod), *(container["name"] for container in regular_containers(pod))]
+    sidecars = filter(is_sidecar, init_containers(pod))
+    relevant = [container["name"] for container in (*sidecars, *regular_containers(pod))]
     unready = [name for name in relevant if name not in ready]
     if unready:
         return False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"

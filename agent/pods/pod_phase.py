@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agent.pods.container_history import is_initialized, is_later_lost, is_wanted_back
 from agent.pods.observed import ObservedPod
-from agent.pods.pod_spec import find_container, init_containers, is_sidecar, restarts_after
+from agent.pods.pod_spec import find_container, is_sidecar, restarts_after
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import is_static_pod
 
@@ -113,8 +113,3 @@ def _is_restart_due(pod: ReadOnlyObject, observed: ObservedPod, container: ReadO
     if newest is not None and newest.is_exited and not is_later_lost(pod, newest):
         return is_wanted_back(pod, observed, container, newest)
     return restarts_after(pod, container, exit_code)
-
-
-def names_of_sidecars(pod: ReadOnlyObject) -> list[str]:
-    """In the order of the spec."""
-    return [container["name"] for container in init_containers(pod) if is_sidecar(container)]
