@@ -114,6 +114,7 @@ class PodParts:
             host_ips=lambda: (agent.address(),),
             admit=admission.admit,
             judge_resize=admission.judge_resize,
+            retry_resizes=lambda: self.workers.retry_resizes(),
             unsupported=_unsupported_fields(agent, cgroups),
         )
         self.workers = PodWorkers(cache, shared)

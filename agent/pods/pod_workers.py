@@ -103,6 +103,11 @@ class PodWorkers:
         if worker is not None:
             worker.fail(rejection)
 
+    def retry_resizes(self) -> None:
+        """Let Pods that wait for other resources ask again: the node may have the room now."""
+        for worker in self._workers.values():
+            worker.retry_resize()
+
     def is_released(self, uid: str) -> bool:
         """Whether a Pod that was to end holds nothing of the node any more but dead containers."""
         worker = self._workers.get(uid)

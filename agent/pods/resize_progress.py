@@ -15,6 +15,9 @@ from agent.pods.pod_spec import init_containers, regular_containers
 from agent.pods.resize import PendingResize, allocated_pod, is_resize_wanted
 from control.api.objects import Object, ReadOnlyObject
 
+#: after how long a Pod that waits asks again, though nothing told that there is room: the kubelet's retryDelay
+PENDING_RESIZE_SECONDS = 180.0
+
 
 def resize_message(pod: ReadOnlyObject, stage: str, *, generation: int | None, error: str = "") -> str:
     """`Pod resize started: {…}`, with what every container of the spec asks for."""

@@ -32,7 +32,7 @@ from agent.pods.pod_status import (
 )
 from agent.pods.pod_time import PodTime
 from agent.pods.rejection import DEADLINE_EXCEEDED, Rejection
-from agent.pods.resize_progress import ResizeProgress
+from agent.pods.resize_progress import PENDING_RESIZE_SECONDS, ResizeProgress
 from agent.pods.status_inputs import gather_status_inputs
 from agent.pods.worker_services import WorkerServices
 from agent.runtime.protocol import RuntimeFailure
@@ -47,7 +47,6 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS_FIRST = 0.5
 RETRY_SECONDS_MAX = 10.0
-PENDING_RESIZE_SECONDS = 5.0
 
 
 class Phase(Enum):
@@ -112,6 +111,11 @@ class PodWorker:
         """Something changed: take another step."""
         self._wake.set()
 
+    def retry_resize(self) -> None:
+        """There may be room for the resources that the Pod waits for."""
+        if self._resize.pending is not None:
+            self._wake.set()
+
     def update(self, pod: ReadOnlyObject) -> None:
         """The object changed. The echo of our own status report is no reason to act."""
         old, self._record.pod = self._record.pod, pod
@@ -124,6 +128,7 @@ class PodWorker:
         self._deadline.set(self._time.active_seconds_left(self._with_status()))
         self._object_changed.set()
         self._wake.set()
+        self._services.retry_resizes()
 
     def remove(self) -> None:
         """The object is gone from the API (or was never there): stop the Pod."""
@@ -131,6 +136,7 @@ class PodWorker:
         self._record.ending.set()
         self._object_changed.set()
         self._wake.set()
+        self._services.retry_resizes()
 
     def fail(self, rejection: Rejection) -> None:
         """Let the Pod fail, whatever it does; the first reason stands."""
@@ -361,6 +367,8 @@ class PodWorker:
     def _submit(self, status: Object) -> None:
         self._status = status
         self._services.reporter.submit(self.pod, status)
+        if status.get("phase") in TERMINAL_PHASES:
+            self._services.retry_resizes()
 
     def _with_status(self) -> ReadOnlyObject:
         """The object with our own newest status, which the API's may lag behind, and the conditions of others."""

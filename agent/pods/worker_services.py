@@ -23,7 +23,8 @@ from control.api.objects import ReadOnlyObject
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerServices:
     """What workers share. `admit` judges a Pod that is new to the node, `judge_resize` one that wants other resources;
-    `unsupported` names fields not carried out.
+    `unsupported` names fields not carried out. `retry_resizes` is called when the node may have got room for those that
+    wait.
     """
 
     cache: ContainerCache
@@ -42,3 +43,4 @@ class WorkerServices:
     admit: Callable[[ReadOnlyObject], Awaitable[Rejection | None]]
     unsupported: Callable[[ReadOnlyObject], Sequence[str]]
     judge_resize: Callable[[ReadOnlyObject], PendingResize | None]
+    retry_resizes: Callable[[], None]

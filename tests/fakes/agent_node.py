@@ -419,6 +419,7 @@ class HollowNode:
             admit=self._admit,
             unsupported=lambda pod: self.unsupported(pod),
             judge_resize=lambda pod: self.pending_resize,
+            retry_resizes=lambda: self.workers.retry_resizes(),
         )
 
     # --- the user's side ----------------------------------------------------------------------------------------------

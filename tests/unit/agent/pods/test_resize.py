@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -139,9 +139,15 @@ async def node(tmp_path: Path) -> AsyncIterator[HollowNode]:
 CONTAINER = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent", "resources": resources()}
 
 
-async def resize(node: HollowNode, wanted: Object, **container: Any) -> None:
-    patch = {"spec": {"containers": [{**CONTAINER, **container, "resources": wanted}]}}
-    await node.client.patch(PODS, "web", patch, namespace="default")
+async def resize(node: HollowNode, wanted: Object, *, name: str = "web", **container: Any) -> None:
+    patch = {"spec": {"containers": [{**CONTAINER, **container, "name": name, "resources": wanted}]}}
+    await node.client.patch(PODS, name, patch, namespace="default")
+    await node.settle()
+
+
+async def end(node: HollowNode, name: str) -> None:
+    (container,) = await node.running(name)
+    node.runtime.exit_container(container.id)
     await node.settle()
 
 
@@ -200,11 +206,31 @@ async def test_a_resize_that_does_not_fit_waits_and_is_carried_out_later(node: H
     wanted = '{"containers":[{"name":"web","resources":{"requests":{"cpu":"2","memory":"64Mi"}}}],"generation":2'
     assert node.event_messages("ResizeDeferred") == [f'Pod resize Deferred: {wanted},"error":"no room"}}']
     node.pending_resize = None
-    await node.settle(6)
+    await node.settle(181)
     assert (await node.status())["containerStatuses"][0]["allocatedResources"]["cpu"] == "2"
     assert "PodResizePending" not in await conditions(node)
     assert node.event_messages("ResizeStarted") == [f"Pod resize started: {wanted}}}"]
     assert node.event_messages("ResizeCompleted") == [f"Pod resize completed: {wanted}}}"]
+
+
+@pytest.mark.parametrize(
+    "make_room",
+    [
+        pytest.param(lambda node: node.delete("other", grace=0), id="the node has one Pod less"),
+        pytest.param(lambda node: resize(node, resources(cpu="10m"), name="other"), id="another Pod wants less"),
+        pytest.param(lambda node: end(node, "other"), id="another Pod is complete"),
+    ],
+)
+async def test_a_resize_that_waits_is_carried_out_as_soon_as_there_is_room(
+    node: HollowNode, make_room: Callable[[HollowNode], Awaitable[Any]]
+) -> None:
+    await node.create("other", containers=[{**CONTAINER, "name": "other"}], restartPolicy="Never")
+    await node.create(containers=[CONTAINER])
+    node.pending_resize = PendingResize(reason="Deferred", message="no room")
+    await resize(node, resources(cpu="2"))
+    node.pending_resize = None
+    await make_room(node)
+    assert "PodResizePending" not in await conditions(node)
 
 
 async def test_a_resize_that_the_engine_refuses_is_reported_and_tried_again(node: HollowNode) -> None:
