@@ -206,18 +206,20 @@ def _value_of(
 
 
 def _file_key(selector: Mapping[str, Any], inputs: EnvironmentInputs) -> str | None:
-    """An empty value counts as none. A missing file is no error where the variable is optional, as the API says."""
+    """An empty value counts as none.
+
+    Optional is the key alone: a missing file is an error either way (makeEnvironmentVariables in
+    pkg/kubelet/kubelet_pods.go, v1.36), although the field's documentation says otherwise.
+    """
     reference, key = _file_reference(selector), selector["key"]
-    text, is_optional = inputs.files.get(reference), bool(selector.get("optional"))
-    if text is None and is_optional:
-        return None
-    try:
-        value = None if text is None else parse_env_file(text).get(key)
-    except EnvFileError as error:
-        raise ConfigurationError("couldn't parse env file") from error
+    text = inputs.files.get(reference)
     if text is None:
         raise ConfigurationError("couldn't parse env file")
-    if not value and not is_optional:
+    try:
+        value = parse_env_file(text).get(key)
+    except EnvFileError as error:
+        raise ConfigurationError("couldn't parse env file") from error
+    if not value and not selector.get("optional"):
         raise ConfigurationError(f'environment variable key "{key}" not found in file "{reference.path}"')
     return value or None
 
