@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import quote
 
 from control.api.addresses import is_global_unicast
@@ -9,6 +13,7 @@ from control.api.builtin_kinds import ENDPOINTS, PODS
 from control.api.errors import ApiError, bad_request
 from control.api.errors import quote as quote_go
 from control.api.exchange import ApiResponse
+from control.api.names import port_number_errors
 from control.api.objects import ReadOnlyObject
 from control.apiserver.node_proxy import NodeUnreachableError, Target, encode_query, node_address, upgrade_headers
 from control.apiserver.registry.resource_store import ResourceStore
@@ -23,23 +28,12 @@ async def proxy(context: RequestContext, store: ResourceStore, parts: ServerPart
     """Pass a request on to a node's agent, a Pod's port or a Service's endpoint."""
     scheme, name, port = _split_name(context.info.name, store.kind.kind)
     obj = store.get(context.info.namespace, name).object
-    match store.kind.plural:
-        case "nodes":
-            host, number = node_address(obj)
-            uses_tls = True
-        case "pods":
-            host, number = _pod_address(obj, port)
-            uses_tls = scheme == "https"
-        case _:
-            host, number = _service_address(parts, obj, port)
-            uses_tls = scheme == "https"
+    target = await _find_target(parts, store.kind.plural, obj, scheme, port)
     request = context.request
     query = encode_query(list(request.query))
     if _lacks_slash(context):
         return ApiResponse(status=301, headers=[("Location", f"{request.path}/{query}")], body=b"")
-    path = quote(request.path.removeprefix(_prefix(context)) or "/") + query
-    verifies_tls = store.kind.plural == "nodes"  # who serves in a Pod has a certificate of its own
-    target = Target(host=host, port=number, path=path, uses_tls=uses_tls, verifies_tls=verifies_tls)
+    target = replace(target, path=quote(request.path.removeprefix(_prefix(context)) or "/") + query)
     body = request.body if isinstance(request.body, bytes) else b""
     headers = upgrade_headers((name, value) for name, value in request.headers.items())
     try:
@@ -87,11 +81,42 @@ def _split_name(name: str, kind: str) -> tuple[str, str, str]:
     return scheme, own_name, port
 
 
+async def _find_target(parts: ServerParts, plural: str, obj: ReadOnlyObject, scheme: str, port: str) -> Target:
+    """Where the object is reached. Only a node's agent has a certificate that can be verified."""
+    if plural == "nodes":
+        target = node_target(obj, scheme, port)
+        _check_all(await _resolve(target.host))
+        return target
+    host, number = _pod_address(obj, port) if plural == "pods" else _service_address(parts, obj, port)
+    return Target(host=host, port=number, path="/", uses_tls=scheme == "https", verifies_tls=False)
+
+
+def node_target(node: ReadOnlyObject, scheme: str, port: str) -> Target:
+    """The node's agent, or what else listens there on the port."""
+    host, agent_port = node_address(node)
+    if port in ("", str(agent_port)):
+        return Target(host=host, port=agent_port, path="/")
+    return Target(host=host, port=_number(port), path="/", uses_tls=scheme == "https", verifies_tls=False)
+
+
+async def _resolve(host: str) -> list[str]:
+    """The addresses of a name, or the address itself. Raises 400."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise bad_request(f"lookup {host}: {error.strerror or error}") from error
+    return [str(address[0]) for *_, address in found]
+
+
+def _check_all(addresses: Iterable[str]) -> None:
+    """Who may write a status must not send the API server to the host's own services. Raises 400."""
+    if not all(is_global_unicast(address) for address in addresses):
+        raise bad_request("address not allowed")
+
+
 def _pod_address(pod: ReadOnlyObject, port: str) -> tuple[str, int]:
     address: str = (pod.get("status") or {}).get("podIP") or ""
-    if not is_global_unicast(address):
-        # Who may write a Pod's status must not send the API server to the host's own services.
-        raise bad_request("address not allowed")
+    _check_all([address])
     containers = pod["spec"].get("containers") or ()
     for container in containers:
         for entry in container.get("ports") or ():
@@ -120,6 +145,6 @@ def _service_address(parts: ServerParts, service: ReadOnlyObject, port: str) -> 
 
 
 def _number(port: str) -> int:
-    if not port.isdigit():
+    if not (port.isascii() and port.isdigit()) or port_number_errors(int(port)):
         raise bad_request(f'invalid port "{port}"')
     return int(port)
