@@ -8,12 +8,11 @@ import shutil
 import socket
 import sys
 from dataclasses import asdict
-from urllib.parse import urlsplit
 
+from agent.runtime.engine_address import engine_address, engine_socket_path
 from agent.runtime.protocol import EngineInfo, EngineUnavailableError, Runtime, RuntimeFailure
 
 API_VERSION_MIN = (1, 41)
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
 class EngineProblemError(Exception):
@@ -53,10 +52,10 @@ async def describe_engine() -> str:
 
 def explain_unreachable(cause: str) -> str:
     """Why the engine does not answer, found out on the host."""
-    host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
-    if not host.startswith("unix://"):
-        return f"cannot reach the Docker Engine at {host} (DOCKER_HOST): {cause}"
-    path = urlsplit(host).path
+    address = engine_address()
+    path = engine_socket_path(address)
+    if path is None:
+        return f"cannot reach the Docker Engine at {address} (DOCKER_HOST): {cause}"
     if not os.path.exists(path):
         if shutil.which("dockerd") is None and shutil.which("docker") is None:
             return f"Docker is not installed; {_install_hint()}"

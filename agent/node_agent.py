@@ -25,6 +25,7 @@ from agent.node.shutdown import ShutdownPeriods
 from agent.pause_image import pause_archive, pause_reference
 from agent.pod_parts import PodParts
 from agent.pods.container_cache import ContainerCache
+from agent.runtime.engine_address import engine_address
 from agent.runtime.events import EventFeed
 from agent.runtime.gpus import offered_gpus
 from agent.runtime.identity import NodeIdentity
@@ -260,7 +261,7 @@ class NodeAgent:
                 measure_files=parts.measuring.measure_files,
             ),
             probes=parts.probes.tally,
-            configuration=kubelet_configuration(config),
+            configuration=kubelet_configuration(config, engine_address=engine_address()),
         )
         await server.run(self._stop)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agent.runtime.docker_images import DockerImages
 from agent.runtime.docker_sdk import DockerSdk
+from agent.runtime.engine_address import engine_address
 from agent.runtime.engine_records import parse_container, parse_event, parse_info, parse_state
 from agent.runtime.engine_socket import EngineSocket
 from agent.runtime.engine_stream import HijackedStream
@@ -39,7 +39,6 @@ from agent.runtime.protocol import (
 )
 from agent.runtime.volume_records import VolumeRecord, parse_volume
 
-DEFAULT_URL = "unix:///var/run/docker.sock"
 CHANGES_IN_FLIGHT_MAX = 8  # more containers at once only queue inside the engine
 KILL_SECONDS_MAX = 10.0
 
@@ -48,8 +47,8 @@ class DockerRuntime(DockerImages):
     """Implements `agent.runtime.protocol.Runtime` on one engine."""
 
     def __init__(self, base_url: str = "") -> None:
-        """`base_url` defaults to DOCKER_HOST, then to the usual socket."""
-        url = base_url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
+        """`base_url` defaults to the engine of this process."""
+        url = base_url or engine_address()
         super().__init__(EngineSocket(url), DockerSdk(url))
         self._exec_end = ExecEnd(self._socket, self.inspect_container)
         self._changes = asyncio.Semaphore(CHANGES_IN_FLIGHT_MAX)

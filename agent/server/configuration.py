@@ -12,7 +12,7 @@ from agent.node.node_status import format_resources
 from control.api.objects import Object
 
 
-def kubelet_configuration(config: AgentConfig) -> Object:
+def kubelet_configuration(config: AgentConfig, *, engine_address: str) -> Object:
     """What the agent was told; fields that it has no flag for are left out."""
     return {
         "kind": "KubeletConfiguration",
@@ -33,7 +33,7 @@ def kubelet_configuration(config: AgentConfig) -> Object:
         "evictionMaxPodGracePeriod": config.eviction.max_pod_grace_seconds,
         **_thresholds(config.eviction.thresholds),
         "imagePullCredentialsVerificationPolicy": config.images.verification.policy.value,
-        "containerRuntimeEndpoint": "unix:///var/run/docker.sock",
+        "containerRuntimeEndpoint": engine_address,
     }
 
 

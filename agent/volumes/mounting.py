@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ENGINE_SOCKET = "/var/run/docker.sock"
+from agent.runtime.engine_address import engine_address, engine_socket_path
 
 # <linux/mount.h>; the numbers of these calls are the same on every architecture.
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 0x1, 0x2, 0x4, 0x8
@@ -29,9 +29,10 @@ _PRIVATE = 1 << 18
 _BIND, _READ_ONLY, _NO_DEV, _NO_SUID, _NO_EXEC, _DETACH = 4096, 1, 4, 2, 8, 2
 
 
-def can_mount(engine_socket: str = ENGINE_SOCKET) -> bool:
-    """Whether this process may mount, and the engine that listens on the socket sees what it mounts."""
-    if sys.platform != "linux" or os.geteuid() != 0:
+def can_mount() -> bool:
+    """Whether this process may mount, and the engine, which must be of this host, sees what it mounts."""
+    engine_socket = engine_socket_path(engine_address())
+    if engine_socket is None or sys.platform != "linux" or os.geteuid() != 0:
         return False
     try:
         with socket.socket(socket.AF_UNIX) as connection:

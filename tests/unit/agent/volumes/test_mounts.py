@@ -126,6 +126,12 @@ def mount_lines(directory: Path) -> list[str]:
     return [line for line in Path("/proc/mounts").read_text().splitlines() if str(directory) in line]
 
 
+@pytest.mark.skipif(not can_mount(), reason="without the right to mount there is nothing to tell apart")
+def test_an_engine_behind_tcp_sees_nothing_of_what_is_mounted_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
+    assert not can_mount()
+
+
 @pytest.mark.skipif(not can_mount(), reason="binding takes root in the host's mount namespace")
 class TestMounting:
     """With the right to mount."""
