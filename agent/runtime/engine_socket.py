@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -18,7 +18,7 @@ import orjson
 
 from agent.runtime.engine_errors import engine_failure
 from agent.runtime.protocol import EngineUnavailableError, RuntimeFailure
-from control.client.http_connections import LINE_BYTES_MAX, HttpAnswer, HttpConnections, Streams
+from control.client.http_connections import HttpAnswer, HttpConnections
 
 CONNECT_SECONDS_MAX = 10.0
 HEADER_SECONDS_MAX = 30.0
@@ -46,14 +46,14 @@ class EngineSocket:
     ) -> Any:
         """A short exchange with a JSON answer; `image` says what a 404 is about."""
         try:
-            async with asyncio.timeout(CALL_SECONDS_MAX):
-                status, _, content = await self._connections.exchange(
-                    method, _target(path, query), _headers(body), _encode(body)
-                )
+            answer = await self._connections.exchange(
+                method, _target(path, query), _headers(body), _encode(body), seconds_max=CALL_SECONDS_MAX
+            )
         except OSError as error:  # TimeoutError is one
             raise EngineUnavailableError(f"cannot reach the Docker Engine: {error}") from error
-        if status >= 400:
-            raise _refusal(status, content, image=image)
+        content = answer.body
+        if answer.status >= 400:
+            raise _refusal(answer.status, content, image=image)
         return orjson.loads(content) if content.strip() else None
 
     def close(self) -> None:
@@ -97,12 +97,15 @@ class EngineSocket:
             response.writer.close()
         return orjson.loads(body) if body.strip() else None
 
-    async def _connect(self) -> Streams:
+    async def _connect(self, make_protocol: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
+        loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_SECONDS_MAX):
             if self._address.scheme == "unix":
-                return await asyncio.open_unix_connection(self._address.path, limit=LINE_BYTES_MAX)
-            host, port = self._address.hostname or "127.0.0.1", self._address.port or 2375
-            return await asyncio.open_connection(host, port, limit=LINE_BYTES_MAX)
+                transport, _ = await loop.create_unix_connection(make_protocol, self._address.path)
+            else:
+                host, port = self._address.hostname or "127.0.0.1", self._address.port or 2375
+                transport, _ = await loop.create_connection(make_protocol, host, port)
+            return transport
 
 
 async def read_json_lines(response: HttpAnswer) -> AsyncIterator[Any]:

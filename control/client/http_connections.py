@@ -1,4 +1,4 @@
-"""HTTP/1.1 on asyncio streams: kept-alive connections for short exchanges, a connection of its own for each stream.
+"""HTTP/1.1 on asyncio: kept-alive connections for short exchanges, a connection of its own for each stream.
 Methods whose answers have no body whatever their head says (HEAD) are not among them.
 
 Ours because importing the HTTP client of this field takes longer than the rest of an agent's start, and 12 MB.
@@ -12,14 +12,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-import httptools
+from control.client.kept_connection import KeptConnection, WholeAnswer
 
 IDLE_SECONDS_MAX = 60.0
 LINE_BYTES_MAX = 1 << 20
 READ_BYTES_MAX = 1 << 18
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Connect = Callable[[], Awaitable[Streams]]
+#: Connects to the server and lets the protocol that the factory makes have the connection. Raises OSError.
+Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Awaitable[asyncio.Transport]]
 
 #: What may be sent again when a kept connection turns out to have been closed by the server.
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
@@ -64,120 +64,70 @@ class HttpAnswer:
             yield chunk
 
 
-class _WholeAnswer:
-    """Reads one answer to its end: what httptools' parser calls. Interim answers (1xx) are passed over."""
-
-    def __init__(self) -> None:
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        self._pieces: list[bytes] = []
-        self._is_headed = False
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.is_complete = False
-        self.is_last = False
-
-    def feed(self, content: bytes) -> None:
-        """Take in what has arrived; nothing is the end of the connection. Raises OSError for what is no answer."""
-        assert self._parser is not None
-        if not content:
-            self._end()
-            return
-        try:
-            self._parser.feed_data(content)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise ConnectionResetError(f"the server did not answer in HTTP: {error}") from error
-
-    @property
-    def body(self) -> bytes:
-        """The whole body."""
-        return b"".join(self._pieces)
-
-    def _end(self) -> None:
-        """The end of a body that says no length."""
-        if not self._is_headed or "content-length" in self.headers or "transfer-encoding" in self.headers:
-            raise ConnectionResetError("the answer broke off")
-        self.is_complete = self.is_last = True
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
-
-    def release(self) -> None:
-        """Part from the parser, which holds this object, so that neither waits for the garbage collector."""
-        self._parser = None
-
-    def on_headers_complete(self) -> None:
-        assert self._parser is not None
-        self.status = self._parser.get_status_code()
-        self._is_headed = self.status >= 200
-
-    def on_body(self, content: bytes) -> None:
-        self._pieces.append(content)
-
-    def on_message_complete(self) -> None:
-        if not self._is_headed:
-            self.headers.clear()
-            return
-        assert self._parser is not None
-        self.is_complete = True
-        self.is_last = not self._parser.should_keep_alive()
-
-
 class HttpConnections:
     """Connections to one server."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
-        self._idle: list[tuple[float, Streams]] = []
+        self._idle: list[tuple[float, KeptConnection]] = []
 
     async def exchange(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Send a request and read its whole answer. Raises OSError."""
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        seconds_max: float,
+    ) -> WholeAnswer:
+        """Send a request and read its whole answer within that time. Raises OSError, TimeoutError among them."""
         request = encode_request(method, target, headers, body)
-        while True:
-            kept = self._take()
+        while (kept := self._take()) is not None:
             try:
-                return await self._exchange_on(kept or await self._connect(), request)
+                return await self._exchange_on(kept, request, seconds_max)
+            except TimeoutError:
+                raise
             except OSError:
-                if kept is None or method not in _REPEATABLE:
+                if method not in _REPEATABLE:
                     raise
+        made = KeptConnection()
+        await self._connect(lambda: made)
+        return await self._exchange_on(made, request, seconds_max)
 
     async def open(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None) -> HttpAnswer:
         """Send a request on a connection of its own and read the head of the answer. Raises OSError."""
-        streams = await self._connect()
+        reader, writer = await self._open_streams()
         try:
-            return await _begin(streams, encode_request(method, target, headers, body))
+            return await _begin(reader, writer, encode_request(method, target, headers, body))
         except BaseException:
-            streams[1].close()
+            writer.close()
             raise
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        for _, (_, writer) in self._idle:
-            writer.close()
+        for _, connection in self._idle:
+            connection.close()
         self._idle.clear()
 
-    async def _exchange_on(self, streams: Streams, request: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        reader, writer = streams
-        answer = _WholeAnswer()
-        try:
-            writer.write(request)
-            while not answer.is_complete:
-                answer.feed(await reader.read(READ_BYTES_MAX))
-        finally:
-            answer.release()
-            if not answer.is_complete or answer.is_last:
-                writer.close()
-        if not answer.is_last:
-            self._idle.append((time.monotonic(), streams))
-        return answer.status, answer.headers, answer.body
+    async def _open_streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=LINE_BYTES_MAX, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport = await self._connect(lambda: protocol)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
-    def _take(self) -> Streams | None:
+    async def _exchange_on(self, connection: KeptConnection, request: bytes, seconds_max: float) -> WholeAnswer:
+        answer = await connection.exchange(request, seconds_max)
+        if not connection.is_closing:
+            self._idle.append((time.monotonic(), connection))
+        return answer
+
+    def _take(self) -> KeptConnection | None:
         while self._idle:
-            since, (reader, writer) = self._idle.pop()
-            if time.monotonic() - since < IDLE_SECONDS_MAX and not reader.at_eof() and not writer.is_closing():
-                return reader, writer
-            writer.close()
+            since, connection = self._idle.pop()
+            if time.monotonic() - since < IDLE_SECONDS_MAX and not connection.is_closing:
+                return connection
+            connection.close()
         return None
 
 
@@ -189,8 +139,7 @@ def encode_request(method: str, target: str, headers: Mapping[str, str], body: b
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b"")
 
 
-async def _begin(streams: Streams, request: bytes) -> HttpAnswer:
-    reader, writer = streams
+async def _begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> HttpAnswer:
     try:
         writer.write(request)
         await writer.drain()

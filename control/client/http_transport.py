@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from copy import copy
 from typing import cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -21,7 +21,8 @@ from control.api.errors import ApiError
 from control.api.exchange import WatchEvent
 from control.api.objects import Object
 from control.client.bearer_token import FixedToken, TokenSource
-from control.client.http_connections import LINE_BYTES_MAX, HttpAnswer, HttpConnections, Streams
+from control.client.http_connections import HttpAnswer, HttpConnections
+from control.client.kept_connection import WholeAnswer
 from control.client.transport import Query, ServerUnavailableError
 
 RETRIES_MAX = 5
@@ -80,16 +81,16 @@ class HttpTransport:
         token = await self._authorize(sent)
         has_new_token = False
         for attempt in range(RETRIES_MAX + 1):
-            status, answer_headers, answer = await self._exchange(method, path, query, sent, encoded)
-            if status == 401 and self._may_renew(token) and not has_new_token:
+            answer = await self._exchange(method, path, query, sent, encoded)
+            if answer.status == 401 and self._may_renew(token) and not has_new_token:
                 has_new_token = True
                 token = await self._authorize(sent)
                 continue
-            retry_after = _retry_after_seconds(status, answer_headers)
+            retry_after = _retry_after_seconds(answer)
             if retry_after is None or attempt == RETRIES_MAX:
                 break
             await asyncio.sleep(retry_after)
-        return _decode_answer(status, answer)
+        return _decode_answer(answer.status, answer.body)
 
     async def watch(self, path: str, *, query: Query = ()) -> AsyncIterator[list[WatchEvent]]:
         """Open a watch; yields what arrived since the last batch. A peer that vanished is noticed by TCP keep-alive."""
@@ -128,10 +129,12 @@ class HttpTransport:
 
     async def _exchange(
         self, method: str, path: str, query: Query, headers: Mapping[str, str], encoded: bytes | None
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> WholeAnswer:
+        target = self._target(path, query)
         try:
-            async with asyncio.timeout(self._request_timeout_seconds):
-                return await self._connections.exchange(method, self._target(path, query), headers, encoded)
+            return await self._connections.exchange(
+                method, target, headers, encoded, seconds_max=self._request_timeout_seconds
+            )
         except OSError as error:  # TimeoutError is one
             raise ServerUnavailableError(f"cannot {method} {self._base_url}{path}: {_cause(error)}") from error
 
@@ -139,16 +142,17 @@ class HttpTransport:
         target = quote(self._address.path + path, safe="/%:@!$&'()*+,;=~")
         return f"{target}?{urlencode(query)}" if query else target
 
-    async def _connect(self) -> Streams:
+    async def _connect(self, make_protocol: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
         is_tls = self._address.scheme == "https"
         async with asyncio.timeout(self._connect_timeout_seconds):
-            return await asyncio.open_connection(
-                self._address.hostname,
+            transport, _ = await asyncio.get_running_loop().create_connection(
+                make_protocol,
+                self._address.hostname or "",
                 self._address.port or (443 if is_tls else 80),
-                limit=LINE_BYTES_MAX,
                 ssl=(self._ssl_context or True) if is_tls else None,
                 server_hostname=self._server_name if is_tls else None,
             )
+            return transport
 
 
 def _decode_answer(status: int, answer: bytes) -> Object:
@@ -173,11 +177,11 @@ def _error_of(status: int, answer: bytes) -> ApiError:
     return ApiError(status, "", text or f"the server answered {status} without a body")
 
 
-def _retry_after_seconds(status: int, headers: Mapping[str, str]) -> float | None:
+def _retry_after_seconds(answer: WholeAnswer) -> float | None:
     """Seconds to wait if the server asked for another try, else None."""
-    if status not in (429, 503):
+    if answer.status not in (429, 503):
         return None
-    value = headers.get("retry-after", "")
+    value = answer.headers.get("retry-after", "")
     return float(value) if value.isdigit() else None
 
 

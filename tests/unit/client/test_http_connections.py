@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from control.client.http_connections import HttpConnections, Streams
+from control.client.http_connections import HttpConnections
+from control.client.kept_connection import KeptConnection, WholeAnswer
 
 
 class Peer:
@@ -39,8 +40,10 @@ class Peer:
             await asyncio.sleep(0)
         return True
 
-    async def connect(self) -> Streams:
-        return await asyncio.open_unix_connection(self.path)
+    async def connect(self, make_protocol: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_unix_connection(make_protocol, str(self.path))
+        return transport
 
 
 @pytest.fixture
@@ -49,6 +52,10 @@ async def peer(tmp_path: Path) -> AsyncIterator[Peer]:
     server = await asyncio.start_unix_server(made.serve, made.path)
     yield made
     server.close()
+
+
+async def ask(connections: HttpConnections, method: str = "GET", *, seconds_max: float = 60.0) -> WholeAnswer:
+    return await connections.exchange(method, "/", {"host": "h"}, seconds_max=seconds_max)
 
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Two: a\r\n\r\nhello"
@@ -81,12 +88,13 @@ async def test_an_answer_is_read_whole_and_its_connection_kept_if_it_may_be(
     connections = HttpConnections(peer.connect)
     peer.answers = [pieces, [LENGTH]]
 
-    answer = await connections.exchange("GET", "/", {"host": "h"})
-    again = await connections.exchange("GET", "/", {"host": "h"})
+    answer = await ask(connections)
+    again = await ask(connections)
 
-    assert (answer[0], answer[2]) == (status, body)
-    assert "x-early" not in answer[1]
-    assert again == (200, {"content-length": "5", "x-two": "a"}, b"hello")
+    assert (answer.status, answer.body) == (status, body)
+    assert "x-early" not in answer.headers
+    assert (again.status, again.body) == (200, b"hello")
+    assert again.headers == {"content-length": "5", "x-two": "a"}
     assert peer.connections == (1 if is_kept else 2)
     connections.close()
 
@@ -112,9 +120,9 @@ async def test_what_is_no_whole_answer_is_an_error_and_ends_the_connection(
     peer.answers = [pieces, [LENGTH]]
 
     with pytest.raises(ConnectionResetError):
-        await connections.exchange("POST", "/", {"host": "h"})
+        await ask(connections, "POST")
 
-    assert (await connections.exchange("GET", "/", {"host": "h"}))[2] == b"hello"
+    assert (await ask(connections)).body == b"hello"
     assert peer.connections == 2
     connections.close()
 
@@ -124,10 +132,44 @@ async def test_a_kept_connection_that_the_server_has_closed_is_replaced_unless_t
 ) -> None:
     connections = HttpConnections(peer.connect)
     peer.answers = [[LENGTH], [None], [LENGTH], [None]]
-    await connections.exchange("GET", "/", {"host": "h"})
+    await ask(connections)
 
-    assert (await connections.exchange("GET", "/", {"host": "h"}))[0] == 200
+    assert (await ask(connections)).status == 200
     with pytest.raises(ConnectionResetError):
-        await connections.exchange("POST", "/", {"host": "h"})
+        await ask(connections, "POST")
     assert peer.connections == 2
     connections.close()
+
+
+async def test_an_answer_that_is_late_is_given_up_with_its_connection_and_not_asked_for_again(peer: Peer) -> None:
+    connections = HttpConnections(peer.connect)
+    peer.answers = [[LENGTH], [LENGTH[:20]], [LENGTH]]
+    await ask(connections)
+
+    with pytest.raises(TimeoutError):
+        await ask(connections, seconds_max=0.0)
+
+    assert (await ask(connections)).body == b"hello"
+    assert peer.connections == 2
+    connections.close()
+
+
+class OpenTransport(asyncio.Transport):
+    """Knows whether it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+def test_what_comes_unasked_ends_the_connection_and_is_not_taken_for_the_next_answer() -> None:
+    connection = KeptConnection()
+    connection.connection_made(OpenTransport())
+
+    connection.data_received(LENGTH)
+
+    assert connection.is_closing
