@@ -136,7 +136,7 @@ async def test_a_resize_of_the_pod_waits_for_room(node: HollowNode) -> None:
     assert (await node.status())["allocatedResources"]["cpu"] == "1"
 
     node.pending_resize = None
-    await node.settle(6)
+    await node.settle(181)
     assert (await cgroup(node))["cpu.max"] == "200000 100000"
     assert (await node.status())["allocatedResources"]["cpu"] == "2"
 
