@@ -51,7 +51,7 @@ def stop_deadline(pod: ReadOnlyObject, *, first_seen: datetime, rejection: Rejec
 
 
 def compute_termination(pod: ReadOnlyObject, observed: ObservedPod, deadline: datetime, now: datetime) -> list[Action]:
-    """Stop what runs. An empty list means that no process of the Pod is left."""
+    """Stop what runs. An empty list means that nothing of the Pod is left on the host but dead containers."""
     remaining = (deadline - now).total_seconds()
     actions = early_hooks(pod, observed, remaining)
     sidecars = {item["name"] for item in init_containers(pod) if is_sidecar(item)}
@@ -69,7 +69,8 @@ def compute_termination(pod: ReadOnlyObject, observed: ObservedPod, deadline: da
     if actions:
         return actions
     for sandbox in observed.sandboxes:
-        if sandbox.is_running:
+        # One that died by itself has left its address and the cgroup behind: they go before the object, too.
+        if not sandbox.is_released:
             actions.append(StopSandbox(sandbox_id=sandbox.id, ip=sandbox.ip, cause="Pod is being deleted"))
     return actions
 

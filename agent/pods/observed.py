@@ -17,13 +17,15 @@ from agent.runtime.protocol import ContainerRecord, ContainerState
 class ObservedSandbox:
     """One pause container. `attached` says that this agent has wired it (or found it wired) since it started.
 
-    `resources` is the JSON of what the Pod's cgroup was last made for (`identity.format_pod_resources`), if known.
+    `is_released` says that this agent has taken what belongs to it off the host, whoever ended it. `resources` is the
+    JSON of what the Pod's cgroup was last made for (`identity.format_pod_resources`), if known.
     """
 
     record: ContainerRecord
     attempt: int
     ip: str = ""
     attached: bool = True
+    is_released: bool = False
     resources: str = ""
 
     @property

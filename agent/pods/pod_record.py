@@ -22,20 +22,22 @@ from control.api.objects import ReadOnlyObject
 class PodRecord:
     """One Pod on this node.
 
-    `attached` are the sandboxes this process has wired, `stopping` the running containers that were told to stop,
-    `stopped` all that were, `restarting` those that were told so in order to run again, `waiting` why containers do not
-    run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes, `allocated` the Pod with
-    the resources it has while it waits for others, `resize_errors` why containers could not be given other resources,
-    `mount_failures` how often in a row the engine could not mount a volume of its own, `mount_again_at` when it is
-    asked again, `mount_begun_at` since when volumes are waited for (monotonic), `told` which failures were told.
-    `ending` is set when the Pod must stop, `pre_stops` are the pre-stop hooks begun, by container id. `is_unsure` means
-    that a call to the engine failed which may have happened: the cache may lack a container.
+    `attached` are the sandboxes this process has wired, `released` those it has taken off the host again, `stopping`
+    the running containers that were told to stop, `stopped` all that were, `restarting` those that were told so in
+    order to run again, `waiting` why containers do not run, `volumes` what is mounted (None: not yet), `image_layers`
+    the images of image volumes, `allocated` the Pod with the resources it has while it waits for others,
+    `resize_errors` why containers could not be given other resources, `mount_failures` how often in a row the engine
+    could not mount a volume of its own, `mount_again_at` when it is asked again, `mount_begun_at` since when volumes
+    are waited for (monotonic), `told` which failures were told. `ending` is set when the Pod must stop, `pre_stops` are
+    the pre-stop hooks begun, by container id. `is_unsure` means that a call to the engine failed which may have
+    happened: the cache may lack a container.
     """
 
     uid: str
     pod: ReadOnlyObject
     wake: Callable[[], None]
     attached: set[str] = field(default_factory=set)
+    released: set[str] = field(default_factory=set)
     stopping: dict[str, Stopping] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
     restarting: set[str] = field(default_factory=set)
@@ -66,7 +68,10 @@ class PodRecord:
         existing = {container.id for container in seen.each_container()}
         self.stopped &= existing
         self.restarting &= existing
-        observed = replace(seen, pre_stopped=frozenset(self.pre_stops), restarting=frozenset(self.restarting))
+        sandboxes = tuple(replace(item, is_released=item.id in self.released) for item in seen.sandboxes)
+        observed = replace(
+            seen, sandboxes=sandboxes, pre_stopped=frozenset(self.pre_stops), restarting=frozenset(self.restarting)
+        )
         running = {container.id for container in observed.running_containers()}
         for container_id in [item for item in self.stopping if item not in running]:
             del self.stopping[container_id]

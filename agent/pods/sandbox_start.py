@@ -140,7 +140,7 @@ class SandboxStarter:
         pod_record.attached.add(sandbox_id)
 
     async def stop(self, pod_record: PodRecord, sandbox_id: str, ip: str) -> None:
-        """Kill pause, and take its address and the Pod's cgroup off the host."""
+        """Kill pause if it lives, and take its address and the Pod's cgroup off the host."""
         record = self._cache.find(sandbox_id)
         if record is not None and record.state is ContainerState.RUNNING:
             await self._runtime.kill_container(sandbox_id)
@@ -150,6 +150,7 @@ class SandboxStarter:
         observed = pod_record.observe(self._cache)
         if not observed.running_containers() and not any(sandbox.is_running for sandbox in observed.sandboxes):
             await self._cgroups.remove(pod_record.uid)
+        pod_record.released.add(sandbox_id)
 
     async def settle(self, container_id: str) -> None:
         """See the end of a killed container; the `die` event does the same, later."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from agent.runtime.fake_runtime import Program
+from control.api.objects import ReadOnlyObject
 from tests.fakes.agent_node import HollowNode
 
 PODS_ROOT = "podling/test/node-1/kubepods"
@@ -45,6 +48,26 @@ async def test_it_goes_when_the_pod_has_completed(node: HollowNode) -> None:
 
     assert (await node.status())["phase"] == "Succeeded"
     assert node.cgroup_tree.pods() == set()
+
+
+async def test_it_goes_before_the_object_of_a_pod_whose_pause_died(
+    node: HollowNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.create(restartPolicy="Never")
+    for record in await node.containers():
+        node.runtime.exit_container(record.id)
+    seen: list[set[str]] = []
+    delete = node.reporter.delete
+
+    async def look_and_delete(pod: ReadOnlyObject) -> None:
+        seen.append(node.cgroup_tree.pods())
+        await delete(pod)
+
+    monkeypatch.setattr(node.reporter, "delete", look_and_delete)
+    await node.delete(grace=30)
+    await node.settle(2)
+    assert await node.find() is None
+    assert seen == [set()]
 
 
 async def test_a_new_sandbox_has_it_again(node: HollowNode) -> None:

@@ -379,8 +379,8 @@ def test_a_pod_that_has_ended_starts_nothing(seen: ObservedPod) -> None:
 def test_termination_only_ever_stops(pod: dict[str, Any], seen: ObservedPod, seconds: int) -> None:
     actions = compute_termination(pod, seen, NOW + timedelta(seconds=seconds), NOW)
     assert not [action for action in actions if isinstance(action, CreateSandbox | StartContainer)]
-    is_anything_running = bool(seen.running_containers()) or any(item.is_running for item in seen.sandboxes)
-    assert bool(actions) == is_anything_running
+    is_anything_held = bool(seen.running_containers()) or any(not item.is_released for item in seen.sandboxes)
+    assert bool(actions) == is_anything_held
     stops = [action for action in actions if isinstance(action, StopContainer)]
     assert all(action.grace_seconds <= max(seconds, 2) for action in stops)
 
