@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +14,17 @@ from control.cli.failure import CommandError
 API_PORT_FIRST = 6443
 AGENT_PORT_FIRST = 10250
 PORTS_TRIED_MAX = 1000
-POD_RANGE_FIRST = "10.244.0.0/16"
-SERVICE_RANGE_FIRST = "10.96.0.0/16"
-RANGES_TRIED_MAX = 8
+
+# Where other software of a laptop rarely is, beginning with what kubeadm and flannel made customary. Left out are
+# Docker's own pools (172.17-31 and 192.168), the beginning of 10, which networks at home and at work prefer, with k3s
+# (10.42, 10.43) and podman (10.88, 10.89), and 100.64.0.0/10, whose use by Tailscale the main table of routes does not
+# show. The last of each are for hosts whose VPN routes all of 10; 198.18.0.0/15 is no network's (RFC 2544).
+POD_RANGES = (
+    *(f"10.{number}.0.0/16" for number in (*range(244, 256), *range(243, 191, -1))),
+    "172.16.0.0/16",
+    "198.18.0.0/16",
+)
+SERVICE_RANGES = (*(f"10.{number}.0.0/16" for number in range(96, 160)), "198.19.0.0/16")
 
 
 def choose_port(first: int, taken: Iterable[int], is_free: Callable[[int], bool]) -> int:
@@ -28,15 +36,16 @@ def choose_port(first: int, taken: Iterable[int], is_free: Callable[[int], bool]
     raise CommandError(f"no free port from {first} to {first + PORTS_TRIED_MAX - 1}", "end what listens there")
 
 
-def choose_range(first: str, taken: Iterable[str]) -> str:
-    """Return the first range of the size of `first`, counting up, that overlaps none of `taken`."""
-    network = ipaddress.IPv4Network(first)
-    used = [ipaddress.IPv4Network(item) for item in taken]
-    for _ in range(RANGES_TRIED_MAX):
-        if not any(network.overlaps(item) for item in used):
-            return str(network)
-        network = ipaddress.IPv4Network((int(network.broadcast_address) + 1, network.prefixlen))
-    raise CommandError(f"every range from {first} on overlaps a route of this host", "pass --pod-cidr/--service-cidr")
+def choose_range(candidates: Sequence[str], taken: Iterable[str]) -> str:
+    """Return the first of the candidates that overlaps none of `taken`."""
+    used = list(taken)
+    for candidate in candidates:
+        if find_overlap(candidate, used) is None:
+            return candidate
+    raise CommandError(
+        f"all of {len(candidates)} ranges from {candidates[0]} to {candidates[-1]} overlap a route of this host",
+        "pass --pod-cidr/--service-cidr",
+    )
 
 
 def find_overlap(wanted: str, taken: Iterable[str]) -> str | None:

@@ -230,7 +230,7 @@ def _new_config(options: UpOptions, others: list[ClusterConfig], ports: set[int]
         if overlap:
             raise CommandError(f"range {wanted} overlaps {overlap}, which this host uses", "choose another range")
     pod_cidr = options.pod_cidr or ranges.choose_range(
-        ranges.POD_RANGE_FIRST, [*taken, *filter(None, [options.service_cidr])]
+        ranges.POD_RANGES, [*taken, *filter(None, [options.service_cidr])]
     )
     port = ranges.choose_port(ranges.API_PORT_FIRST, ports, ranges.is_port_free)
     try:
@@ -239,7 +239,7 @@ def _new_config(options: UpOptions, others: list[ClusterConfig], ports: set[int]
             profile=options.profile or "default",
             port=port,
             pod_cidr=pod_cidr,
-            service_cidr=options.service_cidr or ranges.choose_range(ranges.SERVICE_RANGE_FIRST, [*taken, pod_cidr]),
+            service_cidr=options.service_cidr or ranges.choose_range(ranges.SERVICE_RANGES, [*taken, pod_cidr]),
             controllers=options.controllers,
             scheduler=options.scheduler,
             node_verification=options.node_verification,

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.cli.failure import CommandError
-from control.cli.ranges import choose_port, choose_range, find_overlap, parse_local_addresses, parse_routes
+from control.cli.ranges import (
+    POD_RANGES,
+    SERVICE_RANGES,
+    choose_port,
+    choose_range,
+    find_overlap,
+    parse_local_addresses,
+    parse_routes,
+)
 
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
@@ -62,11 +70,53 @@ networks = st.builds(
 @given(st.lists(networks, max_size=6))
 def test_a_chosen_range_overlaps_nothing(taken: list[str]) -> None:
     try:
-        chosen = choose_range("10.244.0.0/16", taken)
+        chosen = choose_range(POD_RANGES, taken)
     except CommandError:
         return
     assert find_overlap(chosen, taken) is None
 
 
-def test_the_next_range_is_taken_when_the_first_is_in_use() -> None:
-    assert choose_range("10.244.0.0/16", ["10.244.3.0/24", "10.245.0.0/16"]) == "10.246.0.0/16"
+@pytest.mark.parametrize(
+    ("candidates", "taken", "expected"),
+    [
+        pytest.param(POD_RANGES, [], "10.244.0.0/16", id="what is customary for Pods"),
+        pytest.param(SERVICE_RANGES, [], "10.96.0.0/16", id="and for Services"),
+        pytest.param(POD_RANGES, ["10.244.3.0/24", "10.245.0.0/16"], "10.246.0.0/16", id="the next that nobody uses"),
+        pytest.param(POD_RANGES, ["10.240.0.0/12"], "10.239.0.0/16", id="counting down from where 10 ends"),
+        pytest.param(POD_RANGES, ["10.0.0.0/8"], "172.16.0.0/16", id="beside Docker's pools where a VPN has all of 10"),
+        pytest.param(POD_RANGES, ["10.0.0.0/8", "172.16.0.0/12"], "198.18.0.0/16", id="where it has 172.16 as well"),
+        pytest.param(SERVICE_RANGES, ["10.0.0.0/8"], "198.19.0.0/16", id="for Services where a VPN has all of 10"),
+    ],
+)
+def test_which_range_is_taken(candidates: tuple[str, ...], taken: list[str], expected: str) -> None:
+    assert choose_range(candidates, taken) == expected
+
+
+def test_no_free_range_is_told() -> None:
+    with pytest.raises(CommandError, match=r"all of 66 ranges from 10\.244\.0\.0/16 to 198\.18\.0\.0/16 overlap"):
+        choose_range(POD_RANGES, ["0.0.0.0/0"])
+
+
+def test_sixty_clusters_of_one_host_get_along() -> None:
+    taken: list[str] = []
+    for _ in range(60):
+        for candidates in (POD_RANGES, SERVICE_RANGES):
+            chosen = choose_range(candidates, taken)
+            assert find_overlap(chosen, taken) is None
+            taken.append(chosen)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        "172.17.0.0/16",
+        "172.20.0.0/14",
+        "172.24.0.0/13",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "10.42.0.0/15",
+        "10.88.0.0/15",
+    ],
+)
+def test_what_docker_and_others_take_later_is_left_to_them(others: str) -> None:
+    assert find_overlap(others, [*POD_RANGES, *SERVICE_RANGES]) is None
