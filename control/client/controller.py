@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 WRITES_IN_FLIGHT_MAX = 32
 
 KeyFunction = Callable[[Object | None, Object | None, View], Iterable[str]]
+ChangeFilter = Callable[[Object | None, Object | None], bool]
 Reconcile = Callable[[str, View, datetime], Result]
 OnFailure = Callable[[str, View, datetime, Sequence[Failure]], Result]
 
@@ -55,12 +56,21 @@ def present_key(old: Object | None, new: Object | None, view: View) -> Iterable[
     return (object_key(new),) if new is not None else ()
 
 
+def _never(old: Object | None, new: Object | None) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """A kind whose changes matter: `keys(old, new, view)` names the keys to reconcile then."""
+    """A kind whose changes matter: `keys(old, new, view)` names the keys to reconcile then.
+
+    `may_wait(old, new)` tells changes by which nothing but a status gets old: the first of them are reconciled at
+    once, those of a crowd a few times a second.
+    """
 
     kind: Kind
     keys: KeyFunction
+    may_wait: ChangeFilter = _never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +150,9 @@ class ControllerRuntime:
 
     def _handler_of(self, watch: Watch) -> Callable[[Object | None, Object | None], None]:
         def enqueue(old: Object | None, new: Object | None) -> None:
+            add = self.queue.add_paced if watch.may_wait(old, new) else self.queue.add
             for key in sorted(watch.keys(old, new, self.view)):
-                self.queue.add(key)
+                add(key)
 
         return enqueue
 

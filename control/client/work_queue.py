@@ -1,5 +1,6 @@
 """`WorkQueue`: keys to reconcile, with client-go's contract: fair (first in, first out), stingy (a key waits once and
-is never handed out twice at a time), delayed, and rate-limited per key.
+is never handed out twice at a time), delayed, and rate-limited per key. Beyond it: keys of changes that may wait are
+paced.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import heapq
 from collections import deque
 
 from control.api.clock import Clock
+from control.client.pace import Pace
 
 BACKOFF_SECONDS_FIRST = 0.005
 BACKOFF_SECONDS_MAX = 1000.0
@@ -23,6 +25,7 @@ class WorkQueue:
         self._dirty: set[str] = set()
         self._processing: set[str] = set()
         self._failures: dict[str, int] = {}
+        self._pace = Pace()
         self._delayed: list[tuple[float, int, str]] = []
         self._deadlines: dict[str, float] = {}
         self._sequence = 0
@@ -41,6 +44,11 @@ class WorkQueue:
         self._dirty.add(key)
         if key not in self._processing:
             self._enqueue(key)
+
+    def add_paced(self, key: str) -> None:
+        """Add a key for a change that may wait: at once, but later when the key has had many turns of late."""
+        if key not in self._dirty:
+            self.add_after(key, self._pace.seconds_to_turn(key, self._clock.monotonic()))
 
     def add_after(self, key: str, seconds: float) -> None:
         """Add a key when that time has passed; of several waiting times the earliest counts."""
@@ -78,6 +86,7 @@ class WorkQueue:
         key = self._queue.popleft()
         self._dirty.discard(key)
         self._processing.add(key)
+        self._pace.note_turn(key, self._clock.monotonic())
         return key
 
     def done(self, key: str) -> None:

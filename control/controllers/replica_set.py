@@ -172,10 +172,28 @@ def _seconds_to_availability(owner: ReadOnlyObject, pods: Iterable[Object], now:
     return min(waits, default=None)
 
 
+def changes_only_counts(old: Object | None, new: Object | None) -> bool:
+    """Whether a Pod counts as before as one of its owner's: what changed is how ready it is."""
+    if old is None or new is None or is_active(old) != is_active(new):
+        return False
+    before, after = old["metadata"], new["metadata"]
+    return all(before.get(field) == after.get(field) for field in ("labels", "ownerReferences", "deletionTimestamp"))
+
+
+def _keeps_spec(old: Object | None, new: Object | None) -> bool:
+    """Whether an owner wants what it wanted: its status alone has changed."""
+    if old is None or new is None:
+        return False
+    return bool(old["metadata"].get("generation") == new["metadata"].get("generation"))
+
+
 def _make_controller(name: str, keeper: ReplicaKeeper) -> Controller:
     return Controller(
         name=name,
-        watches=(Watch(kind=keeper.kind, keys=keeper.keys_of_owner), Watch(kind=PODS, keys=keeper.keys_of_pod)),
+        watches=(
+            Watch(kind=keeper.kind, keys=keeper.keys_of_owner, may_wait=_keeps_spec),
+            Watch(kind=PODS, keys=keeper.keys_of_pod, may_wait=changes_only_counts),
+        ),
         reconcile=keeper.reconcile,
         on_failure=keeper.on_failure,
     )

@@ -18,6 +18,7 @@ from control.client.client import Client
 from control.client.controller import Controller, ControllerRuntime, OnFailure, Reconcile, Watch
 from control.client.informer import InformerFactory
 from control.client.local_transport import LocalTransport
+from control.client.pace import SECONDS_PER_TURN, TURNS_AT_ONCE
 from control.client.view import View
 from control.client.writes import Batch, Create, Delete, Failure, Notice, Result, Update
 from tests.fakes.memory_endpoint import MemoryEndpoint
@@ -51,11 +52,16 @@ class Setting:
             await self.settle()
 
     @asynccontextmanager
-    async def running(self, reconcile: Reconcile, on_failure: OnFailure | None = None) -> AsyncIterator[None]:
+    async def running(
+        self, reconcile: Reconcile, on_failure: OnFailure | None = None, *, status_may_wait: bool = False
+    ) -> AsyncIterator[None]:
         informers = InformerFactory(self.client, clock=self.clock, random=Random(1))
         controller = Controller(
             name="test",
-            watches=(Watch(kind=PARENTS, keys=own_key), Watch(kind=CHILDREN, keys=parent_key)),
+            watches=(
+                Watch(kind=PARENTS, keys=own_key, may_wait=lambda old, new: status_may_wait and None not in (old, new)),
+                Watch(kind=CHILDREN, keys=parent_key),
+            ),
             reconcile=reconcile,
             on_failure=on_failure,
         )
@@ -206,6 +212,29 @@ async def test_requeue_after_brings_the_key_back() -> None:
         await setting.settle()
         await setting.advance(30, steps=30)
     assert times == [0, 10]
+
+
+async def test_crowd_of_changes_that_may_wait_is_folded_into_few_turns() -> None:
+    setting = Setting()
+    seen: list[int] = []
+
+    def reconcile(key: str, view: View, now: datetime) -> Result:
+        parent = view.find_key(PARENTS, key)
+        seen.append(parent["status"]["n"] if parent else -1)
+        return Result()
+
+    async with setting.running(reconcile, status_may_wait=True):
+        parent = await setting.client.create(PARENTS, {**make(PARENTS, name="p"), "status": {"n": 0}})
+        await setting.settle()
+        for number in range(1, 51):
+            parent = await setting.client.update(PARENTS, {**parent, "status": {"n": number}})
+            await setting.settle()
+        assert seen == list(range(TURNS_AT_ONCE))
+        await setting.advance(SECONDS_PER_TURN)
+        assert seen[TURNS_AT_ONCE:] == [50]
+        await setting.client.delete(PARENTS, "p", namespace="default")
+        await setting.settle()
+    assert seen[-1] == -1
 
 
 async def test_creation_in_a_terminating_namespace_is_not_retried() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from control.api.clock import FakeClock
+from control.client.pace import SECONDS_PER_TURN, TURNS_AT_ONCE
 from control.client.work_queue import WorkQueue
 
 
@@ -79,6 +80,36 @@ async def test_delayed_keys_come_at_their_earliest_time() -> None:
     await clock.advance(10)
     await settle()
     assert len(queue) == 0
+
+
+async def test_paced_key_comes_at_once_until_it_has_had_many_turns() -> None:
+    clock = FakeClock()
+    queue = WorkQueue(clock)
+    for _ in range(TURNS_AT_ONCE):
+        queue.add_paced("crowded")
+        assert await take(queue) == "crowded"
+        queue.done("crowded")
+    queue.add_paced("crowded")
+    queue.add_paced("crowded")
+    queue.add_paced("quiet")
+    assert (len(queue), await take(queue)) == (1, "quiet")
+    await settle()
+    await clock.advance(SECONDS_PER_TURN)
+    await settle()
+    assert (len(queue), await take(queue)) == (1, "crowded")
+
+
+async def test_paced_key_that_is_added_for_good_reason_comes_at_once() -> None:
+    clock = FakeClock()
+    queue = WorkQueue(clock)
+    for _ in range(3 * TURNS_AT_ONCE):
+        queue.add("a")
+        assert await take(queue) == "a"
+        queue.done("a")
+    queue.add_paced("a")
+    assert len(queue) == 0
+    queue.add("a")
+    assert await take(queue) == "a"
 
 
 async def test_backoff_doubles_to_its_limit_and_is_forgotten() -> None:

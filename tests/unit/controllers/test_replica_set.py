@@ -13,7 +13,7 @@ from control.api.objects import Object
 from control.client.view import View
 from control.client.writes import Batch, Create, Delete, Failure, Patch, Result, Update
 from control.controllers.pod_ranking import choose_pods_to_delete
-from control.controllers.replica_set import BURST_MAX, REPLICA_SET_KEEPER, REPLICATION_KEEPER
+from control.controllers.replica_set import BURST_MAX, REPLICA_SET_KEEPER, REPLICATION_KEEPER, changes_only_counts
 from tests.unit.controllers.builders import NOW, make_object, make_pod
 
 
@@ -124,6 +124,24 @@ def test_refusal_is_a_condition_until_pods_can_be_made() -> None:
     assert condition["message"] == 'pods "rs-x" is forbidden: exceeded quota'
     assert "conditions" in status_of(turn(replica_set))
     assert "conditions" not in status_of(turn(replica_set, [make_pod("a", replica_set)]))
+
+
+@pytest.mark.parametrize(
+    ("change", "may_wait"),
+    [
+        pytest.param({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, True, id="it became ready"),
+        pytest.param({"status": {"phase": "Failed"}}, False, id="it ended"),
+        pytest.param({"labels": {"app": "other"}}, False, id="its labels changed"),
+        pytest.param({"deletionTimestamp": "2026-01-01T00:00:00Z"}, False, id="it is being deleted"),
+    ],
+)
+def test_only_readiness_of_a_pod_may_wait(change: dict[str, Any], may_wait: bool) -> None:
+    pod = make_pod("a", make_replica_set(1))
+    changed = {**pod, "metadata": {**pod["metadata"], **{k: v for k, v in change.items() if k != "status"}}}
+    changed["status"] = {**(pod.get("status") or {}), **change.get("status", {})}
+    assert changes_only_counts(pod, changed) is may_wait
+    assert not changes_only_counts(None, pod)
+    assert not changes_only_counts(pod, None)
 
 
 def test_replication_controller_is_kept_by_the_same_machine() -> None:
