@@ -20,11 +20,14 @@ def apply_fs_group(volume: Path, group: int, *, read_only: bool) -> None:
 
 
 def give_to_pod(request: VolumeRequest, place: Path) -> None:
-    """Give a place to the group of the Pod, unless it has it and the Pod is content with that."""
+    """Give a place to the group of the Pod, unless it has it and the Pod is content with that.
+
+    Where the place is a link, the volume is what it leads to: that is what containers have.
+    """
     group = request.fs_group
     if group is None or (request.group_on_mismatch and has_group(place, group)):
         return
-    apply_fs_group(place, group, read_only=False)
+    apply_fs_group(place.resolve(), group, read_only=False)
 
 
 def group_warning(request: VolumeRequest, place: Path) -> tuple[str, str] | None:

@@ -108,6 +108,15 @@ async def test_the_files_of_a_claim_are_given_to_the_pods_group(node: Node, poli
     assert is_changed == (policy == "Always")
 
 
+async def test_the_group_is_given_what_a_link_leads_to(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "behind").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "behind")
+    node.volume["spec"]["local"] = {"path": str(tmp_path / "link")}
+    await node.mount(securityContext={"fsGroup": 4711})
+    status = (tmp_path / "behind").stat()
+    assert (status.st_gid, stat.S_IMODE(status.st_mode)) == (4711, 0o2770)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
