@@ -1,7 +1,7 @@
 """`EventRecorder`: core/v1 Events about objects, written in the background.
 
-Recording never blocks and never raises: an Event is a courtesy to people, not a part of any decision. When the server
-cannot keep up or is away, Events are lost rather than work delayed.
+Recording never blocks and never raises: an Event is a courtesy to people, not a part of any decision. It lets pass what
+its component calls urgent; and when the server cannot keep up or is away, Events are lost rather than work delayed.
 """
 
 from __future__ import annotations
@@ -28,18 +28,24 @@ logger = logging.getLogger(__name__)
 WAITING_MAX = 1000
 TRIES_MAX = 12
 RETRY_SECONDS = 10.0
+#: how long an Event lets urgent work pass; upstream's kubelet writes 50 a second and holds up those beyond
+PATIENCE_SECONDS = 2.0
 
 
 class EventRecorder:
     """Records as one component (`deployment-controller`, `kubelet` with its node as `host`)."""
 
-    def __init__(self, client: Client, *, component: str, clock: Clock, host: str = "") -> None:
+    def __init__(
+        self, client: Client, *, component: str, clock: Clock, host: str = "", quiet: asyncio.Event | None = None
+    ) -> None:
+        """`quiet` is set while the component has nothing to do that is more urgent than Events."""
         self._client = client
         self._component = component
         self._clock = clock
         self._host = host
+        self._quiet = quiet
         self._correlator = EventCorrelator()
-        self._waiting: deque[Object] = deque()
+        self._waiting: deque[tuple[float, Object]] = deque()
         self._arrived = asyncio.Event()
         self._last_number = 0
 
@@ -60,7 +66,7 @@ class EventRecorder:
         event = self._make_event(regarding, type, reason, message, field_path)
         if annotations:
             event["metadata"]["annotations"] = dict(annotations)
-        self._waiting.append(event)
+        self._waiting.append((self._clock.monotonic(), event))
         self._arrived.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -76,9 +82,17 @@ class EventRecorder:
         """Write everything that waits."""
         self._arrived.clear()
         while self._waiting:
-            correlated = self._correlator.correlate(self._waiting.popleft(), self._clock.monotonic())
+            recorded_at, event = self._waiting[0]
+            await self._let_pass_urgent_work(until=recorded_at + PATIENCE_SECONDS)
+            self._waiting.popleft()
+            correlated = self._correlator.correlate(event, self._clock.monotonic())
             if correlated is not None:
                 await self._write(correlated)
+
+    async def _let_pass_urgent_work(self, *, until: float) -> None:
+        seconds = until - self._clock.monotonic()
+        if self._quiet is not None and not self._quiet.is_set() and seconds > 0:
+            await run_until(self._quiet, self._clock.sleep(seconds))
 
     async def _write(self, correlated: Correlated) -> None:
         for _ in range(TRIES_MAX):
