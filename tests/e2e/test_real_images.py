@@ -153,7 +153,7 @@ def test_a_program_that_ignores_the_signal_is_killed_after_its_grace_period(clus
     cluster.kubectl("delete", "-n", pods, "pod", "deaf", "--wait=false")
     assert len(cluster.containers("deaf", "main")) == 1
     wait_for(lambda: cluster.kubectl("get", "-n", pods, "pod", "deaf", check=False).returncode, "the Pod is gone")
-    assert cluster.containers("deaf", everything=True) == []
+    wait_for(lambda: cluster.containers("deaf", everything=True) == [], "it leaves no container")
 
 
 def test_orphans_are_reaped(cluster: Cluster, pods: str) -> None:
