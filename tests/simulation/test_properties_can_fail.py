@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -99,13 +100,13 @@ def test_an_agent_that_deletes_the_pod_before_its_containers(monkeypatch: pytest
 
 def test_an_agent_that_stops_unwanted_pods_before_it_has_read_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
     """A restart of the agent kills what runs."""
-    begin = PodWorkers.__init__
+    run = PodWorkers.run
 
-    def hasty(self: PodWorkers, *arguments: Any) -> None:
-        begin(self, *arguments)
+    async def hasty(self: PodWorkers, stop: asyncio.Event) -> None:
         self.adopt()
+        await run(self, stop)
 
-    monkeypatch.setattr(PodWorkers, "__init__", hasty)
+    monkeypatch.setattr(PodWorkers, "run", hasty)
     catch("nothing_is_killed_without_a_reason", plan=Plan(nodes=1, faults=4, kinds_of_faults=("an agent is killed",)))
 
 
