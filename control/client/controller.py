@@ -18,7 +18,8 @@ from control.api.kinds import Kind
 from control.api.meta import object_key
 from control.api.objects import Object
 from control.client.client import Client
-from control.client.informer import STEP_SECONDS_MAX, Informer, InformerFactory
+from control.client.informer import Informer, InformerFactory
+from control.client.queue_workers import QueueWorkers
 from control.client.running import run_until
 from control.client.transport import ServerUnavailableError
 from control.client.view import View
@@ -127,7 +128,7 @@ class ControllerRuntime:
         self._awaited: dict[str, list[_Seen]] = {}
         self._parked: dict[str, None] = {}
         self._errors: dict[str, str] = {}
-        self._deadline = 0.0
+        self._workers = QueueWorkers(self.queue, clock, work=self._reconcile, note_failure=self._note_error)
         self._in_flight = asyncio.Semaphore(WRITES_IN_FLIGHT_MAX)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -140,13 +141,7 @@ class ControllerRuntime:
             informer.on_progress(self._release_parked)
         for watch in self.controller.watches:
             self._informers[(watch.kind.group, watch.kind.plural)].add_handler(self._handler_of(watch))
-        workers = [asyncio.ensure_future(self._work()) for _ in range(self.controller.workers)]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            self.queue.close()
+        await self._workers.run(self.controller.workers)
 
     def _handler_of(self, watch: Watch) -> Callable[[Object | None, Object | None], None]:
         def enqueue(old: Object | None, new: Object | None) -> None:
@@ -156,30 +151,10 @@ class ControllerRuntime:
 
         return enqueue
 
-    async def _work(self) -> None:
-        while True:
-            await self.step()
-            if self._clock.monotonic() >= self._deadline:
-                await asyncio.sleep(0)
-                self._deadline = self._clock.monotonic() + STEP_SECONDS_MAX
-
-    async def step(self) -> None:
-        """Take one key, waiting for one if need be, and reconcile it."""
-        key = await self.queue.get()
-        try:
-            if not self._shows_own_writes(key):
-                self._parked[key] = None
-                return
-            await self._reconcile(key)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self._note_error(key, error)
-            self.queue.add_rate_limited(key)
-        finally:
-            self.queue.done(key)
-
     async def _reconcile(self, key: str) -> None:
+        if not self._shows_own_writes(key):
+            self._parked[key] = None
+            return
         result = self.controller.reconcile(key, self.view, self._clock.now())
         applied = await self._apply(key, result.steps)
         if applied.failures:

@@ -18,6 +18,7 @@ from control.api.kinds import Kind
 from control.api.meta import is_deleting, set_condition
 from control.api.objects import Object, ReadOnlyObject
 from control.client.client import Client
+from control.client.queue_workers import QueueWorkers
 from control.client.running import run_until
 from control.client.transport import ServerUnavailableError
 from control.client.work_queue import WorkQueue
@@ -105,6 +106,13 @@ def _describe(remaining: Mapping[Kind, Sequence[ReadOnlyObject]], errors: Sequen
     ]
 
 
+def _note_failure(name: str, error: Exception) -> None:
+    is_foreseen = isinstance(error, ApiError | ServerUnavailableError)
+    level = logging.DEBUG if is_foreseen else logging.ERROR
+    message = "Failed to empty a namespace namespace=%s error=%s"
+    logger.log(level, message, name, error, exc_info=None if is_foreseen else error)
+
+
 def _condition(type: str, status: bool, reason: str, message: str) -> Object:
     return {"type": type, "status": "True" if status else "False", "reason": reason, "message": message}
 
@@ -116,6 +124,7 @@ class NamespaceController:
         self._client: Client = context.client_for("namespace-controller")
         self._clock: Clock = context.clock
         self._queue = WorkQueue(context.clock)
+        self._workers = QueueWorkers(self._queue, context.clock, work=self._work, note_failure=_note_failure)
         self._namespaces = context.informers.informer(NAMESPACES)
         chosen: dict[str, Kind] = {}
         for kind in BUILTIN_KINDS:
@@ -137,9 +146,7 @@ class NamespaceController:
         for kind in self._kinds:
             if kind is not EVENTS:
                 self._informers.informer(kind).add_handler(self._on_content)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(self._work())
+        await self._workers.run(WORKERS)
 
     def _on_namespace(self, old: Object | None, new: Object | None) -> None:
         if new is not None and is_deleting(new):
@@ -151,26 +158,12 @@ class NamespaceController:
             namespace = self._namespaces.store.find(old["metadata"]["namespace"])
             self._on_namespace(None, namespace)
 
-    async def _work(self) -> None:
-        while True:
-            await self.step()
-
-    async def step(self) -> None:
-        """Take one terminating namespace a step further."""
-        name = await self._queue.get()
-        try:
-            await self._terminate(name)
-            self._queue.forget(name)
-        except (ApiError, ServerUnavailableError) as error:
-            logger.debug("Failed to empty a namespace namespace=%s error=%s", name, error)
-            self._queue.add_rate_limited(name)
-        except Exception:
-            logger.exception("Failed to empty a namespace namespace=%s", name)
-            self._queue.add_rate_limited(name)
-        finally:
-            self._queue.done(name)
+    async def _work(self, name: str) -> None:
+        await self._terminate(name)
+        self._queue.forget(name)
 
     async def _terminate(self, name: str) -> None:
+        """Take one terminating namespace a step further."""
         namespace = await self._client.find(NAMESPACES, name)
         if namespace is None or not is_deleting(namespace):
             return

@@ -13,7 +13,7 @@ from control.api.errors import ApiError
 from control.api.kinds import Kind
 from control.api.objects import Object
 from control.client.client import Client
-from control.client.informer import STEP_SECONDS_MAX
+from control.client.queue_workers import QueueWorkers
 from control.client.running import run_until
 from control.client.transport import ServerUnavailableError
 from control.client.work_queue import WorkQueue
@@ -52,12 +52,11 @@ class GarbageCollector:
     def __init__(self, context: ControllerContext) -> None:
         self._client: Client = context.client_for("generic-garbage-collector")
         self._informers = context.informers
-        self._clock = context.clock
         self._queue = WorkQueue(context.clock)
         self._graph = Graph()
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._absent: OrderedDict[str, None] = OrderedDict()
-        self._deadline = 0.0
+        self._workers = QueueWorkers(self._queue, context.clock, work=self._collect, note_failure=self._note_failure)
         for kind in collectable_kinds(BUILTIN_KINDS):
             self._kinds[(kind.group, kind.kind)] = kind
             self._informers.informer(kind)
@@ -71,9 +70,7 @@ class GarbageCollector:
             await self._informers.informer(kind).wait_synced()
         for kind in list(self._kinds.values()):
             self._watch(kind)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(self._work())
+        await self._workers.run(WORKERS)
 
     def _watch(self, kind: Kind) -> None:
         def take_in(old: Object | None, new: Object | None) -> None:
@@ -82,30 +79,16 @@ class GarbageCollector:
 
         self._informers.informer(kind).add_handler(take_in)
 
-    async def _work(self) -> None:
-        while True:
-            await self.step()
-            if self._clock.monotonic() >= self._deadline:
-                await asyncio.sleep(0)
-                self._deadline = self._clock.monotonic() + STEP_SECONDS_MAX
+    async def _collect(self, uid: str) -> None:
+        node = self._graph.find(uid)
+        if node is not None:
+            await self._judge(node)
+        self._queue.forget(uid)
 
-    async def step(self) -> None:
-        """Judge one object, waiting for one if need be."""
-        uid = await self._queue.get()
-        try:
-            node = self._graph.find(uid)
-            if node is not None:
-                await self._judge(node)
-            self._queue.forget(uid)
-        except (ApiError, ServerUnavailableError) as error:
-            level = logging.DEBUG if self._queue.failures(uid) else logging.INFO
-            logger.log(level, "Failed to collect uid=%s error=%s", uid, error)
-            self._queue.add_rate_limited(uid)
-        except Exception:
-            logger.exception("Failed to collect uid=%s", uid)
-            self._queue.add_rate_limited(uid)
-        finally:
-            self._queue.done(uid)
+    def _note_failure(self, uid: str, error: Exception) -> None:
+        is_foreseen = isinstance(error, ApiError | ServerUnavailableError)
+        level = logging.ERROR if not is_foreseen else logging.DEBUG if self._queue.failures(uid) else logging.INFO
+        logger.log(level, "Failed to collect uid=%s error=%s", uid, error, exc_info=None if is_foreseen else error)
 
     async def _judge(self, node: Node) -> None:
         verdict = await self._decide(node)
