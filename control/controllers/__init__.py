@@ -15,13 +15,13 @@ from control.controllers.garbage_collector.collector import GarbageCollector
 from control.controllers.namespace import NamespaceController
 from control.controllers.node_ipam import make_node_ipam
 from control.controllers.node_lifecycle.monitor import NodeMonitor
-from control.controllers.node_lifecycle.taint_eviction import TaintEviction
+from control.controllers.node_lifecycle.taint_eviction import make_taint_eviction
 from control.controllers.persistent_volume.claims import CLAIM_BINDER
 from control.controllers.persistent_volume.ephemeral import EPHEMERAL_VOLUMES
 from control.controllers.persistent_volume.expansion import VOLUME_EXPANDER
 from control.controllers.persistent_volume.local_provisioner import make_local_provisioner
 from control.controllers.persistent_volume.volumes import VOLUME_BINDER
-from control.controllers.pod_gc import PodGarbageCollector
+from control.controllers.pod_gc import make_pod_garbage_collector
 from control.controllers.replica_set import REPLICA_SET, REPLICATION
 from control.controllers.root_ca_publisher import make_root_ca_publisher
 from control.controllers.service_account import SERVICE_ACCOUNT
@@ -36,8 +36,8 @@ CONTROLLERS: Mapping[str, Factory] = {
     "garbagecollector": GarbageCollector,
     "namespace": NamespaceController,
     "nodelifecycle": NodeMonitor,
-    "taint-eviction": TaintEviction,
-    "podgc": PodGarbageCollector,
+    "taint-eviction": make_taint_eviction,
+    "podgc": make_pod_garbage_collector,
     "disruption": joint_factory((BUDGETS, STALE_TARGETS), "disruption-controller", "controllermanager"),
     "serviceaccount": runtime_factory(SERVICE_ACCOUNT, "service-account-controller"),
     "root-ca-certificate-publisher": make_root_ca_publisher,

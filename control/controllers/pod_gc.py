@@ -5,49 +5,38 @@ A node is believed gone only after it has been missing for a while: a Pod may be
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 
 from control.api.builtin_kinds import NODES, PODS
+from control.api.clock import Clock
 from control.api.meta import is_deleting, object_key, uid_of
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import is_terminal, node_name_of
-from control.api.timestamps import format_time
-from control.client.client import PatchType
-from control.client.controller import Controller, ControllerRuntime, Watch
-from control.client.events import EventRecorder
+from control.client.controller import Controller, Watch
 from control.client.view import View
 from control.client.writes import Delete, Patch, Result, Step
-from control.controllers.context import ControllerContext, run_all
-from control.controllers.pods_by_node import BY_NODE, node_names
+from control.controllers.context import ControllerContext, RecordingController, Runnable
+from control.controllers.disruption_target import mark_disrupted
+from control.controllers.pods_by_node import BY_NODE, index_pods_by_node
+
+
+def make_pod_garbage_collector(context: ControllerContext) -> Runnable:
+    """Make the controller."""
+    index_pods_by_node(context.informers)
+    collector = PodGarbageCollector(context.clock, quarantine_seconds=context.options.missing_node_seconds)
+    watches = (Watch(kind=PODS, keys=_keys_of_pod), Watch(kind=NODES, keys=_keys_of_node))
+    controller = Controller(name="podgc", watches=watches, reconcile=collector.reconcile)
+    return RecordingController(controller, context, "pod-garbage-collector")
 
 
 class PodGarbageCollector:
-    """The controller. It remembers (monotonic) since when each Pod's node has been missing."""
+    """The decision. It remembers (monotonic) since when each Pod's node has been missing."""
 
-    def __init__(self, context: ControllerContext) -> None:
-        client = context.client_for("pod-garbage-collector")
-        self._clock = context.clock
-        self._quarantine_seconds = context.options.missing_node_seconds
+    def __init__(self, clock: Clock, *, quarantine_seconds: float) -> None:
+        self._clock = clock
+        self._quarantine_seconds = quarantine_seconds
         self._missing_since: dict[str, float] = {}
-        context.informers.informer(PODS).store.add_index(BY_NODE, node_names)
-        self._recorder = EventRecorder(client, component="pod-garbage-collector", clock=context.clock)
-        self._runtime = ControllerRuntime(
-            Controller(
-                name="podgc",
-                watches=(Watch(kind=PODS, keys=_keys_of_pod), Watch(kind=NODES, keys=_keys_of_node)),
-                reconcile=self.reconcile,
-            ),
-            client=client,
-            informers=context.informers,
-            clock=context.clock,
-            recorder=self._recorder,
-        )
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Collect until stopped."""
-        await run_all(stop, self._runtime, self._recorder)
 
     def reconcile(self, key: str, view: View, now: datetime) -> Result:
         """Decide whether one Pod is garbage."""
@@ -70,24 +59,9 @@ class PodGarbageCollector:
 
 
 def _fail(pod: ReadOnlyObject, now: datetime) -> Patch:
-    condition = {
-        "type": "DisruptionTarget",
-        "status": "True",
-        "observedGeneration": pod["metadata"].get("generation", 0),
-        "lastTransitionTime": format_time(now),
-        "reason": "DeletionByPodGC",
-        "message": "PodGC: node no longer exists",
-    }
-    return Patch(
-        kind=PODS,
-        namespace=pod["metadata"]["namespace"],
-        name=pod["metadata"]["name"],
-        type=PatchType.STRATEGIC,
-        subresource="status",
-        patch={"metadata": {"uid": uid_of(pod)}, "status": {"phase": "Failed", "conditions": [condition]}},
-        cause="its node no longer exists",
-        ignore_missing=True,
-    )
+    told = "PodGC: node no longer exists"
+    cause = "its node no longer exists"
+    return mark_disrupted(pod, now, reason="DeletionByPodGC", message=told, cause=cause, phase="Failed")
 
 
 def _remove(pod: ReadOnlyObject, cause: str) -> Delete:

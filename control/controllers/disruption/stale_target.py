@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from control.api.builtin_kinds import PODS
-from control.api.meta import find_condition, is_deleting, name_of, namespace_of, uid_of
+from control.api.meta import find_condition, is_deleting
 from control.api.objects import ReadOnlyObject
 from control.api.pods import conditions_of, is_terminal
-from control.api.timestamps import format_time, parse_time
-from control.client.client import PatchType
+from control.api.timestamps import parse_time
 from control.client.controller import Controller, Watch, present_key
 from control.client.view import View
-from control.client.writes import Patch, Result
+from control.client.writes import Result
+from control.controllers.disruption_target import DISRUPTION_TARGET, mark_spared
 
 STALE_AFTER = timedelta(minutes=2)
-_CONDITION = "DisruptionTarget"
 #: The node's own: the end of such a Pod may take long, and needs no deletion.
 _OF_THE_NODE = "TerminationByKubelet"
 
@@ -29,30 +28,14 @@ def reconcile(key: str, view: View, now: datetime) -> Result:
     remaining = (since + STALE_AFTER - now).total_seconds()
     if remaining > 0:
         return Result(requeue_after=remaining)
-    condition = {
-        "type": _CONDITION,
-        "status": "False",
-        "observedGeneration": pod["metadata"].get("generation", 0),
-        "lastTransitionTime": format_time(now),
-    }
-    patch = Patch(
-        kind=PODS,
-        namespace=namespace_of(pod),
-        name=name_of(pod),
-        type=PatchType.STRATEGIC,
-        subresource="status",
-        patch={"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}},
-        cause="it was to be disrupted and was not",
-        ignore_missing=True,
-    )
-    return Result(steps=[patch])
+    return Result(steps=[mark_spared(pod, now, cause="it was to be disrupted and was not")])
 
 
 def _marked_since(pod: ReadOnlyObject) -> datetime | None:
     """Since when a Pod that shows no sign of ending is marked."""
     if is_deleting(pod) or is_terminal(pod):
         return None
-    condition = find_condition(conditions_of(pod), _CONDITION)
+    condition = find_condition(conditions_of(pod), DISRUPTION_TARGET)
     if condition is None or condition.get("status") != "True" or condition.get("reason") == _OF_THE_NODE:
         return None
     return parse_time(str(condition["lastTransitionTime"]))

@@ -29,7 +29,7 @@ from control.controllers.node_lifecycle.health import (
     unknown_conditions,
 )
 from control.controllers.node_lifecycle.node_taints import compute_taints
-from control.controllers.pods_by_node import BY_NODE, node_names
+from control.controllers.pods_by_node import BY_NODE, index_pods_by_node
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class NodeMonitor:
         self._nodes = context.informers.informer(NODES)
         self._leases = context.informers.informer(LEASES)
         self._pods = context.informers.informer(PODS)
-        self._pods.store.add_index(BY_NODE, node_names)
+        index_pods_by_node(context.informers)
         self._recorder = EventRecorder(self._client, component="node-controller", clock=context.clock)
         self._heartbeats: dict[str, Heartbeat] = {}
         self._ready: dict[str, str] = {}

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from control.api.builtin_kinds import NODES, PODS
+from control.api.clock import Clock
 from control.api.meta import is_deleting, object_key, uid_of
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import node_name_of
 from control.api.taints import NO_EXECUTE, Taint, taints_of, tolerates, tolerations_of
-from control.api.timestamps import format_time
-from control.client.client import PatchType
-from control.client.controller import Controller, ControllerRuntime, Watch
-from control.client.events import EventRecorder
+from control.client.controller import Controller, Watch
 from control.client.view import View
 from control.client.writes import Delete, Notice, Patch, Result
-from control.controllers.context import ControllerContext, run_all
-from control.controllers.pods_by_node import BY_NODE, node_names
+from control.controllers.context import ControllerContext, RecordingController, Runnable
+from control.controllers.disruption_target import mark_disrupted
+from control.controllers.pods_by_node import BY_NODE, index_pods_by_node
 
 
 def tolerated_seconds(pod: ReadOnlyObject, taints: Sequence[Taint]) -> float | None:
@@ -35,31 +33,21 @@ def tolerated_seconds(pod: ReadOnlyObject, taints: Sequence[Taint]) -> float | N
     return shortest
 
 
+def make_taint_eviction(context: ControllerContext) -> Runnable:
+    """Make the controller."""
+    index_pods_by_node(context.informers)
+    reconcile = TaintEviction(context.clock).reconcile
+    watches = (Watch(kind=PODS, keys=_keys_of_pod), Watch(kind=NODES, keys=_keys_of_node))
+    controller = Controller(name="taint-eviction", watches=watches, reconcile=reconcile, workers=8)
+    return RecordingController(controller, context, "node-controller", "taint-eviction-controller")
+
+
 class TaintEviction:
-    """The controller. It remembers (monotonic) since when each Pod has been under a NoExecute taint."""
+    """The decision. It remembers (monotonic) since when each Pod has been under a NoExecute taint."""
 
-    def __init__(self, context: ControllerContext) -> None:
-        client = context.client_for("node-controller")
-        self._clock = context.clock
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._since: dict[str, float] = {}
-        context.informers.informer(PODS).store.add_index(BY_NODE, node_names)
-        self._recorder = EventRecorder(client, component="taint-eviction-controller", clock=context.clock)
-        self._runtime = ControllerRuntime(
-            Controller(
-                name="taint-eviction",
-                watches=(Watch(kind=PODS, keys=_keys_of_pod), Watch(kind=NODES, keys=_keys_of_node)),
-                reconcile=self.reconcile,
-                workers=8,
-            ),
-            client=client,
-            informers=context.informers,
-            clock=context.clock,
-            recorder=self._recorder,
-        )
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Evict until stopped."""
-        await run_all(stop, self._runtime, self._recorder)
 
     def reconcile(self, key: str, view: View, now: datetime) -> Result:
         """Decide whether one Pod has to leave its node, or when."""
@@ -86,25 +74,9 @@ class TaintEviction:
 
 def _evict(pod: ReadOnlyObject, now: datetime) -> list[Notice | Patch | Delete]:
     metadata = pod["metadata"]
-    condition = {
-        "type": "DisruptionTarget",
-        "status": "True",
-        "observedGeneration": metadata.get("generation", 0),
-        "lastTransitionTime": format_time(now),
-        "reason": "DeletionByTaintManager",
-        "message": "Taint manager: deleting due to NoExecute taint",
-    }
     cause = "its node has a NoExecute taint that it does not tolerate"
-    patch = Patch(
-        kind=PODS,
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        type=PatchType.STRATEGIC,
-        subresource="status",
-        patch={"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}},
-        cause=cause,
-        ignore_missing=True,
-    )
+    told = "Taint manager: deleting due to NoExecute taint"
+    patch = mark_disrupted(pod, now, reason="DeletionByTaintManager", message=told, cause=cause)
     delete = Delete(kind=PODS, namespace=metadata["namespace"], name=metadata["name"], uid=uid_of(pod), cause=cause)
     return [_notice(pod, f"Marking for deletion Pod {object_key(pod)}"), patch, delete]
 

@@ -224,10 +224,9 @@ class TickingClock(FakeClock):
 
 
 async def test_untolerated_taint_evicts_in_the_first_turn_and_says_so() -> None:
-    context = local_context(MemoryEndpoint(), clock=TickingClock(), random=Random(1), options=ControllerOptions())
     node = make_node("n", "True", {"key": "k", "effect": "NoExecute"})
     view = View.of({NODES: [node], PODS: [make_pod("p", node="n")]})
-    notice, patch, delete = TaintEviction(context).reconcile("default/p", view, NOW).steps
+    notice, patch, delete = TaintEviction(TickingClock()).reconcile("default/p", view, NOW).steps
     assert isinstance(notice, Notice)
     assert (notice.reason, notice.message) == ("TaintManagerEviction", "Marking for deletion Pod default/p")
     assert isinstance(patch, Patch)
