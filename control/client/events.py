@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
@@ -28,8 +29,21 @@ logger = logging.getLogger(__name__)
 WAITING_MAX = 1000
 TRIES_MAX = 12
 RETRY_SECONDS = 10.0
-#: how long an Event lets urgent work pass; upstream's kubelet writes 50 a second and holds up those beyond
+#: how long Events let urgent work pass; upstream's kubelet writes 50 a second and holds up those beyond
 PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recorded:
+    """What `record` was told, and when."""
+
+    regarding: ReadOnlyObject
+    type: str
+    reason: str
+    message: str
+    field_path: str
+    annotations: Mapping[str, str]
+    at: datetime
 
 
 class EventRecorder:
@@ -45,7 +59,7 @@ class EventRecorder:
         self._host = host
         self._quiet = quiet
         self._correlator = EventCorrelator()
-        self._waiting: deque[tuple[float, Object]] = deque()
+        self._waiting: deque[_Recorded] = deque()
         self._arrived = asyncio.Event()
         self._last_number = 0
 
@@ -63,10 +77,17 @@ class EventRecorder:
         if len(self._waiting) >= WAITING_MAX:
             logger.debug("Dropped an event reason=%s", reason)
             return
-        event = self._make_event(regarding, type, reason, message, field_path)
-        if annotations:
-            event["metadata"]["annotations"] = dict(annotations)
-        self._waiting.append((self._clock.monotonic(), event))
+        self._waiting.append(
+            _Recorded(
+                regarding=regarding,
+                type=type,
+                reason=reason,
+                message=message,
+                field_path=field_path,
+                annotations=annotations,
+                at=self._clock.now(),
+            )
+        )
         self._arrived.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -79,20 +100,15 @@ class EventRecorder:
             await self.step()
 
     async def step(self) -> None:
-        """Write everything that waits."""
+        """Write everything that waits, once urgent work has passed."""
+        if self._quiet is not None and not self._quiet.is_set():
+            await run_until(self._quiet, self._clock.sleep(PATIENCE_SECONDS))
         self._arrived.clear()
         while self._waiting:
-            recorded_at, event = self._waiting[0]
-            await self._let_pass_urgent_work(until=recorded_at + PATIENCE_SECONDS)
-            self._waiting.popleft()
+            event = self._make_event(self._waiting.popleft())
             correlated = self._correlator.correlate(event, self._clock.monotonic())
             if correlated is not None:
                 await self._write(correlated)
-
-    async def _let_pass_urgent_work(self, *, until: float) -> None:
-        seconds = until - self._clock.monotonic()
-        if self._quiet is not None and not self._quiet.is_set() and seconds > 0:
-            await run_until(self._quiet, self._clock.sleep(seconds))
 
     async def _write(self, correlated: Correlated) -> None:
         for _ in range(TRIES_MAX):
@@ -124,28 +140,31 @@ class EventRecorder:
                     raise
         await self._client.create(EVENTS, event)
 
-    def _make_event(self, regarding: ReadOnlyObject, type: str, reason: str, message: str, field_path: str) -> Object:
-        now = self._clock.now()
-        moment = format_time(now)
-        metadata = regarding["metadata"]
+    def _make_event(self, recorded: _Recorded) -> Object:
+        """Only when it is written, by when whoever recorded it has gone on."""
+        moment = format_time(recorded.at)
+        involved = recorded.regarding["metadata"]
+        metadata: Object = {
+            "name": f"{involved['name']}.{self._unique_number(recorded.at):x}",
+            "namespace": involved.get("namespace") or "default",
+        }
+        if recorded.annotations:
+            metadata["annotations"] = dict(recorded.annotations)
         source = {"component": self._component}
         if self._host:
             source["host"] = self._host
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {
-                "name": f"{metadata['name']}.{self._unique_number(now):x}",
-                "namespace": metadata.get("namespace") or "default",
-            },
-            "involvedObject": reference_to(regarding, field_path=field_path),
-            "reason": reason,
-            "message": message,
+            "metadata": metadata,
+            "involvedObject": reference_to(recorded.regarding, field_path=recorded.field_path),
+            "reason": recorded.reason,
+            "message": recorded.message,
             "source": source,
             "firstTimestamp": moment,
             "lastTimestamp": moment,
             "count": 1,
-            "type": type,
+            "type": recorded.type,
             "eventTime": None,
             "reportingComponent": self._component,
             "reportingInstance": self._host,

@@ -125,6 +125,7 @@ async def test_events_let_urgent_work_pass_but_not_for_long(ends: str) -> None:
     recorder.record(POD, "Normal", "One", "m")
     recorder.record(POD, "Normal", "Two", "m")
     writing = asyncio.ensure_future(recorder.step())
+    await turns()
     await setting.clock.advance(PATIENCE_SECONDS / 2)
     await turns()
     assert not setting.events()
