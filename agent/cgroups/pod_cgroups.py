@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from agent.cgroups.control_files import OOM_GROUP_FILE, control_files, is_larger, shares_file
 from agent.cgroups.driver import CgroupDriver
@@ -23,6 +24,14 @@ NEEDED_CONTROLLERS = ("cpu", "memory")
 BURSTABLE = "Burstable"
 
 
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What a Pod's cgroup was last made, and from which spec."""
+
+    spec: ReadOnlyObject
+    limits: PodLimits
+
+
 class NodePodCgroups:
     """Implements `agent.cgroups.protocol.PodCgroups`. The weight of all Burstable Pods is the sum of theirs."""
 
@@ -34,7 +43,7 @@ class NodePodCgroups:
         self._layout = layout
         self._pids_max = pids_max
         self._page_sizes = tuple(page_sizes)
-        self._applied: dict[str, PodLimits] = {}
+        self._applied: dict[str, _Applied] = {}
         self._burstable_shares: dict[str, int] = {}
 
     @property
@@ -78,15 +87,19 @@ class NodePodCgroups:
 
     async def ensure(self, pod: ReadOnlyObject, *, raise_only: bool = False) -> None:
         """Nothing where nothing differs from what was set last."""
-        uid, limits = pod["metadata"]["uid"], compute_pod_limits(pod, pids_max=self._pids_max)
-        if self._applied.get(uid) == limits:
+        uid, applied = pod["metadata"]["uid"], self._applied.get(pod["metadata"]["uid"])
+        if applied is not None and applied.spec is pod["spec"]:
+            return
+        limits = compute_pod_limits(pod, pids_max=self._pids_max)
+        if applied is not None and applied.limits == limits:
+            self._applied[uid] = _Applied(pod["spec"], limits)
             return
         try:
             await asyncio.to_thread(self._apply, self._layout.pod_directory(pod), limits, raise_only)
         except OSError as error:
             raise CgroupError(f"cannot set up cgroup {self._layout.pod_directory(pod)}: {error}") from error
         if not raise_only:
-            self._applied[uid] = limits
+            self._applied[uid] = _Applied(pod["spec"], limits)
         if qos_class(pod) == BURSTABLE:
             self._burstable_shares[uid] = limits.cpu_shares
             await self._weigh_burstable()

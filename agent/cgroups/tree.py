@@ -53,7 +53,7 @@ class LinuxCgroupTree:
     def __init__(self, root: Path = CGROUP_ROOT) -> None:
         self._root = root
         self._is_unified = (root / "cgroup.controllers").exists()
-        self._found: dict[str, str] = {}
+        self._found: dict[str, str | None] = {}
 
     @property
     def version(self) -> str:
@@ -71,13 +71,10 @@ class LinuxCgroupTree:
         ]
 
     def find_hierarchy(self, controller: str) -> str | None:
-        """By the mount's name, or by the list of v2. One that was found stays where it is."""
-        found = self._found.get(controller)
-        if found is None:
-            found = self._look_for(controller)
-            if found is not None:
-                self._found[controller] = found
-        return found
+        """By the mount's name, or by the list of v2. What there is and where does not change while the agent runs."""
+        if controller not in self._found:
+            self._found[controller] = self._look_for(controller)
+        return self._found[controller]
 
     def _look_for(self, controller: str) -> str | None:
         if self._is_unified:
