@@ -204,7 +204,7 @@ def lacking_resources(
     return insufficient_resources(
         requests,
         allocatable=allocatable,
-        used=held_by(others),
+        used=held_by(others) if any(requests.values()) else {},
         pod_count=len(others),
         pod_count_max=allocatable.get("pods", 0),
     )
