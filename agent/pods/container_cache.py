@@ -75,17 +75,18 @@ class ContainerCache:
         """Drop a container that was removed."""
         self._drop(container_id)
 
+    def is_news(self, event: RuntimeEvent) -> bool:
+        """Whether there is anything to take in: our own starts are inspected by the executor."""
+        known = self.find(event.container_id)
+        return event.action != "start" or (known is not None and known.state is ContainerState.EXITED)
+
     async def apply_event(self, event: RuntimeEvent) -> None:
-        """Take in what the engine reports."""
-        known = self._records.get(event.container_id)
+        """Take in what the engine reports that is news."""
         if event.action == "destroy":
             self._drop(event.container_id)
         elif event.action == "die":
             await self._settle(event.container_id)
-        elif event.action == "oom" or (
-            # Our own starts are inspected by the executor; this is somebody's `docker start`.
-            event.action == "start" and known is not None and known[1].state is ContainerState.EXITED
-        ):
+        else:
             await self.refresh(event.container_id)
 
     async def _settle(self, container_id: str) -> None:

@@ -121,7 +121,8 @@ class PodWorkers:
 
     def on_engine_event(self, event: RuntimeEvent) -> None:
         """Take in what the engine reports."""
-        self._spawn(self._take_in(event))
+        if self._cache.is_news(event):
+            self._spawn(self._take_in(event))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read everything again now and then, until stopped; then leave every Pod as it is."""

@@ -24,12 +24,7 @@ def parse_engine_time(text: str | None) -> datetime | None:
     """Parse Docker's RFC 3339 with nanoseconds; its zero time (year 1) is None. Microseconds are kept."""
     if not text or text.startswith("0001-"):
         return None
-    head, dot, rest = text.partition(".")
-    if not dot:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
-    digits = len(rest) - len(rest.lstrip("0123456789"))
-    fraction, zone = rest[:digits][:6].ljust(6, "0"), rest[digits:]
-    return datetime.fromisoformat(f"{head}.{fraction}{zone.replace('Z', '+00:00')}").astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def parse_state(text: str) -> ContainerState:

@@ -65,11 +65,11 @@ class EventFeed(Generic[E]):
             await asyncio.sleep(0)  # lets the stream open first
             await self._relist()
             self._delay_seconds = REOPEN_SECONDS_FIRST
-            while True:
+            with contextlib.suppress(StopAsyncIteration):
                 self._on_event(await upcoming)
-                upcoming = asyncio.ensure_future(anext(events))
-        except StopAsyncIteration as ended:
-            raise EngineUnavailableError("lost the engine's events") from ended
+                async for event in events:
+                    self._on_event(event)
+            raise EngineUnavailableError("lost the engine's events")
         finally:
             upcoming.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
