@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from control.api.errors import FieldError
 from control.api.objects import Object
 from control.api.selectors import parse_label_integer
-from control.apiserver.registry.strategies.deployments import frozen_selector
 from control.apiserver.registry.strategies.field_rules import (
     Errors,
     label_selector,
@@ -19,9 +18,15 @@ from control.apiserver.registry.strategies.field_rules import (
 )
 from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.pod_defaults import default_pod_template
-from control.apiserver.registry.strategies.pod_warnings import template_warnings
-from control.apiserver.registry.strategies.status_strategy import StatusStrategy
-from control.apiserver.registry.strategies.workload_rules import amount, collisions, default_number, matching_template
+from control.apiserver.registry.strategies.workload_rules import (
+    amount,
+    collisions,
+    default_number,
+    default_rolling_update,
+    frozen_selector,
+    matching_template,
+)
+from control.apiserver.registry.strategies.workload_strategy import WorkloadStrategy
 from control.apiserver.registry.strategy import WriteContext
 
 Spec = Mapping[str, Any]
@@ -29,7 +34,7 @@ Spec = Mapping[str, Any]
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
-class DaemonSetStrategy(StatusStrategy):
+class DaemonSetStrategy(WorkloadStrategy):
     """Rules of DaemonSets."""
 
     empty_status: ClassVar[dict[str, Any]] = {
@@ -43,14 +48,10 @@ class DaemonSetStrategy(StatusStrategy):
         """Fill upstream's defaults."""
         super().default(obj)
         spec = obj.setdefault("spec", {})
-        update = spec.setdefault("updateStrategy", {})
-        if not update.get("type"):
-            update["type"] = "RollingUpdate"
-        if update["type"] == "RollingUpdate":
-            if update.get("rollingUpdate") is None:
-                update["rollingUpdate"] = {}
-            default_number(update["rollingUpdate"], "maxUnavailable", 1)
-            default_number(update["rollingUpdate"], "maxSurge", 0)
+        rolling = default_rolling_update(spec.setdefault("updateStrategy", {}))
+        if rolling is not None:
+            default_number(rolling, "maxUnavailable", 1)
+            default_number(rolling, "maxSurge", 0)
         default_number(spec, "revisionHistoryLimit", 10)
         default_pod_template(spec)
         # The template's generation was a field before apps/v1; its annotation is there from the first moment.
@@ -84,12 +85,8 @@ class DaemonSetStrategy(StatusStrategy):
         errors = [error for name in names for error in nonnegative(f"status.{name}", status.get(name))]
         return errors + list(collisions("status.collisionCount", status, old.get("status") or {}))
 
-    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
-        """Deprecated and doubtful fields of the template."""
-        return list(template_warnings("spec.template", obj["spec"]["template"]))
-
     def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
-        """The same, when the template changed."""
+        """Those of the template, when that changed."""
         changed = _template_generation(obj) != _template_generation(old)
         return self.warnings_on_create(context, obj) if changed else []
 

@@ -8,38 +8,31 @@ from typing import Any, ClassVar
 from control.api.errors import FieldError
 from control.api.objects import Object
 from control.apiserver.registry.strategies.field_rules import (
-    IMMUTABLE,
     Errors,
     nonnegative,
     not_over_100_percent,
     percent_or_count,
-    selector_form,
 )
 from control.apiserver.registry.strategies.generations import bump_generation, changed_metadata
 from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.pod_defaults import default_pod_template
-from control.apiserver.registry.strategies.pod_warnings import template_warnings
-from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.workload_rules import (
     amount,
+    bounded_counters,
     collisions,
     default_number,
+    default_rolling_update,
+    frozen_selector,
     required_selector,
     selected_template,
 )
+from control.apiserver.registry.strategies.workload_strategy import WorkloadStrategy
 from control.apiserver.registry.strategy import WriteContext
 
 Spec = Mapping[str, Any]
 
 
-def frozen_selector(path: str, obj: Object, old: Object) -> Errors:
-    """A selector never changes: the Pods it found before would be orphaned."""
-    selector, previous = (selector_form(item["spec"].get("selector")) for item in (obj, old))
-    if selector != previous:
-        yield FieldError.invalid(path, selector, IMMUTABLE)
-
-
-class DeploymentStrategy(StatusStrategy):
+class DeploymentStrategy(WorkloadStrategy):
     """Rules of Deployments."""
 
     kept_by_status = ("labels",)
@@ -51,15 +44,11 @@ class DeploymentStrategy(StatusStrategy):
         default_number(spec, "replicas", 1)
         default_number(spec, "revisionHistoryLimit", 10)
         default_number(spec, "progressDeadlineSeconds", 600)
-        strategy = spec.setdefault("strategy", {})
-        if not strategy.get("type"):
-            strategy["type"] = "RollingUpdate"
-        if strategy["type"] == "RollingUpdate":
-            if strategy.get("rollingUpdate") is None:
-                strategy["rollingUpdate"] = {}
+        rolling = default_rolling_update(spec.setdefault("strategy", {}))
+        if rolling is not None:
             for name in ("maxUnavailable", "maxSurge"):
-                if strategy["rollingUpdate"].get(name) is None:
-                    strategy["rollingUpdate"][name] = "25%"
+                if rolling.get(name) is None:
+                    rolling[name] = "25%"
         default_pod_template(spec)
 
     def prepare_for_update(self, context: WriteContext, obj: Object, old: Object) -> None:
@@ -81,14 +70,6 @@ class DeploymentStrategy(StatusStrategy):
         status = obj.get("status") or {}
         former = old.get("status") or {}
         return [*_deployment_status("status", status), *collisions("status.collisionCount", status, former)]
-
-    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
-        """Deprecated and doubtful fields of the template."""
-        return list(template_warnings("spec.template", obj["spec"]["template"]))
-
-    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
-        """The same, when the template changed."""
-        return [] if obj["spec"] == old.get("spec") else self.warnings_on_create(context, obj)
 
 
 def _deployment_spec(path: str, spec: Spec) -> Errors:
@@ -133,20 +114,10 @@ def _deployment_status(path: str, status: Spec) -> Errors:
     counters = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
     for name in (*counters, "unavailableReplicas", "terminatingReplicas", "collisionCount"):
         yield from nonnegative(f"{path}.{name}", status.get(name))
-    yield from _bounded_counters(path, status, ("updatedReplicas", "readyReplicas", "availableReplicas"))
+    yield from bounded_counters(path, status, ("updatedReplicas", "readyReplicas", "availableReplicas"))
 
 
-def _bounded_counters(path: str, status: Spec, names: tuple[str, ...]) -> Errors:
-    total = status.get("replicas") or 0
-    for name in names:
-        if (status.get(name) or 0) > total:
-            yield FieldError.invalid(f"{path}.{name}", status.get(name) or 0, "cannot be greater than status.replicas")
-    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        detail = "cannot be greater than readyReplicas"
-        yield FieldError.invalid(f"{path}.availableReplicas", status["availableReplicas"], detail)
-
-
-class ReplicaSetStrategy(StatusStrategy):
+class ReplicaSetStrategy(WorkloadStrategy):
     """Rules of ReplicaSets."""
 
     empty_status: ClassVar[dict[str, Any]] = {"replicas": 0}
@@ -176,17 +147,9 @@ class ReplicaSetStrategy(StatusStrategy):
         """Judge the counters."""
         return list(replica_status("status", obj.get("status") or {}))
 
-    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
-        """Deprecated and doubtful fields of the template."""
-        return list(template_warnings("spec.template", obj["spec"]["template"]))
-
-    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
-        """The same, when the spec changed."""
-        return [] if obj["spec"] == old["spec"] else self.warnings_on_create(context, obj)
-
 
 def replica_status(path: str, status: Spec) -> Errors:
     """Counters of ReplicaSets and ReplicationControllers."""
     for name in ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"):
         yield from nonnegative(f"{path}.{name}", status.get(name))
-    yield from _bounded_counters(path, status, ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"))
+    yield from bounded_counters(path, status, ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"))

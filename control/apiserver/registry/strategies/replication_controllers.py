@@ -10,13 +10,12 @@ from control.api.objects import Object
 from control.apiserver.registry.strategies.deployments import replica_status
 from control.apiserver.registry.strategies.field_rules import nonnegative
 from control.apiserver.registry.strategies.pod_defaults import default_pod_template
-from control.apiserver.registry.strategies.pod_warnings import template_warnings
-from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.workload_rules import default_number, matching_template
+from control.apiserver.registry.strategies.workload_strategy import WorkloadStrategy
 from control.apiserver.registry.strategy import FieldLabels, WriteContext
 
 
-class ReplicationControllerStrategy(StatusStrategy):
+class ReplicationControllerStrategy(WorkloadStrategy):
     """Rules of ReplicationControllers, whose selector is a plain label map."""
 
     field_labels = FieldLabels.of("status.replicas")
@@ -54,15 +53,6 @@ class ReplicationControllerStrategy(StatusStrategy):
     def validate_status_update(self, context: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         """Judge the counters."""
         return list(replica_status("status", obj.get("status") or {}))
-
-    def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
-        """Deprecated and doubtful fields of the template."""
-        template = obj["spec"].get("template")
-        return list(template_warnings("spec.template", template)) if template else []
-
-    def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
-        """The same, when the spec changed."""
-        return [] if obj["spec"] == old["spec"] else self.warnings_on_create(context, obj)
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """Fields a field selector can name."""

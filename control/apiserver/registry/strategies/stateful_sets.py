@@ -18,17 +18,18 @@ from control.apiserver.registry.strategies.field_rules import (
 )
 from control.apiserver.registry.strategies.internal_form import internal_form
 from control.apiserver.registry.strategies.pod_defaults import default_pod_template
-from control.apiserver.registry.strategies.pod_warnings import template_warnings
-from control.apiserver.registry.strategies.status_strategy import StatusStrategy
 from control.apiserver.registry.strategies.volume_defaults import default_claim_spec
 from control.apiserver.registry.strategies.volume_warnings import claim_warnings
 from control.apiserver.registry.strategies.workload_rules import (
     amount,
+    bounded_counters,
     collisions,
     default_number,
+    default_rolling_update,
     required_selector,
     selected_template,
 )
+from control.apiserver.registry.strategies.workload_strategy import WorkloadStrategy
 from control.apiserver.registry.strategy import WriteContext
 
 Spec = Mapping[str, Any]
@@ -48,7 +49,7 @@ _FORBIDDEN = (
 )
 
 
-class StatefulSetStrategy(StatusStrategy):
+class StatefulSetStrategy(WorkloadStrategy):
     """Rules of StatefulSets."""
 
     empty_status: ClassVar[dict[str, Any]] = {"replicas": 0, "availableReplicas": 0}
@@ -61,13 +62,9 @@ class StatefulSetStrategy(StatusStrategy):
         default_number(spec, "revisionHistoryLimit", 10)
         if not spec.get("podManagementPolicy"):
             spec["podManagementPolicy"] = "OrderedReady"
-        update = spec.setdefault("updateStrategy", {})
-        if not update.get("type"):
-            update["type"] = "RollingUpdate"
-        if update["type"] == "RollingUpdate":
-            if update.get("rollingUpdate") is None:
-                update["rollingUpdate"] = {}
-            default_number(update["rollingUpdate"], "partition", 0)
+        rolling = default_rolling_update(spec.setdefault("updateStrategy", {}))
+        if rolling is not None:
+            default_number(rolling, "partition", 0)
         retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
         for name in ("whenDeleted", "whenScaled"):
             if not retention.get(name):
@@ -116,15 +113,13 @@ class StatefulSetStrategy(StatusStrategy):
         return [*_status("status", status), *collisions("status.collisionCount", status, old.get("status") or {})]
 
     def warnings_on_create(self, context: WriteContext, obj: Object) -> list[str]:
-        """Deprecated and doubtful fields of the template and of the claims."""
-        spec = obj["spec"]
-        return [*template_warnings("spec.template", spec["template"]), *_claims_and_history(spec, "")]
+        """Those of the template, and of the claims."""
+        return [*super().warnings_on_create(context, obj), *_claims_and_history(obj["spec"], "")]
 
     def warnings_on_update(self, context: WriteContext, obj: Object, old: Object) -> list[str]:
         """The same; those of the template only when the spec changed."""
-        spec = obj["spec"]
-        changed = [] if spec == old["spec"] else template_warnings("spec.template", spec["template"])
-        return [*changed, *_claims_and_history(spec, ".Spec")]
+        of_template = [] if obj["spec"] == old["spec"] else super().warnings_on_create(context, obj)
+        return [*of_template, *_claims_and_history(obj["spec"], ".Spec")]
 
 
 def _drop_max_unavailable(obj: Object) -> None:
@@ -208,10 +203,4 @@ def _status(path: str, status: Spec) -> Errors:
     parts = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
     for name in ("replicas", *parts, "observedGeneration", "collisionCount"):
         yield from nonnegative(f"{path}.{name}", status.get(name))
-    for name in parts:
-        if (status.get(name) or 0) > (status.get("replicas") or 0):
-            detail = "cannot be greater than status.replicas"
-            yield FieldError.invalid(f"{path}.{name}", status.get(name) or 0, detail)
-    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        detail = "cannot be greater than status.readyReplicas"
-        yield FieldError.invalid(f"{path}.availableReplicas", status["availableReplicas"], detail)
+    yield from bounded_counters(path, status, parts, ready="status.readyReplicas")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from control.api.errors import FieldError
 from control.api.objects import Object
 from control.api.selectors import SelectorError, selector_from_object
 from control.apiserver.registry.strategies.field_rules import (
+    IMMUTABLE,
     Errors,
     label_selector,
     selector_form,
@@ -86,6 +87,35 @@ def default_number(target: Object, name: str, value: int) -> None:
     """Fill an absent number; 0 stays 0."""
     if target.get(name) is None:
         target[name] = value
+
+
+def default_rolling_update(strategy: Object) -> Object | None:
+    """Make a rolling update what is done by default. Returns its parameters, None if something else is done."""
+    if not strategy.get("type"):
+        strategy["type"] = "RollingUpdate"
+    if strategy["type"] != "RollingUpdate":
+        return None
+    if strategy.get("rollingUpdate") is None:
+        strategy["rollingUpdate"] = {}
+    rolling: Object = strategy["rollingUpdate"]
+    return rolling
+
+
+def frozen_selector(path: str, obj: Object, old: Object) -> Errors:
+    """A selector never changes: the Pods it found before would be orphaned."""
+    selector, previous = (selector_form(item["spec"].get("selector")) for item in (obj, old))
+    if selector != previous:
+        yield FieldError.invalid(path, selector, IMMUTABLE)
+
+
+def bounded_counters(path: str, status: Spec, names: Sequence[str], *, ready: str = "readyReplicas") -> Errors:
+    """No part is more than the whole, and no more Pods are available than ready, which the text calls `ready`."""
+    for name in names:
+        if (status.get(name) or 0) > (status.get("replicas") or 0):
+            yield FieldError.invalid(f"{path}.{name}", status.get(name) or 0, "cannot be greater than status.replicas")
+    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
+        detail = f"cannot be greater than {ready}"
+        yield FieldError.invalid(f"{path}.availableReplicas", status["availableReplicas"], detail)
 
 
 def collisions(path: str, status: Spec, old: Spec) -> Errors:
