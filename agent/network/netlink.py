@@ -18,6 +18,7 @@ from agent.network.netlink_socket import CREATE, EXCLUSIVE, NESTED, REPLACE, Net
 _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
 _NEW_ADDRESS, _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE, _NEW_NEIGHBOUR = 20, 24, 25, 26, 28
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_INFO, _IFLA_NAMESPACE_FD = 1, 3, 4, 18, 28
+_IFLA_SEND_QUEUES, _IFLA_RECEIVE_QUEUES = 31, 32
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DESTINATION, _RTA_LINK, _RTA_GATEWAY, _RTA_SOURCE, _RTA_TABLE = 1, 4, 5, 7, 15
@@ -55,11 +56,16 @@ class Netlink(NetlinkSocket):
     def create_veth(
         self, name: str, peer_name: str, *, peer_namespace_fd: int, mtu: int, address: str, peer_address: str
     ) -> None:
-        """Create a pair, the peer in another network namespace, in one request. The peer cannot be born up."""
-        peer = _link_message(up=False) + _text(_IFLA_NAME, peer_name) + _number(_IFLA_MTU, mtu)
+        """Create a pair, the peer in another network namespace, in one request. The peer cannot be born up.
+
+        With one queue each: the kernel would make one for every CPU, each with objects in sysfs, and uses no more than
+        one unless XDP or GRO is turned on.
+        """
+        queues = _number(_IFLA_SEND_QUEUES, 1) + _number(_IFLA_RECEIVE_QUEUES, 1)
+        peer = _link_message(up=False) + _text(_IFLA_NAME, peer_name) + _number(_IFLA_MTU, mtu) + queues
         peer += attribute(_IFLA_ADDRESS, _hardware(peer_address)) + _number(_IFLA_NAMESPACE_FD, peer_namespace_fd)
         info = _text(_INFO_KIND, "veth") + attribute(_INFO_DATA | NESTED, attribute(_VETH_PEER | NESTED, peer))
-        content = _link_message() + _text(_IFLA_NAME, name) + _number(_IFLA_MTU, mtu)
+        content = _link_message() + _text(_IFLA_NAME, name) + _number(_IFLA_MTU, mtu) + queues
         content += attribute(_IFLA_ADDRESS, _hardware(address)) + attribute(_IFLA_INFO | NESTED, info)
         self.ask(_NEW_LINK, CREATE | EXCLUSIVE, content)
 

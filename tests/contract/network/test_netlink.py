@@ -6,6 +6,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,24 @@ def bridge() -> Iterator[str]:
         netlink.create_bridge(name)
         yield name
         netlink.delete_link(name)
+
+
+def test_a_pair_has_one_queue_at_each_end_however_many_cpus_there_are() -> None:
+    names = [f"t{uuid.uuid4().hex[:8]}" for _ in range(2)]
+    with open("/proc/self/ns/net") as own, Netlink() as netlink:
+        netlink.create_veth(
+            *names,
+            peer_namespace_fd=own.fileno(),
+            mtu=1500,
+            address="02:00:00:00:00:01",
+            peer_address="02:00:00:00:00:02",
+        )
+        try:
+            for name in names:
+                queues = sorted(entry.name for entry in Path(f"/sys/class/net/{name}/queues").iterdir())
+                assert queues == ["rx-0", "tx-0"]
+        finally:
+            netlink.delete_link(names[0])
 
 
 def routed_over(netlink: Netlink, index: int) -> set[IPv4Network]:
