@@ -6,7 +6,6 @@ engine, whose container ids are written `docker://ID`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +17,7 @@ from agent.pods.pod_spec import ContainerType, is_sidecar, regular_containers, r
 from agent.pods.resize import PendingResize
 from agent.pods.verdicts import NO_VERDICTS, ContainerVerdicts
 from agent.runtime.gpus import GPU_RESOURCE
+from agent.runtime.identity import parse_resources
 from agent.runtime.protocol import ProcessUser
 from agent.volumes.protocol import is_recursive
 from control.api.meta import is_deleting
@@ -167,7 +167,7 @@ def _seen_status(
 def _resources(container: ReadOnlyObject, newest: ObservedContainer) -> Object:
     """What the node has granted, and what a running container has of it (KEP-1287)."""
     allocated = container.get("resources") or {}
-    held = json.loads(newest.resources) if newest.is_running and newest.resources else allocated
+    held = parse_resources(newest.resources) if newest.is_running and newest.resources else allocated
     found: Object = {"resources": {name: held[name] for name in ("limits", "requests") if held.get(name)}}
     if allocated.get("requests"):
         found["allocatedResources"] = allocated["requests"]

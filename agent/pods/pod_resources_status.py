@@ -7,12 +7,12 @@ have been rounded to shares and periods; here they are what the cgroup was made 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.pods.observed import ObservedPod
 from agent.pods.pod_spec import init_containers, regular_containers
+from agent.runtime.identity import parse_resources
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import is_limited_as_a_whole, pod_limits, pod_requests
 from control.api.quantity import NANOS_PER_UNIT, Quantity, QuantityFormat, format_quantity, parse_quantity
@@ -55,7 +55,7 @@ def _as_made(allocated: ReadOnlyObject, observed: ObservedPod) -> ReadOnlyObject
     sandbox = observed.sandbox
     if sandbox is None or not sandbox.resources:
         return allocated
-    made = json.loads(sandbox.resources)
+    made = parse_resources(sandbox.resources)
     spec = {
         **allocated["spec"],
         "resources": made["pod"],

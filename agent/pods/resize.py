@@ -6,7 +6,6 @@ synced with what it has been allocated, and a wish that does not fit waits in th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from agent.pods.actions import Action, ResizeContainer, ResizePod, StopContainer
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_spec import all_containers, init_containers, regular_containers
-from agent.runtime.identity import format_pod_resources
+from agent.runtime.identity import format_pod_resources, parse_resources
 from control.api.fit import allocatable_of, held_by, insufficient_resources
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import pod_requests, priority_of, qos_class
@@ -35,7 +34,7 @@ def changed_resources(container: ReadOnlyObject, running: ObservedContainer) -> 
     """The resources of which a running container has another amount than its spec says."""
     if not running.resources:
         return []
-    wanted, held = container.get("resources") or {}, json.loads(running.resources)
+    wanted, held = container.get("resources") or {}, parse_resources(running.resources)
     return [name for name in RESIZABLE if _amounts(wanted, name) != _amounts(held, name)]
 
 
@@ -60,7 +59,7 @@ def held_pod_resources(observed: ObservedPod) -> Mapping[str, Any] | None:
     sandbox = observed.sandbox
     if sandbox is None or not sandbox.is_running or not sandbox.resources:
         return None
-    held: Mapping[str, Any] = json.loads(sandbox.resources)["pod"]
+    held: Mapping[str, Any] = parse_resources(sandbox.resources)["pod"]
     return held
 
 
@@ -173,7 +172,7 @@ def _allocated(container: ReadOnlyObject, observed: ObservedPod) -> ReadOnlyObje
     running = _running(container, observed)
     if running is None or not running.resources:
         return container
-    return {**container, "resources": json.loads(running.resources)}
+    return {**container, "resources": parse_resources(running.resources)}
 
 
 def _running_changes(container: ReadOnlyObject, observed: ObservedPod) -> list[str]:

@@ -129,8 +129,12 @@ def _headers(body: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _encode(body: Mapping[str, Any] | None) -> bytes | None:
-    # Not orjson: a number beyond 64 bits is the engine's to refuse.
-    return None if body is None else json.dumps(body).encode()
+    if body is None:
+        return None
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # a number beyond 64 bits, which is the engine's to refuse
+        return json.dumps(body).encode()
 
 
 def _refusal(status: int, body: bytes, *, image: bool = False) -> RuntimeFailure:

@@ -12,6 +12,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+import orjson
 
 from control.api.objects import ReadOnlyObject
 
@@ -48,6 +52,7 @@ NAME_PREFIX = "k8s"
 SANDBOX_CONTAINER_NAME = "POD"
 #: the type of a holder: it is none of the Pod's containers, so it is no `ContainerRole`
 HOLDER_TYPE = "volumeholder"
+RESOURCES_REMEMBERED_MAX = 1024
 
 
 class ContainerRole(Enum):
@@ -186,7 +191,7 @@ def _pod_labels(owner: NodeIdentity, pod: ReadOnlyObject, attempt: int) -> dict[
 
 def format_resources(container: ReadOnlyObject) -> str:
     """The container's resources as a label keeps them: compact JSON with sorted keys."""
-    return json.dumps(container.get("resources") or {}, sort_keys=True, separators=(",", ":"))
+    return _compact(container.get("resources") or {})
 
 
 def format_pod_resources(pod: ReadOnlyObject) -> str:
@@ -197,7 +202,18 @@ def format_pod_resources(pod: ReadOnlyObject) -> str:
         "pod": spec.get("resources") or {},
         "containers": {item["name"]: item["resources"] for item in containers if item.get("resources")},
     }
-    return json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    return _compact(whole)
+
+
+@lru_cache(maxsize=RESOURCES_REMEMBERED_MAX)
+def parse_resources(text: str) -> Mapping[str, Any]:
+    """Read either back. Many Pods have the same, and each is asked for them time and again: the answer is shared."""
+    resources: Mapping[str, Any] = orjson.loads(text)
+    return resources
+
+
+def _compact(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def spec_hash(container: ReadOnlyObject) -> str:

@@ -11,9 +11,11 @@ from agent.runtime.identity import (
     NodeIdentity,
     container_labels,
     container_name,
+    format_resources,
     hide_image_labels,
     own_identity,
     parse_identity,
+    parse_resources,
     sandbox_labels,
     sandbox_name,
     spec_hash,
@@ -100,3 +102,13 @@ def test_a_container_is_ours_by_its_name_too(name: str, expected: bool) -> None:
 
     assert (own_identity(name, labels) is not None) is expected
     assert own_identity(name, {}) is None
+
+
+def test_resources_on_a_label_are_read_back_and_compare_as_text() -> None:
+    resources = {"requests": {"memory": "1Gi", "cpu": "1"}, "limits": {"cpu": "2"}}
+    text = format_resources({"name": "main", "resources": resources})
+
+    # Labels of agents before this one have to compare equal.
+    assert text == '{"limits":{"cpu":"2"},"requests":{"cpu":"1","memory":"1Gi"}}'
+    assert parse_resources(text) == resources
+    assert format_resources({"name": "main"}) == "{}"
