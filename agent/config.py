@@ -81,6 +81,11 @@ class AgentConfig:
     seccomp_default: bool = False
 
     @property
+    def pod_volumes_root(self) -> Path:
+        """Where the volumes of Pods are, a directory for each Pod."""
+        return self.state_dir / "volumes"
+
+    @property
     def volume_root(self) -> Path:
         """Where the node keeps the local volumes that it makes for claims."""
         return self.state_dir / "persistent"

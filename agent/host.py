@@ -185,7 +185,7 @@ class LinuxHost:
     ) -> VolumeManager:
         """Directories under the agent's state directory."""
         return PodVolumes(
-            root=self._config.state_dir / "volumes",
+            root=self._config.pod_volumes_root,
             objects=objects,
             clock=clock,
             local_root=self._config.volume_root,

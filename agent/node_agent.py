@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -230,6 +231,7 @@ class NodeAgent:
         from agent.server.configuration import kubelet_configuration
         from agent.server.node_access import NodeAccess
         from agent.server.node_server import NodeServer, NodeServerSettings
+        from agent.usage.claim_disks import read_claim_disks
         from agent.usage.samples import UsageSource
 
         tls_cert, tls_key = config.tls_cert, config.tls_key
@@ -263,6 +265,7 @@ class NodeAgent:
                 read_free=lambda: self._host.read_usage(self._engine),
                 read_interfaces=read_interfaces,
                 measure_files=parts.measuring.measure_files,
+                read_claims=partial(read_claim_disks, config.pod_volumes_root),
             ),
             probes=parts.probes.tally,
             configuration=kubelet_configuration(config, engine_address=engine_address()),

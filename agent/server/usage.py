@@ -31,14 +31,14 @@ class UsagePages:
     async def summary(self, request: web.Request) -> web.Response:
         """The kubelet's summary, as far as the engine knows it."""
         only = request.query.get("only_cpu_and_memory", "").lower() in ("1", "true", "t")
-        sample = await self._sampler.sample(with_files=not only)
+        sample = await self._sampler.sample(with_files=not only, with_claims=not only)
         # Sizes of logs are read from the disk.
         body = await asyncio.to_thread(_encode_summary, sample, only)
         return web.Response(body=body, content_type="application/json")
 
     async def metrics(self, request: web.Request) -> web.Response:
         """What the agent says of itself."""
-        return _text(own_metrics(await self._sampler.sample()))
+        return _text(own_metrics(await self._sampler.sample(with_claims=True)))
 
     async def resource_metrics(self, request: web.Request) -> web.Response:
         """Processor time and memory, for metrics-server."""

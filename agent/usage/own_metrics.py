@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from agent.node.host_facts import DiskUsage
 from agent.node.node_status import KUBELET_VERSION
 from agent.usage.prometheus import MetricFamily
 from agent.usage.samples import NodeSample
+
+_VOLUME_STATS: tuple[tuple[str, str, Callable[[DiskUsage], int]], ...] = (
+    ("capacity_bytes", "Capacity in bytes of the volume", lambda disk: disk.capacity_bytes),
+    ("available_bytes", "Number of available bytes in the volume", lambda disk: disk.available_bytes),
+    ("used_bytes", "Number of used bytes in the volume", lambda disk: disk.capacity_bytes - disk.available_bytes),
+    ("inodes", "Maximum number of inodes in the volume", lambda disk: disk.inodes),
+    ("inodes_free", "Number of free inodes in the volume", lambda disk: disk.inodes_free),
+    ("inodes_used", "Number of used inodes in the volume", lambda disk: disk.inodes - disk.inodes_free),
+)
 
 
 def own_metrics(sample: NodeSample) -> list[MetricFamily]:
@@ -18,4 +30,18 @@ def own_metrics(sample: NodeSample) -> list[MetricFamily]:
     pods.add(len(running))
     containers = MetricFamily("kubelet_running_containers", "gauge", "[STABLE] Number of containers currently running")
     containers.add(sum(len(pod.containers) for pod in running), {"container_state": "running"})
-    return [build, name, containers, pods]
+    return [build, name, containers, pods, *_volume_stats(sample)]
+
+
+def _volume_stats(sample: NodeSample) -> list[MetricFamily]:
+    """Of each claim once, however many Pods have it (pkg/kubelet/metrics/collectors/volume_stats.go)."""
+    disks = {
+        (pod.pod["metadata"]["namespace"], claim.claim_name): claim.disk for pod in sample.pods for claim in pod.claims
+    }
+    families = []
+    for name, help_text, amount in _VOLUME_STATS:
+        family = MetricFamily(f"kubelet_volume_stats_{name}", "gauge", f"[ALPHA] {help_text}")
+        for (namespace, claim_name), disk in disks.items():
+            family.add(amount(disk), {"namespace": namespace, "persistentvolumeclaim": claim_name})
+        families.append(family)
+    return families

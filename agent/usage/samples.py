@@ -14,6 +14,7 @@ from agent.pods.container_cache import ContainerCache
 from agent.pods.observed import ObservedContainer, ObservedSandbox
 from agent.pods.pod_spec import is_host_network
 from agent.runtime.protocol import EngineInfo, Runtime, RuntimeFailure
+from agent.usage.claim_disks import ClaimDisk
 from agent.usage.container_usage import ContainerUsage, parse_usage
 from agent.usage.cpu_rates import CpuLook, CpuRates
 from agent.usage.file_looks import FileLooks, MeasureFiles
@@ -26,8 +27,8 @@ NODE = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageSource:
-    """What the node can tell of itself: the host's counters, what is free, the interfaces a process sees, and the files
-    that Pods have on disks.
+    """What the node can tell of itself: the host's counters, what is free, the interfaces a process sees, the files
+    that Pods have on disks, and the file systems behind their claims.
     """
 
     node_name: str
@@ -36,6 +37,7 @@ class UsageSource:
     read_free: Callable[[], HostUsage]
     read_interfaces: Callable[[int], Sequence[InterfaceCounters]]
     measure_files: MeasureFiles
+    read_claims: Callable[[ReadOnlyObject], Sequence[ClaimDisk]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +54,15 @@ class ContainerSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSample:
-    """The running containers of one Pod. `interfaces` are those of its own network, none on the host's."""
+    """The running containers of one Pod. `interfaces` are those of its own network, none on the host's.
+
+    `claims` are there only if they were asked for.
+    """
 
     pod: ReadOnlyObject
     containers: tuple[ContainerSample, ...]
     interfaces: tuple[InterfaceCounters, ...] = ()
+    claims: tuple[ClaimDisk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +104,11 @@ class UsageSampler:
         self._rates = CpuRates()
         self._files = FileLooks(source.measure_files, clock)
 
-    async def sample(self, *, with_files: bool = False) -> NodeSample:
+    async def sample(self, *, with_files: bool = False, with_claims: bool = False) -> NodeSample:
         """Look once, at all containers side by side."""
         pods = list(self._pods())
         files = await self._files.look(pods) if with_files else {}
-        looked = await asyncio.gather(*(self._look(pod) for pod in pods))
+        looked = await asyncio.gather(*(self._look(pod, with_claims) for pod in pods))
         now, host = self._clock.now(), self._source.read_counters()
         usages = {item.id: item.usage for sample, _ in looked for item in sample.containers}
         looks = {name: CpuLook(usage.sampled_at, usage.cpu_nanoseconds) for name, usage in usages.items()}
@@ -118,12 +124,17 @@ class UsageSampler:
             files=files,
         )
 
-    async def _look(self, pod: ReadOnlyObject) -> tuple[PodSample, int]:
+    async def _look(self, pod: ReadOnlyObject, with_claims: bool) -> tuple[PodSample, int]:
         observed = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=())
         running = observed.running_containers()
         found = await asyncio.gather(*(self._usage(container) for container in running))
         samples = [_sample(one, usage) for one, usage in zip(running, found, strict=True) if usage is not None]
-        sample = PodSample(pod=pod, containers=tuple(samples), interfaces=self._interfaces(pod, observed.sandbox))
+        sample = PodSample(
+            pod=pod,
+            containers=tuple(samples),
+            interfaces=self._interfaces(pod, observed.sandbox),
+            claims=tuple(await asyncio.to_thread(self._source.read_claims, pod)) if with_claims else (),
+        )
         return sample, len(running) - len(samples)
 
     def _interfaces(self, pod: ReadOnlyObject, sandbox: ObservedSandbox | None) -> tuple[InterfaceCounters, ...]:

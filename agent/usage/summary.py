@@ -13,6 +13,7 @@ from typing import Any
 from agent.node.eviction.pod_usage import FileUsage, PodUse
 from agent.node.host_counters import InterfaceCounters
 from agent.node.host_facts import DiskUsage
+from agent.usage.claim_disks import ClaimDisk
 from agent.usage.container_usage import ContainerUsage
 from agent.usage.samples import NODE, ContainerSample, NodeSample, PodSample
 from control.api.objects import Object
@@ -103,14 +104,22 @@ def _pod_stats(
     if not only_cpu_and_memory:
         if pod.interfaces:
             stats["network"] = _network(pod.interfaces, time)
+        volumes = [_claim_stats(claim, metadata["namespace"], time) for claim in pod.claims]
         if files is not None:
-            stats["volume"] = [
+            volumes += [
                 {**_share(sample.free.node_disk, use, time), "name": name} for name, use in files.volumes.items()
             ]
             everything = files.container_files.plus(files.volume_files)
             stats["ephemeral-storage"] = _share(sample.free.node_disk, everything, time)
+        if files is not None or volumes:
+            stats["volume"] = volumes
         stats["process_stats"] = {"process_count": sum(usage.processes for usage in usages)}
     return stats
+
+
+def _claim_stats(claim: ClaimDisk, namespace: str, time: str) -> Object:
+    reference = {"name": claim.claim_name, "namespace": namespace}
+    return {**_filesystem(claim.disk, time), "name": claim.volume_name, "pvcRef": reference}
 
 
 def _container_stats(

@@ -3,6 +3,7 @@
 <root>/<pod uid>/volumes/kubernetes.io~<type>/<volume>     the volume
 <root>/<pod uid>/volume-subpaths/<volume>/<container>/<n>  bind mounts of subPaths
 <root>/<pod uid>/used-volumes/<persistent volume>          an empty file for each that the Pod uses
+<root>/<pod uid>/claimed-volumes/<volume>                  a file that says where the volume of a claim is
 <root>/<pod uid>/read-only/<volume>/<container>/<n>        copies of mounts, read-only with all below them
 """
 
@@ -41,6 +42,10 @@ class PodDirectory:
     def used_volume(self, volume_name: str) -> Path:
         """What says that the Pod uses a PersistentVolume."""
         return self.path / "used-volumes" / volume_name
+
+    def claimed_place(self, volume_name: str) -> Path:
+        """What says where the volume behind a claim is; `volume_name` is that of the Pod's volume."""
+        return self.path / "claimed-volumes" / volume_name
 
     def read_only(self, volume_name: str, container_name: str, index: int) -> Path:
         """Where the recursively read-only copy of a container's n-th mount is."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from agent.volumes import config_map, downward_api, empty_dir, host_path, image, local, projected, secret
 from agent.volumes.atomic_writer import write_files
+from agent.volumes.claimed_places import note_place
 from agent.volumes.docker_volume import DOCKER_TYPES, needs_mount
 from agent.volumes.file_reading import read_volume_file
 from agent.volumes.mounting import can_mount, has_mount_attributes, mount_tmpfs, mounts_below, unmount
@@ -253,6 +254,8 @@ class PodVolumes:
         is_shared = await self._use(uid_of(request.pod), source)
         request = replace(request, is_shared=is_shared)
         place = await asyncio.to_thread({**PLACE_TYPES, **CLAIMED_TYPES}[type_name], request)
+        if type_name in CLAIMED_TYPES and not source.is_block:
+            await asyncio.to_thread(note_place, self._directory(uid_of(request.pod)), request.name, place)
         return MountedVolume(
             name=request.name,
             host_path=place,

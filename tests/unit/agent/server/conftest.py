@@ -21,6 +21,7 @@ from agent.runtime.identity import container_labels, container_name, sandbox_lab
 from agent.server.access_reviews import AccessReviews
 from agent.server.node_access import NodeAccess
 from agent.server.node_server import NodeServer, NodeServerSettings
+from agent.usage.claim_disks import ClaimDisk
 from agent.usage.samples import UsageSource
 from control.api.clock import FakeClock, SystemClock
 from control.api.objects import ReadOnlyObject
@@ -31,6 +32,11 @@ from tests.fakes.agent_node import OWNER, make_pod
 from tests.unit.agent.server.served_node import LoopbackDialer, ReviewingApi, ServedNode
 
 DISK = DiskUsage(capacity_bytes=1 << 40, available_bytes=1 << 39)
+CLAIM_DISK = ClaimDisk(
+    volume_name="v",
+    claim_name="shop-data",
+    disk=DiskUsage(capacity_bytes=100, available_bytes=70, inodes=10, inodes_free=4),
+)
 
 
 async def measure_files(pods: Sequence[ReadOnlyObject]) -> dict[str, PodUse]:
@@ -92,6 +98,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
             read_free=lambda: HostUsage(node_disk=DISK, image_disk=DISK),
             read_interfaces=lambda pid: [],
             measure_files=measure_files,
+            read_claims=lambda pod: [CLAIM_DISK],
         ),
         probes=probes,
         configuration={"kind": "KubeletConfiguration", "maxPods": 110},

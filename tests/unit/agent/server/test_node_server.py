@@ -262,10 +262,21 @@ async def test_the_summary_tells_what_pods_have_on_disks(node: ServedNode) -> No
         async with session.get("/stats/summary?only_cpu_and_memory=true") as answer:
             (short,) = (await answer.json())["pods"]
     disk = {"capacityBytes": 1 << 40, "availableBytes": 1 << 39}
-    (container,), (volume,) = pod["containers"], pod["volume"]
+    (container,), (claimed, volume) = pod["containers"], pod["volume"]
     assert {**container["rootfs"], "time": ""} == {**disk, "time": "", "usedBytes": 1000, "inodesUsed": 5}
     assert {**volume, "time": ""} == {**disk, "time": "", "name": "data", "usedBytes": 4, "inodesUsed": 1}
     assert {**pod["ephemeral-storage"], "time": ""} == {**disk, "time": "", "usedBytes": 1034, "inodesUsed": 7}
+    assert {**claimed, "time": ""} == {
+        "time": "",
+        "name": "v",
+        "pvcRef": {"name": "shop-data", "namespace": "default"},
+        "capacityBytes": 100,
+        "availableBytes": 70,
+        "usedBytes": 30,
+        "inodes": 10,
+        "inodesFree": 4,
+        "inodesUsed": 6,
+    }
     assert not {"volume", "ephemeral-storage"} & set(short)
     assert "rootfs" not in short["containers"][0]
 
@@ -285,6 +296,7 @@ async def test_a_container_the_engine_cannot_tell_of_is_left_out_and_counted(nod
         ("/healthz/syncloop", "ok"),
         ("/configz", '{"kubeletconfig":{"kind":"KubeletConfiguration","maxPods":110}}'),
         ("/metrics", 'kubelet_running_containers{container_state="running"} 1'),
+        ("/metrics", 'kubelet_volume_stats_used_bytes{namespace="default",persistentvolumeclaim="shop-data"} 30'),
         ("/runningpods/", '"metadata":{"name":"web","namespace":"default","uid":"uid-of-web"}'),
         ("/pods/", '"kind":"PodList"'),
     ],

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from agent.volumes import local
+from agent.volumes.claimed_places import find_place
 from agent.volumes.mounts import compute_devices
+from agent.volumes.pod_directory import PodDirectory
 from agent.volumes.pod_volumes import PodVolumes
 from agent.volumes.protocol import MountedVolume, UnmountedVolumesError, VolumeError
 from control.api.clock import FakeClock
@@ -79,6 +81,14 @@ async def test_a_local_volume_of_ours_is_made_open_to_everyone_and_keeps_its_fil
     assert ((await node.mount()).host_path / "kept").read_text() == "x"
     await node.volumes.unmount_all("uid-1")
     assert (mounted.host_path / "kept").exists(), "it belongs to the claim, not to the Pod"
+
+
+async def test_the_next_agent_knows_where_the_volume_is(node: Node) -> None:
+    mounted = await node.mount()
+    node.start_again()
+    assert find_place(PodDirectory(node.directory / "pods" / "uid-1"), "v") == mounted.host_path
+    await node.volumes.unmount_all("uid-1")
+    assert find_place(PodDirectory(node.directory / "pods" / "uid-1"), "v") is None
 
 
 async def test_another_path_must_exist(node: Node, tmp_path: Path) -> None:
