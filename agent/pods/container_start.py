@@ -37,7 +37,7 @@ from agent.runtime.protocol import (
     RuntimeFailure,
 )
 from agent.runtime.translate import ContainerRequest, container_create_body
-from agent.volumes.protocol import ObjectSource, VolumeError, VolumeManager
+from agent.volumes.protocol import ImageSubPathError, ObjectSource, VolumeError, VolumeManager
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
 
@@ -112,8 +112,8 @@ class ContainerStarter:
             if error.__cause__ is not None:  # which the kubelet's words leave out
                 logger.info("Cannot configure a container name=%s cause=%s", container["name"], error.__cause__)
             self._event(pod, container, "Warning", "Failed", f"Error: {error}")
-            # To the kubelet a profile that cannot be had is the runtime's failure to create the container.
-            is_runtimes = isinstance(error, ConfinementError)
+            # To the kubelet a profile or a part of an image that cannot be had is the runtime's failure to create.
+            is_runtimes = isinstance(error, ConfinementError | ImageSubPathError)
             reason = "CreateContainerError" if is_runtimes else "CreateContainerConfigError"
             raise StartFailure(reason, str(error), CONFIGURATION_RETRY_SECONDS) from error
         container_id = await self._create(pod, container, action, request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.volumes.protocol import Device, Mount, MountedVolume, VolumeError
+from agent.volumes.protocol import Device, ImageSubPathError, Mount, MountedVolume, VolumeError
 from agent.volumes.sub_path import expand_expression
 from control.api.objects import ReadOnlyObject
 
@@ -69,8 +69,11 @@ def _resolve(
     try:
         return resolve_sub_path(volume, sub_path, index)
     except (VolumeError, OSError) as error:
-        raise VolumeError(
-            f'failed to prepare subPath for volumeMount "{volume.name}" of container "{container["name"]}": {error}'
+        why = str(error)
+        if isinstance(error, OSError):
+            why = f'"{sub_path}" does not exist in the image' if volume.is_image else error.strerror or why
+        raise (ImageSubPathError if volume.is_image else VolumeError)(
+            f'failed to prepare subPath for volumeMount "{volume.name}" of container "{container["name"]}": {why}'
         ) from error
 
 

@@ -261,6 +261,7 @@ class PodVolumes:
             host_path=place,
             read_only=source.read_only,
             is_block=source.is_block,
+            is_image=type_name == "image",
             group=source.group,
             warning=await asyncio.to_thread(group_warning, request, place) if is_shared else None,
         )

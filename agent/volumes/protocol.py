@@ -48,6 +48,10 @@ class EngineVolumeError(VolumeError):
     """The engine cannot mount a volume of its own. Each try costs a container, so they become rare."""
 
 
+class ImageSubPathError(VolumeError):
+    """A part of an image volume that cannot be mounted. To the kubelet that is the runtime's business."""
+
+
 class UnmountedVolumesError(VolumeError):
     """Some volumes of a Pod cannot be prepared: `failures`, each to be told by itself. `unmounted` are their names."""
 
@@ -77,6 +81,8 @@ class MountedVolume:
     is_block: bool = False
     #: name of the volume of the engine's own that it is: containers mount that, and not `host_path`
     docker_volume: str = ""
+    #: the files of an image: what is missing there cannot be made
+    is_image: bool = False
     #: the files are only there while something is mounted on `host_path`
     needs_mount: bool = False
     #: a group that all processes of the Pod get, so that they may use the volume

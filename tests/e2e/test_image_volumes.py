@@ -32,3 +32,12 @@ def test_a_pod_waits_for_the_image_of_its_volume(cluster: Cluster, namespace: st
     create(cluster, namespace, pod)
     reasons = ("ErrImagePull", "ImagePullBackOff")
     wait_for(lambda: waiting(cluster, namespace, "p").get("reason") in reasons, "the pull fails")
+
+
+def test_a_part_that_the_image_does_not_have_fails_the_container(cluster: Cluster, namespace: str) -> None:
+    mount = {**MOUNT, "subPath": "none"}
+    volume = {"name": "v", "image": {"reference": "busybox", "pullPolicy": "IfNotPresent"}}
+    pod = make_pod("p", {"command": ["sleep", "1000"], "volumeMounts": [mount]}, volumes=[volume])
+    create(cluster, namespace, pod)
+    wait_for(lambda: waiting(cluster, namespace, "p").get("reason") == "CreateContainerError", "it is refused")
+    assert '"none" does not exist in the image' in waiting(cluster, namespace, "p")["message"]

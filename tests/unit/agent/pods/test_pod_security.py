@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from agent.runtime.accounts import Accounts
-from agent.volumes.protocol import Mount
+from agent.volumes.protocol import ImageSubPathError, Mount
 from tests.fakes.agent_node import HollowNode
 
 CONTAINER = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}
@@ -33,6 +35,17 @@ async def test_a_container_waits_for_its_seccomp_profile(node: HollowNode) -> No
     await node.settle(6)
     (web,) = await node.running("web")
     assert node.runtime.create_body(web.id)["HostConfig"]["SecurityOpt"] == ["seccomp={}"]
+
+
+async def test_a_container_waits_for_a_part_of_an_image_that_is_not_there(
+    node: HollowNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> list[Mount]:
+        raise ImageSubPathError("not in the image")
+
+    monkeypatch.setattr(node.volumes, "container_mounts", refuse)
+    await node.create(containers=[CONTAINER])
+    assert await waiting_state(node) == {"reason": "CreateContainerError", "message": "not in the image"}
 
 
 async def test_the_profile_of_the_container_wins_over_that_of_the_pod(node: HollowNode) -> None:

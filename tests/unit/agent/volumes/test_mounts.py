@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from agent.volumes.mounting import can_mount, mount_tmpfs, mounts_below, unmount
+from agent.volumes.mounts import compute_mounts
 from agent.volumes.pod_volumes import PodVolumes
-from agent.volumes.protocol import Mount, MountedVolume, VolumeError
+from agent.volumes.protocol import ImageSubPathError, Mount, MountedVolume, VolumeError
 from control.api.clock import FakeClock
 from control.api.objects import Object
 from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
@@ -101,6 +103,27 @@ def test_no_link_leads_out_of_the_volume(tmp_path: Path, volume: Path, target: s
 def test_a_sub_path_is_relative_and_never_climbs(tmp_path: Path, volume: Path, sub_path: str) -> None:
     with pytest.raises(VolumeError, match="must be relative"):
         container_mounts(tmp_path, {"subPath": sub_path})
+
+
+@pytest.mark.parametrize(
+    ("is_image", "error_type", "why"),
+    [
+        pytest.param(True, ImageSubPathError, '"a" does not exist in the image', id="of an image"),
+        pytest.param(False, VolumeError, "Read-only file system", id="of another volume"),
+    ],
+)
+def test_a_sub_path_that_cannot_be_made_is_told(
+    volume: Path, is_image: bool, error_type: type[VolumeError], why: str
+) -> None:
+    def refuse(*_: object) -> Path:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "a")
+
+    container = {"name": "main", "volumeMounts": [{"name": "v", "mountPath": "/data", "subPath": "a"}]}
+    mounted = {"v": MountedVolume(name="v", host_path=volume, is_image=is_image)}
+    with pytest.raises(VolumeError) as refused:
+        compute_mounts(container, mounted, {}, refuse)
+    assert type(refused.value) is error_type
+    assert str(refused.value) == f'failed to prepare subPath for volumeMount "v" of container "main": {why}'
 
 
 def test_a_directory_that_becomes_a_link_while_it_is_resolved_leads_nowhere(
