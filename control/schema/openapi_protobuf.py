@@ -14,33 +14,16 @@ from typing import Any
 
 import orjson
 
-_VARINT, _FIXED64, _BYTES = 0, 1, 2
+from control.schema.protobuf_wire import FIXED64, bytes_field, integer_field, tag, text_field
 
 #: Encodes a value as a whole field of the number it was made for.
 _Writer = Callable[[Any], bytes]
 _Fields = Mapping[str, _Writer]
 
-_SHORT_VARINTS = tuple(bytes([number]) for number in range(128))
-
 
 def encode_openapi_v2(document: bytes) -> bytes:
     """Encode a JSON document of OpenAPI version 2 as protobuf."""
     return _message(orjson.loads(document), _DOCUMENT)
-
-
-def _varint(number: int) -> bytes:
-    if number < 128:
-        return _SHORT_VARINTS[number]
-    result = bytearray()
-    while number > 127:
-        result.append(number & 127 | 128)
-        number >>= 7
-    result.append(number)
-    return bytes(result)
-
-
-def _bytes_field(number: int, value: bytes) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(len(value)) + value
 
 
 def _message(value: Mapping[str, Any], fields: _Fields) -> bytes:
@@ -57,36 +40,34 @@ def _message(value: Mapping[str, Any], fields: _Fields) -> bytes:
 
 def _named(name: str, value: bytes) -> bytes:
     """Encode an entry of a map, which gnostic keeps as a list of name (1) and value (2)."""
-    return _bytes_field(1, name.encode()) + _bytes_field(2, value)
+    return text_field(1, name) + bytes_field(2, value)
 
 
 # ---- writers of one field ---------------------------------------------------------------------------------------
 
 
 def _text(number: int) -> _Writer:
-    return lambda value: _bytes_field(number, value.encode()) if value else b""
+    return lambda value: text_field(number, value) if value else b""
 
 
 def _texts(number: int) -> _Writer:
-    return lambda values: b"".join(_bytes_field(number, value.encode()) for value in values)
+    return lambda values: b"".join(text_field(number, value) for value in values)
 
 
 def _integer(number: int) -> _Writer:
-    tag = _varint(number << 3 | _VARINT)
-    return lambda value: tag + _varint(int(value)) if value else b""
+    return lambda value: integer_field(number, int(value)) if value else b""
 
 
 def _double(number: int) -> _Writer:
-    tag = _varint(number << 3 | _FIXED64)
-    return lambda value: tag + struct.pack("<d", value) if value else b""
+    return lambda value: tag(number, FIXED64) + struct.pack("<d", value) if value else b""
 
 
 def _record(number: int, encode: Callable[[Any], bytes]) -> _Writer:
-    return lambda value: _bytes_field(number, encode(value))
+    return lambda value: bytes_field(number, encode(value))
 
 
 def _records(number: int, encode: Callable[[Any], bytes]) -> _Writer:
-    return lambda values: b"".join(_bytes_field(number, encode(value)) for value in values)
+    return lambda values: b"".join(bytes_field(number, encode(value)) for value in values)
 
 
 def _map(number: int, encode: Callable[[Any], bytes]) -> _Writer:
@@ -95,11 +76,11 @@ def _map(number: int, encode: Callable[[Any], bytes]) -> _Writer:
 
 
 def _entries(number: int, encode: Callable[[Any], bytes]) -> _Writer:
-    return lambda values: b"".join(_bytes_field(number, _named(name, encode(value))) for name, value in values.items())
+    return lambda values: b"".join(bytes_field(number, _named(name, encode(value))) for name, value in values.items())
 
 
 def _extension(number: int) -> _Writer:
-    return lambda item: _bytes_field(number, _named(item[0], _any(item[1])))
+    return lambda item: bytes_field(number, _named(item[0], _any(item[1])))
 
 
 # ---- messages -------------------------------------------------------------------------------------------------------
@@ -107,7 +88,7 @@ def _extension(number: int) -> _Writer:
 
 def _any(value: Any) -> bytes:
     """Encode a value of any type: field 2 holds it as YAML."""
-    return _bytes_field(2, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+    return bytes_field(2, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _schema(value: Any) -> bytes:
@@ -115,12 +96,12 @@ def _schema(value: Any) -> bytes:
 
 
 def _items(value: Any) -> bytes:
-    return b"".join(_bytes_field(1, _schema(item)) for item in (value if isinstance(value, list) else [value]))
+    return b"".join(bytes_field(1, _schema(item)) for item in (value if isinstance(value, list) else [value]))
 
 
 def _additional_properties(value: Any) -> bytes:
     # A choice that was made is written even if it is false.
-    return _bytes_field(1, _schema(value)) if isinstance(value, dict) else _varint(2 << 3 | _VARINT) + _varint(value)
+    return bytes_field(1, _schema(value)) if isinstance(value, dict) else integer_field(2, value)
 
 
 def _type_item(value: Any) -> bytes:
@@ -136,15 +117,15 @@ def _parameter_item(text: bytes) -> bytes:
     """Encode a parameter given as JSON: thousands of operations share some fifty parameters."""
     value = orjson.loads(text)
     if "$ref" in value:
-        return _bytes_field(2, _reference(value))
-    return _bytes_field(1, _parameter(value))
+        return bytes_field(2, _reference(value))
+    return bytes_field(1, _parameter(value))
 
 
 def _parameter(value: Any) -> bytes:
     if value["in"] == "body":
-        return _bytes_field(1, _message(value, _BODY_PARAMETER))
+        return bytes_field(1, _message(value, _BODY_PARAMETER))
     number, fields = _PLAIN_PARAMETERS[value["in"]]
-    return _bytes_field(2, _bytes_field(number, _message(value, fields)))
+    return bytes_field(2, bytes_field(number, _message(value, fields)))
 
 
 def _reference(value: Any) -> bytes:
@@ -152,15 +133,15 @@ def _reference(value: Any) -> bytes:
 
 
 def _responses(value: Any) -> bytes:
-    return b"".join(_bytes_field(1, _named(code, _response_or_reference(item))) for code, item in value.items())
+    return b"".join(bytes_field(1, _named(code, _response_or_reference(item))) for code, item in value.items())
 
 
 def _response_or_reference(value: Any) -> bytes:
-    return _bytes_field(2, _reference(value)) if "$ref" in value else _bytes_field(1, _message(value, _RESPONSE))
+    return bytes_field(2, _reference(value)) if "$ref" in value else bytes_field(1, _message(value, _RESPONSE))
 
 
 def _schema_item(value: Any) -> bytes:
-    return _bytes_field(1, _schema(value))
+    return bytes_field(1, _schema(value))
 
 
 def _paths(value: Any) -> bytes:
@@ -177,7 +158,7 @@ def _security_requirement(value: Any) -> bytes:
 
 def _security_definition(value: Any) -> bytes:
     """Encode a scheme of the one type that Kubernetes declares: an API key, second of gnostic's choices."""
-    return _bytes_field(2, _message(value, _API_KEY))
+    return bytes_field(2, _message(value, _API_KEY))
 
 
 _REFERENCE: _Fields = {"$ref": _text(1), "description": _text(2)}

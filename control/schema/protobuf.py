@@ -21,12 +21,12 @@ from control.api.objects import Object
 from control.api.timestamps import format_micro_time, format_time
 from control.schema.builtin import JSON_SCHEMA_PROPS, definition_schema
 from control.schema.go_fields import embedded_messages, field_facts
+from control.schema.protobuf_wire import BYTES, FIXED32, FIXED64, INT_WRAP, VARINT
 from control.schema.structural import Schema
 
 MAGIC = b"k8s\x00"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_INT_SIGN, _INT_WRAP = 1 << 63, 1 << 64
+_INT_SIGN = 1 << 63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Kinds that are sent but not stored.
@@ -102,16 +102,16 @@ def _fields(data: bytes) -> Iterator[tuple[int, Raw]]:
         tag, position = _read_varint(data, position)
         wire_type = tag & 7
         value: Raw
-        if wire_type == _VARINT:
+        if wire_type == VARINT:
             value, position = _read_varint(data, position)
-        elif wire_type == _BYTES:
+        elif wire_type == BYTES:
             length, position = _read_varint(data, position)
             if position + length > end:
                 raise IndexError("unexpected end of message")
             value = data[position : position + length]
             position += length
-        elif wire_type in (_FIXED64, _FIXED32):
-            size = 8 if wire_type == _FIXED64 else 4
+        elif wire_type in (FIXED64, FIXED32):
+            size = 8 if wire_type == FIXED64 else 4
             value = struct.unpack_from("<d" if size == 8 else "<f", data, position)[0]
             position += size
         else:
@@ -152,7 +152,7 @@ def _read_boolean(value: Raw) -> bool:
 
 def _read_integer(value: Raw) -> Any:
     if isinstance(value, int) and value >= _INT_SIGN:
-        return value - _INT_WRAP
+        return value - INT_WRAP
     return value
 
 
