@@ -69,24 +69,22 @@ def matching_keys(obj: ReadOnlyObject, owners: Iterable[ReadOnlyObject], selecto
 
 
 def _adopt(owner: ReadOnlyObject, kind: Kind, obj: Object) -> Patch:
-    return Patch(
-        kind=kind,
-        namespace=obj["metadata"]["namespace"],
-        name=obj["metadata"]["name"],
-        type=PatchType.STRATEGIC,
-        patch={"metadata": {"ownerReferences": [make_owner_reference(owner)], "uid": uid_of(obj)}},
-        cause=f"labels match the selector of {owner['kind']} {owner['metadata']['name']}",
-        ignore_missing=True,
-    )
+    cause = f"labels match the selector of {owner['kind']} {owner['metadata']['name']}"
+    return _change_owners(kind, obj, make_owner_reference(owner), cause)
 
 
 def _release(owner: ReadOnlyObject, kind: Kind, obj: Object) -> Patch:
+    cause = f"labels no longer match the selector of {owner['kind']} {owner['metadata']['name']}"
+    return _change_owners(kind, obj, {"$patch": "delete", "uid": uid_of(owner)}, cause)
+
+
+def _change_owners(kind: Kind, obj: Object, change: Object, cause: str) -> Patch:
     return Patch(
         kind=kind,
         namespace=obj["metadata"]["namespace"],
         name=obj["metadata"]["name"],
         type=PatchType.STRATEGIC,
-        patch={"metadata": {"ownerReferences": [{"$patch": "delete", "uid": uid_of(owner)}], "uid": uid_of(obj)}},
-        cause=f"labels no longer match the selector of {owner['kind']} {owner['metadata']['name']}",
+        patch={"metadata": {"ownerReferences": [change], "uid": uid_of(obj)}},
+        cause=cause,
         ignore_missing=True,
     )
