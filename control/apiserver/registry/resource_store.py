@@ -8,8 +8,8 @@ of k8s.io/apiserver). Deletion is in `deletion.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from control.api.clock import Clock
@@ -133,19 +133,24 @@ class ResourceStore:
 
     async def _create_named(self, write: WriteRequest, obj: Object, attributes: Attributes) -> Written:
         stored = self.served.to_stored(obj)
-        undo = self.served.allocate(stored, None)
-        try:
+        with self._allocated(write, stored, None):
             before_create(self.served, write, stored)
             attributes.object = self._as_served(stored, obj)
             attributes.name = obj["metadata"]["name"]
             await self.judge(write, attributes)
-            written = await self._store_new(write, stored)
+            return await self._store_new(write, stored)
+
+    @contextmanager
+    def _allocated(self, write: WriteRequest, obj: Object, old: ReadOnlyObject | None) -> Iterator[None]:
+        """What the object takes from the cluster's ranges, given back unless it is stored."""
+        undo = self.served.allocate(obj, old)
+        try:
+            yield
         except BaseException:
             undo()
             raise
         if write.options.dry_run:
             undo()
-        return written
 
     def _as_served(self, stored: Object, obj: Object) -> Object:
         if self.served.conversion is None:
@@ -244,18 +249,11 @@ class ResourceStore:
         check_revision(self.kind, self.strategy, obj, cached.revision)
         old = cached.object
         stored = self.served.to_stored(obj)
-        undo = self.served.allocate(stored, old)
-        try:
+        with self._allocated(write, stored, old):
             before_update(self.served, write, stored, old, is_status=change.is_status)
             attributes.object = self._as_served(stored, obj)
             await self.judge(write, attributes)
-            written = await self._store_changed(write, stored, old, cached)
-        except BaseException:
-            undo()
-            raise
-        if write.options.dry_run:
-            undo()
-        return written
+            return await self._store_changed(write, stored, old, cached)
 
     async def _store_changed(
         self, write: WriteRequest, obj: Object, old: ReadOnlyObject, cached: CachedObject
