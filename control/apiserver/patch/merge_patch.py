@@ -16,7 +16,7 @@ def apply_merge_patch(document: Object, patch: Any) -> Any:
     As with upstream's library a list takes the document's place; that no kind is a list is found out later.
     """
     if isinstance(patch, list):
-        return _without_nulls(patch)
+        return without_nulls(patch)
     if not isinstance(patch, dict):
         raise bad_request(INVALID_MERGE_PATCH)
     return _merge(copy_object(document), patch)
@@ -24,7 +24,7 @@ def apply_merge_patch(document: Object, patch: Any) -> Any:
 
 def _merge(target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
-        return _without_nulls(patch)
+        return without_nulls(patch)
     result: Object = target if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
@@ -34,10 +34,10 @@ def _merge(target: Any, patch: Any) -> Any:
     return result
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
     """Copy a value without the null members of its objects, inside lists too (as upstream's library does)."""
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [without_nulls(item) for item in value]
     return value

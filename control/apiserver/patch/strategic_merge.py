@@ -19,6 +19,7 @@ from typing import Any
 from control.api.errors import ApiError, bad_request
 from control.api.objects import Object, copy_object
 from control.apiserver.patch.go_format import format_go, name_go_type
+from control.apiserver.patch.merge_patch import without_nulls
 from control.schema.structural import Schema
 
 _PATCH = "$patch"
@@ -89,7 +90,7 @@ def _retain_keys(original: Object, patch: Object) -> None:
 
 
 def _set_or_drop(original: Object, key: str, value: Any) -> None:
-    cleaned, is_kept = _without_directives(_without_nulls(value))
+    cleaned, is_kept = _without_directives(without_nulls(value))
     if is_kept:
         original[key] = cleaned
     else:
@@ -160,7 +161,7 @@ def _merge_lists(original: list[Any], patch: list[Any], schema: Schema, *, is_de
         if position < len(merged):
             merged[position] = _merge_objects(merged[position], item, schema.items or _ANYTHING)
         else:
-            merged.append(_without_directives(_without_nulls({**item, _RETAIN_KEYS: None}))[0])
+            merged.append(_without_directives(without_nulls({**item, _RETAIN_KEYS: None}))[0])
     return _order_items(merged, additions, present, schema.merge_key)
 
 
@@ -275,14 +276,6 @@ def _directive_target(name: str, prefix: str, what: str) -> str:
     if directive != prefix or not slash:
         raise bad_request(f"invalid patch format of {what}")
     return target
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
 
 
 def _without_directives(value: Any) -> tuple[Any, bool]:

@@ -104,17 +104,23 @@ def label_selector(path: str, selector: Mapping[str, Any] | None) -> Errors:
         yield from label_requirement(f"{path}.matchExpressions[{index}]", requirement)
 
 
+SET_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+
+
+def set_operator_values(path: str, operator: str, values: Sequence[str]) -> Errors:
+    """A set needs values, existence has none."""
+    if operator in ("In", "NotIn") and not values:
+        yield FieldError.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+    if operator in ("Exists", "DoesNotExist") and values:
+        detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        yield FieldError.forbidden(f"{path}.values", detail)
+
+
 def label_requirement(path: str, requirement: Mapping[str, Any], *, allows_unknown: bool = False) -> Errors:
     """One expression of a label selector; newer clients may know operators that are unknown here."""
     operator, values = requirement.get("operator", ""), requirement.get("values") or ()
-    if operator in ("In", "NotIn"):
-        if not values:
-            yield FieldError.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            yield FieldError.forbidden(
-                f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            )
+    if operator in SET_OPERATORS:
+        yield from set_operator_values(path, operator, values)
     elif not allows_unknown:
         yield FieldError.invalid(f"{path}.operator", operator, "not a valid selector operator")
     yield from qualified_name(f"{path}.key", requirement.get("key", ""))

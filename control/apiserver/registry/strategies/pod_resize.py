@@ -25,7 +25,7 @@ def resized_spec(spec: Object, old: Object) -> Object:
     if any(len(spec.get(name) or ()) != len(old.get(name) or ()) for name in _CONTAINER_LISTS):
         return spec
     resized = {**old}
-    _set_or_drop(resized, "resources", spec.get("resources"))
+    set_or_drop(resized, "resources", spec.get("resources"))
     for name in _CONTAINER_LISTS:
         if spec.get(name):
             resized[name] = _resized_containers(spec[name], old[name])
@@ -38,12 +38,13 @@ def _resized_containers(new: list[Object], old: list[Object]) -> list[Object]:
         if container.get("name") != previous.get("name"):
             return new
         changed = {**previous, "resources": container.get("resources", {})}
-        _set_or_drop(changed, "resizePolicy", container.get("resizePolicy"))
+        set_or_drop(changed, "resizePolicy", container.get("resizePolicy"))
         merged.append(changed)
     return merged
 
 
-def _set_or_drop(target: Object, name: str, value: object) -> None:
+def set_or_drop(target: Object, name: str, value: object) -> None:
+    """Set a field to a value, and leave it out where that is empty."""
     if value:
         target[name] = value
     else:

@@ -11,7 +11,7 @@ from control.api.pods import qos_class
 from control.api.timestamps import format_time
 from control.apiserver.registry.strategies.container_validation import image_without_spaces
 from control.apiserver.registry.strategies.pod_defaults import default_pod, default_pod_template
-from control.apiserver.registry.strategies.pod_resize import resize_changes, resized_spec
+from control.apiserver.registry.strategies.pod_resize import resize_changes, resized_spec, set_or_drop
 from control.apiserver.registry.strategies.pod_spec_validation import (
     MIRROR_ANNOTATION,
     pod_annotations,
@@ -96,7 +96,7 @@ class PodStrategy(Strategy):
         if context.subresource == "ephemeralcontainers":
             added = obj["spec"].get("ephemeralContainers")
             obj["spec"] = {**old["spec"]}
-            _set_or_drop(obj["spec"], "ephemeralContainers", added)
+            set_or_drop(obj["spec"], "ephemeralContainers", added)
         elif context.subresource == "resize":
             obj["spec"] = resized_spec(obj["spec"], old["spec"])
 
@@ -178,13 +178,6 @@ def _first_pod_ip(status: Object) -> str:
 
 def _annotations(obj: Object) -> Mapping[str, str]:
     return (obj.get("metadata") or {}).get("annotations") or {}
-
-
-def _set_or_drop(target: Object, name: str, value: object) -> None:
-    if value:
-        target[name] = value
-    else:
-        target.pop(name, None)
 
 
 def _metadata_and_spec(obj: Object) -> list[FieldError]:

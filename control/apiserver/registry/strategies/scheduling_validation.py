@@ -9,11 +9,13 @@ from control.api import names
 from control.api.errors import FieldError
 from control.apiserver.registry.strategies.field_rules import (
     NOT_POSITIVE,
+    SET_OPERATORS,
     Errors,
     judged,
     label_selector,
     one_of,
     qualified_name,
+    set_operator_values,
 )
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -65,13 +67,8 @@ def _node_selector_term(path: str, term: Term, *, strict: bool) -> Errors:
 
 def _node_requirement(path: str, requirement: Term, *, strict: bool) -> Errors:
     operator, values = requirement.get("operator", ""), requirement.get("values") or ()
-    if operator in ("In", "NotIn"):
-        if not values:
-            yield FieldError.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            yield FieldError.forbidden(f"{path}.values", detail)
+    if operator in SET_OPERATORS:
+        yield from set_operator_values(path, operator, values)
     elif operator in ("Gt", "Lt"):
         if len(values) != 1:
             detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
