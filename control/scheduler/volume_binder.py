@@ -71,7 +71,8 @@ class VolumeBinder:
         if claim is None or uid_of(claim) != uid_of(waiting.claim) or is_deleting(claim):
             raise VolumeBindingError(f'binding volumes: persistentvolumeclaim "{name}" not found')
         if is_claim_bound(claim):
-            return True
+            # The phase is written last, and no node mounts anything before: there the Pod would have to wait for it.
+            return bool((claim.get("status") or {}).get("phase", "Pending") != "Pending")
         selected = annotations_of(claim).get(SELECTED_NODE)
         if waiting.node_name and selected == waiting.node_name:
             waiting.was_placed = True

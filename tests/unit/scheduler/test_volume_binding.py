@@ -175,8 +175,9 @@ class Claims:
     def get(self, name: str = "data") -> Object:
         return self.setting.endpoint.objects[("", "persistentvolumeclaims", "d", name)]
 
-    async def change(self, **metadata_or_spec: Any) -> None:
+    async def change(self, *, phase: str = "Pending", **metadata_or_spec: Any) -> None:
         claim = copy_object(self.get())
+        claim["status"] = {"phase": phase}
         claim["metadata"]["annotations"] = metadata_or_spec.pop("annotations", claim["metadata"].get("annotations"))
         claim["spec"].update(metadata_or_spec)
         await self.setting.client.update(PERSISTENT_VOLUME_CLAIMS, claim)
@@ -194,6 +195,8 @@ async def test_a_late_claim_gets_its_node_and_the_pod_is_bound_after_the_claim()
         assert setting.node_of() is None
         await setting.client.create(PERSISTENT_VOLUMES, make_volume("v"))
         await claims.change(volumeName="v", annotations={SELECTED: "n1", **BOUND})
+        assert setting.node_of() is None
+        await claims.change(phase="Bound")
         assert setting.node_of() == "n1"
 
 
@@ -206,7 +209,7 @@ async def test_a_volume_that_waits_is_taken_for_the_claim() -> None:
         await setting.add_pod(volumes=claiming())
         volume = await setting.client.get(PERSISTENT_VOLUMES, "v")
         assert volume["spec"]["claimRef"]["name"] == "data"
-        await Claims(setting).change(volumeName="v", annotations=BOUND)
+        await Claims(setting).change(volumeName="v", annotations=BOUND, phase="Bound")
         assert setting.node_of() == "n1"
 
 
