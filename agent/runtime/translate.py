@@ -147,7 +147,7 @@ def _set_sandbox_namespaces(request: SandboxRequest, body: CreateBody) -> None:
 
 
 def _set_sandbox_privileges(request: SandboxRequest, body: CreateBody) -> None:
-    """Pause needs nothing."""
+    """Pause needs nothing; the Pod network adds what its wiring takes, and pause gives that up at once."""
     host_config = body["HostConfig"]
     host_config["CapDrop"] = ["ALL"]
     host_config["SecurityOpt"] = ["no-new-privileges"]

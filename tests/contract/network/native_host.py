@@ -31,7 +31,7 @@ class Host:
     def labels(self) -> dict[str, str]:
         return {LABEL: self.cluster}
 
-    async def start_sandbox(self, *, shares_network: bool = False) -> tuple[str, int, PodAddress]:
+    async def start_sandbox(self, *, command: list[str] | None = None) -> tuple[str, int, PodAddress]:
         """(id, pid, address) of a started sandbox that is not wired yet."""
         pod = {"metadata": {"name": "web", "namespace": "default", "uid": "u"}, "spec": {}}
         limits = HostLimits(memory_bytes=1 << 30, can_lower_oom_score=False)
@@ -39,8 +39,8 @@ class Host:
         address = self.network.choose_address(frozenset(self.used))
         self.used.add(address.ip)
         self.network.configure_sandbox(body, address)
-        if shares_network:
-            body |= {"NetworkDisabled": False, "HostConfig": {**body["HostConfig"], "NetworkMode": "host"}}
+        if command is not None:
+            body["Cmd"] = command
         sandbox_id = await self.runtime.create_container(f"{self.cluster}-{len(self.used)}", body)
         await self.runtime.start_container(sandbox_id)
         return sandbox_id, (await self.runtime.inspect_container(sandbox_id)).pid, address

@@ -72,19 +72,24 @@ async def test_a_pod_reaches_what_is_behind_the_host_by_masquerade(host: Host) -
     assert pod_address.ip not in client
 
 
-async def test_pause_starts_in_a_network_of_its_own_and_with_no_right(host: Host) -> None:
-    _, pid, _ = await host.start_sandbox()
+async def test_pause_has_given_up_everything_when_a_pod_is_wired(host: Host) -> None:
+    sandbox_id, pid, address = await host.start_sandbox()
+    await host.network.attach(pid, address, {})
 
     status = read(f"/proc/{pid}/status")
     capabilities = [line for line in status.splitlines() if line.startswith("Cap")]
     assert [line.split()[1] for line in capabilities] == ["0" * 16] * 5
     assert os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+    assert sandbox_id
 
 
-async def test_a_sandbox_in_the_hosts_network_is_never_wired(host: Host) -> None:
-    _, pid, address = await host.start_sandbox(shares_network=True)
+async def test_a_sandbox_that_stays_in_the_hosts_network_is_never_wired(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.network.native.UNSHARE_SECONDS_MAX", 0.2)
+    _, pid, address = await host.start_sandbox(command=[])
 
-    with pytest.raises(NetworkError, match="is in the host's network"):
+    with pytest.raises(NetworkError, match="did not leave the host's network"):
         await host.network.attach(pid, address, {})
 
 

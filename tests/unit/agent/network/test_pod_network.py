@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.network.namespace import has_no_capabilities
 from agent.network.native import NativeNetwork
 from agent.network.nftables import forward_rules, render_masquerade, render_removal
 from agent.network.pod_network import AgentFacts, choose_network, native_obstacle
@@ -60,13 +61,16 @@ def test_an_obstacle_is_told_when_a_network_is_chosen() -> None:
     )
 
 
-def test_pause_is_started_in_a_network_namespace_that_the_engine_leaves_alone() -> None:
+def test_pause_is_started_with_the_rights_it_gives_up() -> None:
     body = {"HostConfig": {"CapDrop": ["ALL"]}}
     network = NativeNetwork(cluster="c", cluster_cidr="10.244.0.0/16")
 
     network.configure_sandbox(body, PodAddress(ip="10.244.0.2", node_ip="10.244.0.1"))
 
-    assert body == {"NetworkDisabled": True, "HostConfig": {"CapDrop": ["ALL"], "NetworkMode": "none"}}
+    assert body == {
+        "Cmd": ["--unshare-net"],
+        "HostConfig": {"CapDrop": ["ALL"], "CapAdd": ["SYS_ADMIN", "SETPCAP"], "NetworkMode": "host"},
+    }
 
 
 async def test_a_range_outside_the_clusters_is_refused() -> None:
@@ -74,6 +78,13 @@ async def test_a_range_outside_the_clusters_is_refused() -> None:
 
     with pytest.raises(NetworkError, match=r"not part of 10\.244\.0\.0/16"):
         await network.prepare_node("10.7.0.0/24")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("CapEff:\t0000000000000000\n", True), ("CapEff:\t01\n", False), ("", False)]
+)
+def test_has_no_capabilities(status: str, expected: bool) -> None:
+    assert has_no_capabilities(f"Name:\tpause\n{status}") is expected
 
 
 def test_the_masquerade_replaces_its_own_chain_alone() -> None:
