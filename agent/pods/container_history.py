@@ -45,8 +45,10 @@ def reported_status(pod: ReadOnlyObject, container_name: str, *, with_id: bool =
 
 def is_later_lost(pod: ReadOnlyObject, newest: ObservedContainer) -> bool:
     """True when the API remembers a later attempt than any that exists: somebody has removed it."""
+    if not newest.is_exited:
+        return False
     remembered = reported_status(pod, newest.name) or {}
-    return newest.is_exited and int(remembered.get("restartCount") or 0) > newest.attempt
+    return int(remembered.get("restartCount") or 0) > newest.attempt
 
 
 def is_finished(pod: ReadOnlyObject, observed: ObservedPod, container: ReadOnlyObject) -> bool:

@@ -35,7 +35,7 @@ def changed_resources(container: ReadOnlyObject, running: ObservedContainer) -> 
     if not running.resources:
         return []
     wanted, held = container.get("resources") or {}, parse_resources(running.resources)
-    return [name for name in RESIZABLE if _amounts(wanted, name) != _amounts(held, name)]
+    return [name for name in RESIZABLE if _differ(wanted, held, name)]
 
 
 def needs_restart(container: ReadOnlyObject, changed: Iterable[str]) -> bool:
@@ -85,7 +85,7 @@ def is_resize_wanted(pod: ReadOnlyObject, observed: ObservedPod) -> bool:
     """Whether any running container, or the Pod as a whole, has other resources than its spec says."""
     held = held_pod_resources(observed)
     wanted = pod["spec"].get("resources") or {}
-    if held is not None and any(_amounts(wanted, name) != _amounts(held, name) for name in RESIZABLE):
+    if held is not None and any(_differ(wanted, held, name) for name in RESIZABLE):
         return True
     return any(_running_changes(container, observed) for container in all_containers(pod))
 
@@ -183,6 +183,11 @@ def _running_changes(container: ReadOnlyObject, observed: ObservedPod) -> list[s
 def _running(container: ReadOnlyObject, observed: ObservedPod) -> ObservedContainer | None:
     newest = observed.find(container["name"])
     return newest if newest is not None and newest.is_running else None
+
+
+def _differ(wanted: Mapping[str, Any], held: Mapping[str, Any], name: str) -> bool:
+    """Whether they have other amounts of a resource; nearly always they are the same to the letter."""
+    return wanted != held and _amounts(wanted, name) != _amounts(held, name)
 
 
 def _limit(resources: Mapping[str, Any], name: str) -> str:
