@@ -9,22 +9,15 @@ import pytest
 from control.api.kinds import Kind
 from control.api.objects import Object
 from control.apiserver.flow_control_objects import mandatory_spec
-from tests.unit.apiserver.registry.strategies.writes import change, created, kind_named, texts, updated
-
-
-def _kind(group: str, plural: str) -> Kind:
-    kind = kind_named(group, "v1", plural)
-    assert kind is not None
-    return kind
-
+from tests.unit.apiserver.registry.strategies.writes import change, created, served_kind, texts, updated
 
 ADMISSION, FLOW = "admissionregistration.k8s.io", "flowcontrol.apiserver.k8s.io"
-WEBHOOKS = _kind(ADMISSION, "validatingwebhookconfigurations")
-POLICIES = _kind(ADMISSION, "validatingadmissionpolicies")
-MUTATIONS = _kind(ADMISSION, "mutatingadmissionpolicies")
-BINDINGS = _kind(ADMISSION, "validatingadmissionpolicybindings")
-SCHEMAS = _kind(FLOW, "flowschemas")
-LEVELS = _kind(FLOW, "prioritylevelconfigurations")
+WEBHOOKS = served_kind(ADMISSION, "validatingwebhookconfigurations")
+POLICIES = served_kind(ADMISSION, "validatingadmissionpolicies")
+MUTATIONS = served_kind(ADMISSION, "mutatingadmissionpolicies")
+BINDINGS = served_kind(ADMISSION, "validatingadmissionpolicybindings")
+SCHEMAS = served_kind(FLOW, "flowschemas")
+LEVELS = served_kind(FLOW, "prioritylevelconfigurations")
 
 RULE: Object = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
 HOOK: Object = {

@@ -14,19 +14,12 @@ from tests.unit.apiserver.registry.strategies.writes import (
     REMOVED,
     change,
     created,
-    kind_named,
+    served_kind,
     texts,
     updated,
 )
 
-
-def _kind(group: str, plural: str) -> Kind:
-    kind = kind_named(group, "v1", plural)
-    assert kind is not None
-    return kind
-
-
-SERVICES, REVISIONS = _kind("apiregistration.k8s.io", "apiservices"), _kind("apps", "controllerrevisions")
+SERVICES, REVISIONS = served_kind("apiregistration.k8s.io", "apiservices"), served_kind("apps", "controllerrevisions")
 
 SERVICE: Object = {
     "metadata": {"name": "v1.a.b"},

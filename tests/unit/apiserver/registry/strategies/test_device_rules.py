@@ -14,20 +14,16 @@ from tests.unit.apiserver.registry.strategies.writes import (
     REMOVED,
     change,
     created,
-    kind_named,
+    served_kind,
     texts,
     updated,
 )
 
-
-def _kind(plural: str) -> Kind:
-    kind = kind_named("resource.k8s.io", "v1", plural)
-    assert kind is not None
-    return kind
-
-
-CLAIMS, TEMPLATES = _kind("resourceclaims"), _kind("resourceclaimtemplates")
-CLASSES, SLICES = _kind("deviceclasses"), _kind("resourceslices")
+CLAIMS, TEMPLATES = (
+    served_kind("resource.k8s.io", "resourceclaims"),
+    served_kind("resource.k8s.io", "resourceclaimtemplates"),
+)
+CLASSES, SLICES = served_kind("resource.k8s.io", "deviceclasses"), served_kind("resource.k8s.io", "resourceslices")
 
 CLAIM: Object = {
     "metadata": {"name": "c"},

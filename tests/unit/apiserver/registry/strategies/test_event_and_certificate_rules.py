@@ -15,20 +15,13 @@ from tests.unit.apiserver.registry.strategies.writes import (
     REMOVED,
     change,
     created,
-    kind_named,
+    served_kind,
     texts,
     updated,
 )
 
-
-def _kind(group: str, plural: str) -> Kind:
-    kind = kind_named(group, "v1", plural)
-    assert kind is not None
-    return kind
-
-
-EVENTS, NEW_EVENTS = _kind("", "events"), _kind("events.k8s.io", "events")
-REQUESTS = _kind("certificates.k8s.io", "certificatesigningrequests")
+EVENTS, NEW_EVENTS = served_kind("", "events"), served_kind("events.k8s.io", "events")
+REQUESTS = served_kind("certificates.k8s.io", "certificatesigningrequests")
 APPROVAL = replace(CONTEXT, subresource="approval")
 
 EVENT: Object = {

@@ -10,21 +10,14 @@ from control.api.builtin_kinds import NODES
 from control.api.kinds import Kind
 from control.api.objects import Object, copy_object
 from control.apiserver.registry.strategies import strategy_for
-from tests.unit.apiserver.registry.strategies.writes import CONTEXT, change, created, kind_named, texts, updated
+from tests.unit.apiserver.registry.strategies.writes import CONTEXT, change, created, served_kind, texts, updated
 
-
-def _kind(group: str, plural: str) -> Kind:
-    kind = kind_named(group, "v1", plural)
-    assert kind is not None
-    return kind
-
-
-CLASSES = _kind("storage.k8s.io", "storageclasses")
-DRIVERS = _kind("storage.k8s.io", "csidrivers")
-CSI_NODES = _kind("storage.k8s.io", "csinodes")
-ATTACHMENTS = _kind("storage.k8s.io", "volumeattachments")
-ATTRIBUTES = _kind("storage.k8s.io", "volumeattributesclasses")
-QUOTAS = _kind("", "resourcequotas")
+CLASSES = served_kind("storage.k8s.io", "storageclasses")
+DRIVERS = served_kind("storage.k8s.io", "csidrivers")
+CSI_NODES = served_kind("storage.k8s.io", "csinodes")
+ATTACHMENTS = served_kind("storage.k8s.io", "volumeattachments")
+ATTRIBUTES = served_kind("storage.k8s.io", "volumeattributesclasses")
+QUOTAS = served_kind("", "resourcequotas")
 
 CLASS: Object = {"metadata": {"name": "fast"}, "provisioner": "d.example/fast"}
 DRIVER: Object = {"metadata": {"name": "d.example"}, "spec": {}}

@@ -25,6 +25,13 @@ def kind_named(group: str, version: str, plural: str) -> Kind | None:
     return next((k for k in BUILTIN_KINDS if (k.group, k.version, k.plural) == (group, version, plural)), None)
 
 
+def served_kind(group: str, plural: str, version: str = "v1") -> Kind:
+    """The same, of which there must be one."""
+    kind = kind_named(group, version, plural)
+    assert kind is not None
+    return kind
+
+
 def created(kind: Kind, body: Object) -> tuple[Object, list[FieldError]]:
     """The object as it would be stored, and the causes for which it would not."""
     strategy = strategy_for(kind)
