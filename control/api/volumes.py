@@ -91,6 +91,12 @@ def is_claim_bound(claim: ReadOnlyObject) -> bool:
     return bool(claim["spec"].get("volumeName")) and BIND_COMPLETED in annotations_of(claim)
 
 
+def lacks_phase(claim: ReadOnlyObject) -> bool:
+    """Whether a bound claim does not show it yet: the phase is written last, and no node mounts anything before."""
+    phase = (claim.get("status") or {}).get("phase") or "Pending"
+    return bool(phase == "Pending")
+
+
 def refers_to(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
     """Whether a volume is bound to a claim, or kept for it by somebody who did not know its UID yet."""
     reference = volume["spec"].get("claimRef")

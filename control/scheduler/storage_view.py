@@ -21,6 +21,7 @@ from control.api.volumes import (
     class_of_claim,
     find_matching_volume,
     is_claim_bound,
+    lacks_phase,
     requested_size,
 )
 from control.scheduler.prepared import PreparedNode
@@ -32,15 +33,19 @@ VOLUME_MISSING = "node(s) unavailable due to one or more pvc(s) bound to non-exi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumePlan:
-    """What must be written before a Pod can be bound to a node: volumes for claims, and claims to be provisioned."""
+    """What must be written before a Pod can be bound to a node: volumes for claims, and claims to be provisioned.
+
+    `nearly_bound` are claims that others are about to finish.
+    """
 
     bindings: tuple[tuple[ReadOnlyObject, ReadOnlyObject], ...] = ()
     provisions: tuple[ReadOnlyObject, ...] = ()
+    nearly_bound: tuple[ReadOnlyObject, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether all claims are bound already."""
-        return not self.bindings and not self.provisions
+        return not self.bindings and not self.provisions and not self.nearly_bound
 
 
 class StorageView:
@@ -84,7 +89,7 @@ class StorageView:
         bindings: list[tuple[ReadOnlyObject, ReadOnlyObject]] = []
         provisions: list[ReadOnlyObject] = []
         taken, selected = self._promised()
-        unbound = []
+        unbound, nearly_bound = [], []
         for claim in claims:
             if not is_claim_bound(claim):
                 unbound.append(claim)
@@ -94,6 +99,8 @@ class StorageView:
                 return VOLUME_MISSING
             if not allows_node(volume, node.name, node.labels):
                 return NODE_CONFLICT
+            if lacks_phase(claim):
+                nearly_bound.append(claim)
         for claim in sorted(unbound, key=_smallest_first):
             chosen = annotations_of(claim).get(SELECTED_NODE) or selected.get(uid_of(claim))
             if chosen:
@@ -114,7 +121,7 @@ class StorageView:
                 provisions.append(claim)
             else:
                 return BIND_CONFLICT
-        return VolumePlan(bindings=tuple(bindings), provisions=tuple(provisions))
+        return VolumePlan(bindings=tuple(bindings), provisions=tuple(provisions), nearly_bound=tuple(nearly_bound))
 
     def _can_provision(self, claim: ReadOnlyObject, node: PreparedNode) -> bool:
         storage_class = self._class_of(claim)

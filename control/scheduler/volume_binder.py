@@ -12,7 +12,7 @@ from control.api.builtin_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUM
 from control.api.clock import Clock
 from control.api.meta import annotations_of, is_deleting, name_of, object_key, uid_of
 from control.api.objects import Object, ReadOnlyObject
-from control.api.volumes import SELECTED_NODE, is_claim_bound, reserve
+from control.api.volumes import SELECTED_NODE, is_claim_bound, lacks_phase, reserve
 from control.client.client import Client
 from control.client.running import run_until
 from control.scheduler.storage_view import StorageView, VolumePlan
@@ -56,7 +56,8 @@ class VolumeBinder:
         for claim in plan.provisions:
             if SELECTED_NODE not in annotations_of(claim):
                 await self._client.update(PERSISTENT_VOLUME_CLAIMS, _placed(claim, node_name))
-        waiting = {uid_of(claim): _Waiting(claim, "") for claim, _ in plan.bindings}
+        waiting = {uid_of(claim): _Waiting(claim, "") for claim in plan.nearly_bound}
+        waiting |= {uid_of(claim): _Waiting(claim, "") for claim, _ in plan.bindings}
         waiting |= {uid_of(claim): _Waiting(claim, node_name) for claim in plan.provisions}
         deadline = self._clock.monotonic() + BIND_SECONDS_MAX
         while waiting := {uid: one for uid, one in waiting.items() if not self._is_bound(one)}:
@@ -71,8 +72,7 @@ class VolumeBinder:
         if claim is None or uid_of(claim) != uid_of(waiting.claim) or is_deleting(claim):
             raise VolumeBindingError(f'binding volumes: persistentvolumeclaim "{name}" not found')
         if is_claim_bound(claim):
-            # The phase is written last, and no node mounts anything before: there the Pod would have to wait for it.
-            return bool((claim.get("status") or {}).get("phase", "Pending") != "Pending")
+            return not lacks_phase(claim)
         selected = annotations_of(claim).get(SELECTED_NODE)
         if waiting.node_name and selected == waiting.node_name:
             waiting.was_placed = True

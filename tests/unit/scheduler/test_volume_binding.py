@@ -20,7 +20,9 @@ SELECTED = "volume.kubernetes.io/selected-node"
 BOUND = {"pv.kubernetes.io/bind-completed": "yes"}
 
 
-def make_claim(name: str = "data", size: str = "1Gi", *, annotations: Any = None, **spec: Any) -> Object:
+def make_claim(
+    name: str = "data", size: str = "1Gi", *, annotations: Any = None, phase: str = "Pending", **spec: Any
+) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -31,6 +33,7 @@ def make_claim(name: str = "data", size: str = "1Gi", *, annotations: Any = None
             "storageClassName": "late",
             **spec,
         },
+        "status": {"phase": phase},
     }
 
 
@@ -197,6 +200,17 @@ async def test_a_late_claim_gets_its_node_and_the_pod_is_bound_after_the_claim()
         await claims.change(volumeName="v", annotations={SELECTED: "n1", **BOUND})
         assert setting.node_of() is None
         await claims.change(phase="Bound")
+        assert setting.node_of() == "n1"
+
+
+async def test_a_pod_is_bound_after_a_claim_that_others_are_about_to_bind() -> None:
+    async with running() as setting:
+        await setting.client.create(PERSISTENT_VOLUMES, make_volume("v"))
+        await setting.client.create(PERSISTENT_VOLUME_CLAIMS, make_claim(annotations=BOUND, volumeName="v"))
+        await setting.add_node()
+        await setting.add_pod(volumes=claiming())
+        assert setting.node_of() is None
+        await Claims(setting).change(phase="Bound")
         assert setting.node_of() == "n1"
 
 

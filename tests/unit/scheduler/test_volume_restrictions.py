@@ -22,7 +22,10 @@ ONE_POD = ["ReadWriteOncePod"]
 
 
 def make_bound(modes: Any = ONE_POD) -> list[Object]:
-    return [make_claim(annotations=BOUND, volumeName="v", accessModes=modes), make_volume("v", accessModes=modes)]
+    return [
+        make_claim(annotations=BOUND, phase="Bound", volumeName="v", accessModes=modes),
+        make_volume("v", accessModes=modes),
+    ]
 
 
 def cluster_of_two(modes: Any = ONE_POD, **user: Any) -> Snapshot:
