@@ -26,7 +26,6 @@ from agent.node.shutdown import ShutdownPeriods
 from agent.pause_image import pause_archive, pause_reference
 from agent.pod_parts import PodParts
 from agent.pods.container_cache import ContainerCache
-from agent.pods.urgent_work import UrgentWork
 from agent.runtime.engine_address import engine_address
 from agent.runtime.events import EventFeed
 from agent.runtime.gpus import offered_gpus
@@ -85,10 +84,7 @@ class NodeAgent:
         self._tasks: list[asyncio.Task[None]] = []
         self._obedient: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
-        self.urgent = UrgentWork()
-        self.recorder = EventRecorder(
-            client, component="kubelet", clock=clock, host=config.node_name, quiet=self.urgent.over
-        )
+        self.recorder = EventRecorder(client, component="kubelet", clock=clock, host=config.node_name)
         self.registration = NodeRegistration(
             client, clock, self._observe_node, status_seconds=config.timings.status_seconds
         )

@@ -76,7 +76,7 @@ class PodParts:
         self.images = images = ImagePulls(runtime, _image_puller(agent, pulled, pull_records), clock)
         handlers = RuntimeHandlers(objects, agent.engine.runtimes)
         hooks = HookRunner(runtime, cache, clock, record, agent.address)
-        self.reporter = reporter = StatusReporter(agent.client, clock, agent.urgent)
+        self.reporter = reporter = StatusReporter(agent.client, clock)
         starter = ContainerStarter(
             runtime=runtime,
             cache=cache,
@@ -94,14 +94,7 @@ class PodParts:
         )
         sandboxes = _sandbox_starter(agent, network, cgroups, handlers, _sandbox_settings(agent, pause_image, limits))
         executor = PodExecutor(
-            runtime=runtime,
-            cache=cache,
-            sandboxes=sandboxes,
-            starter=starter,
-            hooks=hooks,
-            record=record,
-            clock=clock,
-            urgent=agent.urgent,
+            runtime=runtime, cache=cache, sandboxes=sandboxes, starter=starter, hooks=hooks, record=record, clock=clock
         )
         self.probes = probes = _make_probes(agent)
         admission = _make_admission(agent, self)

@@ -40,7 +40,6 @@ from agent.pods.process_sharing_hint import process_sharing_hint
 from agent.pods.resizer import PodResizer
 from agent.pods.sandbox_start import SandboxStarter
 from agent.pods.start_failure import AlreadyStartedError, SandboxGoneError, StartFailure
-from agent.pods.urgent_work import UrgentWork
 from agent.runtime.protocol import ImageNotFoundError, Runtime, RuntimeFailure
 from control.api.clock import Clock
 from control.api.durations import format_duration
@@ -68,20 +67,17 @@ class _Slot:
     """One of the few places for Pods that start; held lazily, given up while something is waited for."""
 
     slots: asyncio.Semaphore
-    urgent: UrgentWork
     held: bool = field(default=False)
 
     async def acquire(self) -> None:
         if not self.held:
             await self.slots.acquire()
             self.held = True
-            self.urgent.begin()
 
     def release(self) -> None:
         if self.held:
             self.slots.release()
             self.held = False
-            self.urgent.end()
 
 
 @dataclass(slots=True)
@@ -119,7 +115,6 @@ class PodExecutor:
         hooks: HookRunner,
         record: RecordEvent,
         clock: Clock,
-        urgent: UrgentWork,
         in_flight_max: int = IN_FLIGHT_MAX,
     ) -> None:
         """`in_flight_max` bounds Pods that start at the same time."""
@@ -133,12 +128,11 @@ class PodExecutor:
         self._resizer = PodResizer(runtime=runtime, cache=cache, sandboxes=sandboxes, clock=clock)
         self._record = record
         self._slots = asyncio.Semaphore(in_flight_max)
-        self._urgent = urgent
 
     async def execute(self, pod_record: PodRecord, actions: Sequence[Action]) -> Outcome:
         """Carry out the actions in order. Raises RuntimeFailure and NetworkError for what a retry may mend."""
         outcome = Outcome()
-        course = _Course(_Slot(self._slots, self._urgent))
+        course = _Course(_Slot(self._slots))
         try:
             for action in _batches(actions):
                 if isinstance(action, list):

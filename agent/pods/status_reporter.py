@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.pods.pod_conditions import OWN_CONDITIONS, is_own_condition
-from agent.pods.urgent_work import UrgentWork
 from control.api.builtin_kinds import PODS
 from control.api.clock import Clock
 from control.api.errors import ApiError
@@ -55,10 +54,9 @@ class _Reported:
 class StatusReporter:
     """Reports statuses and deletes Pods that have ended."""
 
-    def __init__(self, client: Client, clock: Clock, urgent: UrgentWork) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._urgent = urgent
         self._wanted: dict[str, tuple[ReadOnlyObject, Object]] = {}
         self._reported: dict[str, _Reported] = {}
         self._senders: dict[str, asyncio.Task[None]] = {}
@@ -116,13 +114,11 @@ class StatusReporter:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send_all(self, uid: str) -> None:
-        self._urgent.begin()
         try:
             while uid in self._wanted:
                 pod, _ = self._wanted[uid]
                 await self._insist("report the status of", pod, lambda: self._send_newest(uid))
         finally:
-            self._urgent.end()
             self._senders.pop(uid, None)
 
     async def _send_newest(self, uid: str) -> None:

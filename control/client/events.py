@@ -1,7 +1,7 @@
 """`EventRecorder`: core/v1 Events about objects, written in the background.
 
-Recording never blocks and never raises: an Event is a courtesy to people, not a part of any decision. It lets pass what
-its component calls urgent; and when the server cannot keep up or is away, Events are lost rather than work delayed.
+Recording never blocks and never raises: an Event is a courtesy to people, not a part of any decision. When the server
+cannot keep up or is away, Events are lost rather than work delayed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
@@ -29,37 +28,18 @@ logger = logging.getLogger(__name__)
 WAITING_MAX = 1000
 TRIES_MAX = 12
 RETRY_SECONDS = 10.0
-#: how long Events let urgent work pass; upstream's kubelet writes 50 a second and holds up those beyond
-PATIENCE_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Recorded:
-    """What `record` was told, and when."""
-
-    regarding: ReadOnlyObject
-    type: str
-    reason: str
-    message: str
-    field_path: str
-    annotations: Mapping[str, str]
-    at: datetime
 
 
 class EventRecorder:
     """Records as one component (`deployment-controller`, `kubelet` with its node as `host`)."""
 
-    def __init__(
-        self, client: Client, *, component: str, clock: Clock, host: str = "", quiet: asyncio.Event | None = None
-    ) -> None:
-        """`quiet` is set while the component has nothing to do that is more urgent than Events."""
+    def __init__(self, client: Client, *, component: str, clock: Clock, host: str = "") -> None:
         self._client = client
         self._component = component
         self._clock = clock
         self._host = host
-        self._quiet = quiet
         self._correlator = EventCorrelator()
-        self._waiting: deque[_Recorded] = deque()
+        self._waiting: deque[Object] = deque()
         self._arrived = asyncio.Event()
         self._last_number = 0
 
@@ -77,17 +57,10 @@ class EventRecorder:
         if len(self._waiting) >= WAITING_MAX:
             logger.debug("Dropped an event reason=%s", reason)
             return
-        self._waiting.append(
-            _Recorded(
-                regarding=regarding,
-                type=type,
-                reason=reason,
-                message=message,
-                field_path=field_path,
-                annotations=annotations,
-                at=self._clock.now(),
-            )
-        )
+        event = self._make_event(regarding, type, reason, message, field_path)
+        if annotations:
+            event["metadata"]["annotations"] = dict(annotations)
+        self._waiting.append(event)
         self._arrived.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -100,13 +73,10 @@ class EventRecorder:
             await self.step()
 
     async def step(self) -> None:
-        """Write everything that waits, once urgent work has passed."""
-        if self._quiet is not None and not self._quiet.is_set():
-            await run_until(self._quiet, self._clock.sleep(PATIENCE_SECONDS))
+        """Write everything that waits."""
         self._arrived.clear()
         while self._waiting:
-            event = self._make_event(self._waiting.popleft())
-            correlated = self._correlator.correlate(event, self._clock.monotonic())
+            correlated = self._correlator.correlate(self._waiting.popleft(), self._clock.monotonic())
             if correlated is not None:
                 await self._write(correlated)
 
@@ -140,31 +110,28 @@ class EventRecorder:
                     raise
         await self._client.create(EVENTS, event)
 
-    def _make_event(self, recorded: _Recorded) -> Object:
-        """Only when it is written, by when whoever recorded it has gone on."""
-        moment = format_time(recorded.at)
-        involved = recorded.regarding["metadata"]
-        metadata: Object = {
-            "name": f"{involved['name']}.{self._unique_number(recorded.at):x}",
-            "namespace": involved.get("namespace") or "default",
-        }
-        if recorded.annotations:
-            metadata["annotations"] = dict(recorded.annotations)
+    def _make_event(self, regarding: ReadOnlyObject, type: str, reason: str, message: str, field_path: str) -> Object:
+        now = self._clock.now()
+        moment = format_time(now)
+        metadata = regarding["metadata"]
         source = {"component": self._component}
         if self._host:
             source["host"] = self._host
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": metadata,
-            "involvedObject": reference_to(recorded.regarding, field_path=recorded.field_path),
-            "reason": recorded.reason,
-            "message": recorded.message,
+            "metadata": {
+                "name": f"{metadata['name']}.{self._unique_number(now):x}",
+                "namespace": metadata.get("namespace") or "default",
+            },
+            "involvedObject": reference_to(regarding, field_path=field_path),
+            "reason": reason,
+            "message": message,
             "source": source,
             "firstTimestamp": moment,
             "lastTimestamp": moment,
             "count": 1,
-            "type": recorded.type,
+            "type": type,
             "eventTime": None,
             "reportingComponent": self._component,
             "reportingInstance": self._host,

@@ -72,6 +72,16 @@ class Batch:
         return events
 
 
+def message_of(batch: Batch, pod: str, reason: str) -> str:
+    """The message of a Pod's Event of that reason. Events are written beside what they tell of, so it is waited for."""
+
+    def find() -> list[str]:
+        return [event["message"] for event in batch.events(pod) if event["reason"] == reason]
+
+    messages: list[str] = wait_for(find, f"an Event {reason} about {pod}")
+    return messages[0]
+
+
 def make_pod(name: str, *containers: Object, **spec: Any) -> Object:
     """A Pod that runs once, stops quickly and takes its image from the engine."""
     filled = [

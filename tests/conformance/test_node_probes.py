@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import wait_for
-from tests.conformance.batch import Batch, Object, is_ready, make_object, make_pod, shell
+from tests.conformance.batch import Batch, Object, is_ready, make_object, make_pod, message_of, shell
 
 pytestmark = pytest.mark.docker
 
@@ -118,9 +118,8 @@ def restarts(pod: Object) -> int:
 def test_probing_container_should_be_restarted(probed: Batch, requirement: str) -> None:
     name, _ = FAILING[requirement]
     probed.wait(lambda pod: restarts(pod) >= 1, name, what="the liveness probe restarts the container")
-    reasons = {event["reason"]: event["message"] for event in probed.events(name)}
-    assert reasons["Unhealthy"].startswith("Liveness probe failed: ")
-    assert reasons["Killing"] == "Container main failed liveness probe, will be restarted"
+    assert message_of(probed, name, "Unhealthy").startswith("Liveness probe failed: ")
+    assert message_of(probed, name, "Killing") == "Container main failed liveness probe, will be restarted"
 
 
 @pytest.mark.parametrize("requirement", STEADY)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from control.api.timestamps import format_time, parse_time
-from tests.conformance.batch import Batch, Object, is_ready, make_pod, shell
+from tests.conformance.batch import Batch, Object, is_ready, make_pod, message_of, shell
 from tests.conformance.http_api import MERGE_PATCH
 from tests.joined_node import joined_node
 
@@ -182,5 +182,4 @@ def test_probing_container_should_have_monotonically_increasing_restart_count(
         if seen[-1] == RESTARTS:
             break
     assert seen[-1] == RESTARTS
-    reasons = {event["reason"]: event["message"] for event in alone.events("ailing")}
-    assert reasons["Killing"] == "Container main failed liveness probe, will be restarted"
+    assert message_of(alone, "ailing", "Killing") == "Container main failed liveness probe, will be restarted"

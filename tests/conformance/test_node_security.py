@@ -18,7 +18,7 @@ import pytest
 from agent.config import SECCOMP_PROFILE_ROOT
 from agent.volumes.mounting import mount_tmpfs, mounts_below, unmount
 from tests.cluster import docker, wait_for
-from tests.conformance.batch import Batch, Object, is_finished, is_ready, make_object, make_pod, shell
+from tests.conformance.batch import Batch, Object, is_finished, is_ready, make_object, make_pod, message_of, shell
 from tests.fakes.docker_images import ACCOUNTS_IMAGE, ensure_accounts_image
 
 pytestmark = pytest.mark.docker
@@ -247,7 +247,7 @@ def test_a_pod_that_the_node_must_not_run_fails(pods: Batch, name: str) -> None:
     _, reason, message = REFUSED[name]
     status = pods.pods()[name]["status"]
     assert (status["phase"], status["reason"], status["message"]) == ("Failed", reason, message)
-    assert reason in [event["reason"] for event in pods.events(name)]
+    assert message_of(pods, name, reason)
 
 
 def test_app_armor_is_enforced_or_the_pod_fails(pods: Batch) -> None:

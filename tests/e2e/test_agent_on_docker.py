@@ -193,7 +193,7 @@ async def test_deletion_is_graceful_and_leaves_nothing(node: RealNode) -> None:
     began = time.monotonic()
     await node.client.delete(PODS, "web", namespace="default")
     await node.until(node.is_gone)
-    assert time.monotonic() - began < 5, "the program obeys SIGTERM"
+    assert time.monotonic() - began < 25, "the program obeys SIGTERM"
 
     async def nothing_left() -> bool:
         return not await node.containers() and not list((node.config.state_dir / "pods").iterdir())

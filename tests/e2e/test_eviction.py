@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster, docker, wait_for
-from tests.conformance.batch import Batch, is_ready, make_pod, shell
+from tests.conformance.batch import Batch, is_ready, make_pod, message_of, shell
 from tests.conformance.http_api import HttpApi
 from tests.fakes.docker_images import ensure_busybox_image
 
@@ -84,7 +84,7 @@ def test_pods_over_their_limits_and_pods_of_a_node_under_pressure_are_evicted(ba
         message = pods[name]["status"]["message"]
         assert message.startswith("The node was low on resource: memory. Threshold quantity: ")
         assert disruption(pods[name]) == {"status": "True", "reason": "TerminationByKubelet", "message": message}
-        assert [event["message"] for event in batch.events(name) if event["reason"] == "Evicted"] == [message]
+        assert message_of(batch, name, "Evicted") == message
     assert is_ready(pods["critical"])
     assert order(batch, "within", "asking") == ["within", "asking"], "who asked for nothing goes first"
     wait_for(lambda: containers(batch) == {"critical"}, "what the evicted Pods wrote is gone")

@@ -37,7 +37,6 @@ from agent.pods.runtime_class import RuntimeHandlers
 from agent.pods.sandbox_start import SandboxSettings, SandboxStarter
 from agent.pods.status_reporter import StatusReporter
 from agent.pods.termination_message import TerminationMessages
-from agent.pods.urgent_work import UrgentWork
 from agent.pods.worker_services import WorkerServices
 from agent.runtime.accounts import Accounts
 from agent.runtime.events import EventFeed
@@ -358,8 +357,7 @@ class HollowNode:
         layout = CgroupLayout(cluster=OWNER.cluster, node=OWNER.node)
         self.cgroups = NodePodCgroups(CgroupfsDriver(self.cgroup_tree), layout, pids_max=1000)
         self.cgroups.prepare(node_cpus=4)
-        self.urgent = UrgentWork()
-        self.reporter = StatusReporter(self.client, self.clock, self.urgent)
+        self.reporter = StatusReporter(self.client, self.clock)
         self._images = ImagePulls(self.runtime, self._image_puller(), self.clock)
         files = PodFiles(self.directory / "pods", FakeNetworkFiles())
         handlers = RuntimeHandlers(self.objects, ("runc", "kata"))
@@ -399,7 +397,7 @@ class HollowNode:
         )
         executor = PodExecutor(
             runtime=self.runtime, cache=self.cache, sandboxes=sandboxes, starter=starter, hooks=hooks,
-            record=self._record, clock=self.clock, urgent=self.urgent,
+            record=self._record, clock=self.clock,
         )  # fmt: skip
         self._probe_runner = ProbeRunner(
             self.probes, clock=self.clock, random=Random(1), record=self._record, host_ip=lambda: NODE_IP

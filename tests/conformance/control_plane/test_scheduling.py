@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import wait_for
-from tests.conformance.batch import Batch, Object, make_object
+from tests.conformance.batch import Batch, Object, make_object, message_of
 from tests.conformance.control_plane.played_nodes import PlayedNodes
 from tests.conformance.http_api import MERGE_PATCH, STRATEGIC_MERGE_PATCH, HttpApi
 
@@ -213,7 +213,7 @@ def test_host_ports_of_all_addresses_conflict(batch: Batch, nodes: PlayedNodes) 
         if name == "pod4":
             wait_running(batch, name)
     batch.wait(is_unschedulable, "pod5", what="finds no node")
-    assert "didn't have free ports" in batch.events("pod5")[0]["message"]
+    assert "didn't have free ports" in message_of(batch, "pod5", "FailedScheduling")
     delete_pods(batch, "pod4")
     wait_running(batch, "pod5")
     delete_pods(batch, "pod5")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-
-import pytest
 
 from control.api.clock import FakeClock
 from control.api.errors import ApiError
 from control.api.exchange import User
 from control.api.objects import Object
 from control.client.client import Client
-from control.client.events import PATIENCE_SECONDS, EventRecorder
+from control.client.events import EventRecorder
 from control.client.local_transport import LocalTransport
 from tests.fakes.memory_endpoint import MemoryEndpoint
 
@@ -108,33 +105,3 @@ async def test_refused_event_is_dropped_and_the_next_written() -> None:
     await setting.record("one")
     await setting.record("two")
     assert [event["message"] for event in setting.events()] == ["two"]
-
-
-async def turns() -> None:
-    """Let everything happen that needs no time to pass."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize("ends", ["urgent work", "patience"])
-async def test_events_let_urgent_work_pass_but_not_for_long(ends: str) -> None:
-    setting = Setting()
-    quiet = asyncio.Event()
-    client = Client(LocalTransport(setting.endpoint, User(name="tester")))
-    recorder = EventRecorder(client, component="kubelet", clock=setting.clock, quiet=quiet)
-    recorder.record(POD, "Normal", "One", "m")
-    recorder.record(POD, "Normal", "Two", "m")
-    writing = asyncio.ensure_future(recorder.step())
-    await turns()
-    await setting.clock.advance(PATIENCE_SECONDS / 2)
-    await turns()
-    assert not setting.events()
-
-    if ends == "patience":
-        await setting.clock.advance(PATIENCE_SECONDS / 2)
-    else:
-        quiet.set()
-    await turns()
-
-    assert [event["reason"] for event in setting.events()] == ["One", "Two"]
-    await writing

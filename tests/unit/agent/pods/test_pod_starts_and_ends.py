@@ -83,22 +83,6 @@ async def test_hooks_that_hang_do_not_keep_other_pods_from_starting(node: Hollow
     assert (await node.status("other"))["phase"] == "Running"
 
 
-async def test_a_pod_that_starts_is_urgent_but_not_for_as_long_as_its_hook_takes(
-    node: HollowNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    attach, urgent = node.network.attach, []
-
-    async def observed(*args: Any) -> Any:
-        urgent.append(not node.urgent.over.is_set())
-        return await attach(*args)
-
-    monkeypatch.setattr(node.network, "attach", observed)
-    node.runtime.exec_outcome = lambda record, command: ExecOutcome(runs_forever=True)
-    await node.create(containers=hooked(postStart=HOOK))
-    assert urgent == [True]
-    assert node.urgent.over.is_set()
-
-
 async def test_a_pre_stop_hook_that_takes_all_the_time_leaves_two_seconds(node: HollowNode) -> None:
     signals: list[str] = []
     original = node.runtime.kill_container

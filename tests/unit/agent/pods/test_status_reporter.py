@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.pods.status_reporter import StatusReporter, status_changes
-from agent.pods.urgent_work import UrgentWork
 from control.api.builtin_kinds import PODS
 from control.api.clock import FakeClock
 from control.api.errors import ApiError
@@ -85,7 +83,7 @@ async def make() -> tuple[StatusReporter, PodEndpoint, Client, FakeClock, dict[s
     api, clock = PodEndpoint(), FakeClock()
     client = Client(LocalTransport(api, User(name="node")))
     pod = await client.create(PODS, make_pod())
-    return StatusReporter(client, clock, UrgentWork()), api, client, clock, pod
+    return StatusReporter(client, clock), api, client, clock, pod
 
 
 async def test_the_newest_status_wins_while_the_server_is_away() -> None:
@@ -168,18 +166,3 @@ async def test_a_pod_marked_not_ready_while_its_node_was_silent_is_ready_again(t
         assert find_condition((await node.status())["conditions"], "Ready")["status"] == "True"  # type: ignore[index]
     finally:
         await node.crash()
-
-
-async def test_a_status_on_its_way_is_urgent_until_it_is_accepted() -> None:
-    api, clock, urgent = PodEndpoint(), FakeClock(), UrgentWork()
-    client = Client(LocalTransport(api, User(name="node")))
-    pod = await client.create(PODS, make_pod())
-    reporter = StatusReporter(client, clock, urgent)
-    api.fail_next(ApiError(503, "ServiceUnavailable", "away"), times=1, method="PATCH")
-    reporter.submit(pod, {"phase": "Running"})
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert not urgent.over.is_set()
-    await clock.advance(1)
-    await reporter.flush(pod["metadata"]["uid"])
-    assert urgent.over.is_set()
