@@ -18,7 +18,7 @@ from control.api.builtin_kinds import (
 from control.api.kinds import Kind
 from control.api.meta import is_deleting, namespaced_key, object_key
 from control.api.objects import Object, ReadOnlyObject
-from control.api.volumes import claim_names
+from control.api.volumes import claim_name_of
 from control.client.controller import Controller, Watch
 from control.client.view import View
 from control.client.writes import Result, Update
@@ -75,8 +75,16 @@ def attributes_classes_of(user: ReadOnlyObject) -> set[str]:
 
 
 def claims_of(pod: ReadOnlyObject) -> set[str]:
-    """Return the names of the claims that keep a scheduled Pod; one without a node cannot start with them any more."""
-    return set(claim_names(pod)) if pod["spec"].get("nodeName") else set()
+    """Return the names of the claims that a scheduled Pod keeps; one without a node cannot start with them any more.
+
+    The claims of its ephemeral volumes are kept until its node is done with it. Its object may have to wait longer, for
+    these very claims: they are the Pod's, and it is deleted after what it owns.
+    """
+    if not pod["spec"].get("nodeName"):
+        return set()
+    is_shut_down = is_deleting(pod) and pod["metadata"].get("deletionGracePeriodSeconds") == 0
+    volumes = [volume for volume in pod["spec"].get("volumes") or () if not (is_shut_down and volume.get("ephemeral"))]
+    return {name for volume in volumes if (name := claim_name_of(pod, volume))}
 
 
 def _waits_for(obj: ReadOnlyObject, finalizer: str) -> bool:
@@ -94,9 +102,10 @@ def _own_key(old: Object | None, new: Object | None, view: View) -> Iterable[str
 
 
 def _keys_of_pod(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
-    if old is None or new is not None:
-        return ()  # the claims of a Pod never change, so only its end can free one
-    return [namespaced_key(old["metadata"]["namespace"], name) for name in claims_of(old)]
+    if old is None:
+        return ()
+    freed = claims_of(old) - (claims_of(new) if new is not None else set())
+    return [namespaced_key(old["metadata"]["namespace"], name) for name in freed]
 
 
 def _attributes_no_longer_used(old: Object | None, new: Object | None, view: View) -> Iterable[str]:

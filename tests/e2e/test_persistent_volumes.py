@@ -58,8 +58,8 @@ def test_an_ephemeral_volume_lives_as_long_as_its_pod(cluster: Cluster, namespac
     create(cluster, namespace, claiming("p", {"ephemeral": {"volumeClaimTemplate": template}}), ready="p")
     sh(cluster, namespace, "p", "echo x > /data/file")
     assert cluster.get("-n", namespace, "pvc", "p-v")["status"]["phase"] == "Bound"
-    cluster.kubectl("delete", "-n", namespace, "pod", "p", "--now")
-    wait_for(lambda: not cluster.kubectl("get", "-n", namespace, "pvc", "-o", "name").stdout, "no claim")
+    cluster.kubectl("delete", "-n", namespace, "pod", "p", "--now", "--cascade=foreground")
+    assert not cluster.kubectl("get", "-n", namespace, "pvc", "-o", "name").stdout, "the Pod goes after its claim"
 
 
 def test_a_volume_made_by_hand_is_bound_and_retained(cluster: Cluster, namespace: str, tmp_path: Path) -> None:

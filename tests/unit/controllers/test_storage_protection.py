@@ -11,6 +11,7 @@ from control.client.view import View
 from control.client.writes import Update
 from control.controllers.storage_protection import (
     ATTRIBUTES_PROTECTION,
+    CLAIM_PROTECTION,
     reconcile_attributes,
     reconcile_claim,
     reconcile_volume,
@@ -43,6 +44,31 @@ def test_claim_is_released_when_unused(
     assert [step.obj["metadata"]["finalizers"] for step in steps if isinstance(step, Update)] == (
         [["example.com/mine"]] if is_released else []
     )
+
+
+GOING = {**DELETED, "deletionGracePeriodSeconds": 30}
+SHUT_DOWN = {**DELETED, "deletionGracePeriodSeconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("volume", "metadata", "freed"),
+    [
+        pytest.param(EPHEMERAL, GOING, [], id="its node is not done with it"),
+        pytest.param(EPHEMERAL, SHUT_DOWN, ["n/p-v"], id="only its object waits, for the claim"),
+        pytest.param(BY_NAME, SHUT_DOWN, [], id="the claim is not the Pod's own"),
+        pytest.param(BY_NAME, None, ["n/p-v"], id="it has gone"),
+    ],
+)
+def test_a_pod_gives_its_claims_back(volume: dict[str, Any], metadata: dict[str, Any] | None, freed: list[str]) -> None:
+    spec = {"nodeName": "n", "volumes": [volume]}
+    running = make_object("v1", "Pod", "p", "n", spec=spec)
+    left = None if metadata is None else make_object("v1", "Pod", "p", "n", metadata=metadata, spec=spec)
+    claim_metadata = {**DELETED, "finalizers": ["kubernetes.io/pvc-protection"]}
+    claim = make_object("v1", "PersistentVolumeClaim", "p-v", "n", metadata=claim_metadata)
+    view = View.of({PERSISTENT_VOLUME_CLAIMS: [claim], PODS: [left] if left is not None else []})
+    (keys,) = (watch.keys for watch in CLAIM_PROTECTION.watches if watch.kind == PODS)
+    assert list(keys(running, left, view)) == freed
+    assert bool(reconcile_claim("n/p-v", view, NOW).steps) == bool(freed)
 
 
 @pytest.mark.parametrize(("phase", "is_released"), [("Bound", False), ("Released", True), ("", True)])
