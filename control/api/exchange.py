@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from control.api.objects import Object
+from control.api.records import record
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,7 +27,7 @@ class User:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ApiRequest:
     """A request as it entered.
 
@@ -46,7 +47,7 @@ class ApiRequest:
     in_process: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class WatchEvent:
     """One event of a watch: type is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR. `object` is read-only."""
 

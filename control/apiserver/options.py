@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from control.api.errors import ApiError, FieldError, bad_request, invalid, quote
 from control.api.objects import Object
+from control.api.records import record
 from control.api.selectors import (
     EVERYTHING,
     FieldSelector,
@@ -30,7 +31,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _DIGITS_READ = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
     """What a create, update or patch may say. `field_manager` is never empty; `is_forced` belongs to apply."""
 

@@ -12,6 +12,7 @@ from control.api.builtin_kinds import BUILTIN_KINDS
 from control.api.errors import ApiError, bad_request
 from control.api.kinds import Kind
 from control.api.objects import Object, copy_object
+from control.api.records import record
 from control.apiserver.go_json import GoJsonError, json_kind, parse_json
 from control.apiserver.negotiation import JSON, PROTOBUF, YAML
 from control.apiserver.request_context import RequestContext
@@ -68,7 +69,7 @@ def decode_body(context: RequestContext, kind: Kind, definition: str, *, field_v
     return decoded.object
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ParsedBody:
     """A parsed body and, for JSON, the text it came from (duplicate fields show only there)."""
 

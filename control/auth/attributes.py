@@ -10,6 +10,7 @@ from control.api.errors import ApiError, forbidden, format_value
 from control.api.exchange import User
 from control.api.kinds import Kind
 from control.api.objects import ReadOnlyObject
+from control.api.records import record
 from control.api.selectors import FieldRequirement
 
 MASTERS_GROUP = "system:masters"
@@ -22,7 +23,7 @@ SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 NODE_PREFIX = "system:node:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class RequestAttributes:
     """One request as the authorizer sees it.
 

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -18,6 +17,7 @@ import orjson
 from control.api.errors import ApiError, bad_request
 from control.api.kinds import Kind
 from control.api.objects import Object
+from control.api.records import record
 from control.schema.decode_errors import DecodeError, Pairs, WrittenFloat, explain
 from control.schema.decoder import Findings, MismatchError, decoder_of
 from control.schema.structural import Schema
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Decoded:
     """A decoded object. `strict_errors` holds `unknown field "spec.foo"` and `duplicate field "data"` texts."""
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from control.api.records import record
+
 
 class StorageError(Exception):
     """Base of all storage errors."""
@@ -83,7 +85,7 @@ class ChangeType(Enum):
     DELETED = "deleted"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Change:
     """One committed write. For DELETED `value` is the last value before the deletion."""
 

@@ -7,11 +7,11 @@ sigs.k8s.io/structured-merge-diff/typed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from control.api.records import record
 from control.apiserver.patch.field_set import LEAF, SELF, FieldSet, recursive_difference, union
 from control.schema.decoder import zero_value
 from control.schema.structural import Presence, Schema
@@ -20,7 +20,7 @@ from control.schema.structural import Presence, Schema
 UNTYPED = Schema()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Comparison:
     """Paths that only the second object has, that differ, that only the first has."""
 

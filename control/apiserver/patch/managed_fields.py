@@ -9,12 +9,13 @@ applied; more than ten updaters are merged, the oldest first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from control.api.objects import Object, ReadOnlyObject
+from control.api.records import record
 from control.apiserver.patch.compare import compare_objects
 from control.apiserver.patch.field_set import (
     FieldSet,
@@ -52,7 +53,7 @@ _STRIPPED_METADATA = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class FieldWriter:
     """Who writes: `manager` through which API version and subresource, and when (RFC 3339, seconds)."""
 
@@ -62,7 +63,7 @@ class FieldWriter:
     time: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ManagedEntry:
     """One entry of managedFields."""
 

@@ -7,11 +7,11 @@ otherwise than the libraries that apply them, and finds fields given twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from control.api.errors import ApiError, bad_request
 from control.api.objects import Object
+from control.api.records import record
 from control.apiserver.go_json import GoJsonError, json_kind, parse_json
 from control.apiserver.patch.json_patch import apply_json_patch
 from control.apiserver.patch.merge_patch import INVALID_MERGE_PATCH, apply_merge_patch
@@ -27,7 +27,7 @@ _OPERATION_FIELDS = ("op", "path", "from", "value")
 _ANY_OBJECT = "map[string]interface {}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PatchBody:
     """A patch. `problem` says what is wrong with it, `strict_errors` what a strict reader minds."""
 

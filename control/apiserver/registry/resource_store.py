@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from control.api.clock import Clock
 from control.api.errors import (
@@ -21,6 +20,7 @@ from control.api.errors import (
 )
 from control.api.names import Chooser, generate_name
 from control.api.objects import Object, ReadOnlyObject
+from control.api.records import record
 from control.apiserver.admission.chain import AdmissionChain, Attributes
 from control.apiserver.cache.encoding import CachedObject
 from control.apiserver.registry import metadata as rules
@@ -43,7 +43,7 @@ from control.storage.protocol import (
 GENERATED_NAME_ATTEMPTS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Written:
     """The answer of a write: a cached object at its revision, or (dry run, deletion) a decoded one of its own."""
 
@@ -52,7 +52,7 @@ class Written:
     is_created: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Change:
     """What an update wants: makes the new object of the live one (a private copy; None if there is none).
 

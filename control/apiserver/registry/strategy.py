@@ -15,9 +15,10 @@ from control.api.errors import FieldError
 from control.api.exchange import User
 from control.api.names import dns1123_subdomain_errors
 from control.api.objects import Object
+from control.api.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class WriteContext:
     """What a hook may know of the write. `subresource` is empty for the object itself; `profile` is the cluster's."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from control.api.exchange import User
+from control.api.records import record
 from control.apiserver.options import WriteOptions
 from control.apiserver.registry.strategy import WriteContext
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class WriteRequest:
     """One write. `name` is that of the URL, empty for a create of a collection member."""
 

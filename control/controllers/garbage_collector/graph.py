@@ -7,18 +7,18 @@ absent owner asks the server first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from control.api.kinds import Kind
 from control.api.meta import owner_references_of, uid_of
 from control.api.objects import Object, ReadOnlyObject
+from control.api.records import record
 
 FOREGROUND_FINALIZER = "foregroundDeletion"
 ORPHAN_FINALIZER = "orphan"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Node:
     """An object as the collector sees it."""
 
