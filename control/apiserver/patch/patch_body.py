@@ -37,14 +37,17 @@ class PatchBody:
     problem: ApiError | None = None
 
     def apply(self, document: Object, schema: Schema) -> Any:
-        """Return the patched document, which a patch may have made anything. Raises what upstream answers."""
+        """Return the patched document, which a patch may have made anything. Raises what upstream answers.
+
+        The given document is the caller's own and is used up; the body can be applied again.
+        """
         if self.problem is not None:
             raise self.problem
         if self.media_type == JSON_PATCH:
             return apply_json_patch(document, self.value)
         if self.media_type == MERGE_PATCH:
             return apply_merge_patch(document, self.value)
-        return apply_strategic_merge_patch(document, self.value, schema)
+        return apply_strategic_merge_patch(document, _with_whole_numbers(self.value), schema)
 
 
 def read_patch_body(body: bytes | Object, media_type: str, *, is_strict: bool) -> PatchBody:
@@ -61,13 +64,11 @@ def read_patch_body(body: bytes | Object, media_type: str, *, is_strict: bool) -
             prefix = "" if media_type == STRATEGIC_MERGE_PATCH else "error decoding patch: "
             return PatchBody(media_type, value, problem=bad_request(prefix + problem))
     strict_errors = tuple(_strict_errors(media_type, value, text)) if is_strict else ()
-    return PatchBody(
-        media_type, _with_whole_numbers(value) if media_type == STRATEGIC_MERGE_PATCH else value, strict_errors
-    )
+    return PatchBody(media_type, value, strict_errors)
 
 
 def _with_whole_numbers(value: Any) -> Any:
-    """Write `2.0` as `2`: what upstream merges without ever writing it down again takes it for an integer."""
+    """A copy with `2` for `2.0`: what upstream merges without ever writing it down again takes it for an integer."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):

@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from control.api.errors import ApiError, bad_request
-from control.api.objects import Object, copy_object
+from control.api.objects import Object
 from control.apiserver.patch.go_format import format_go, name_go_type
 from control.apiserver.patch.merge_patch import without_nulls
 from control.schema.structural import Schema
@@ -31,16 +31,16 @@ _ANYTHING = Schema()
 
 
 def apply_strategic_merge_patch(document: Object, patch: Any, schema: Schema) -> Object:
-    """Return the patched document; the arguments are not changed. Raises ApiError with upstream's status and text."""
+    """Patch a document. Both are the caller's own and are used up. Raises ApiError with upstream's status and text."""
     if patch is None:
-        return copy_object(document)  # type: ignore[no-any-return]
+        return document
     if not isinstance(patch, dict):
         raise bad_request("invalid JSON document")
-    return _merge_objects(copy_object(document), copy_object(patch), schema)
+    return _merge_objects(document, patch, schema)
 
 
 def _merge_objects(original: Object, patch: Object, schema: Schema) -> Object:
-    """Merge a patch into an object. Both belong to the caller's copy and are used up."""
+    """Merge a patch into an object. Both are used up."""
     if _PATCH in patch:
         return _apply_object_directive(patch)
     _retain_keys(original, patch)
