@@ -64,12 +64,12 @@ _Outcome = tuple[FieldSet, FieldSet, FieldSet]
 def _compare_maps(left: dict[str, Any], right: dict[str, Any], schema: Schema, outcome: _Outcome) -> None:
     for name, right_value in right.items():
         if name not in left:
-            outcome[0]["f:" + name] = members_of(right_value, field_schema(schema, name))
+            outcome[0]["f:" + name] = _members_of_field(right_value, schema, name)
         elif left[name] != right_value:
             _compare_values(left[name], right_value, field_schema(schema, name), "f:" + name, outcome)
     for name, left_value in left.items():
         if name not in right:
-            outcome[2]["f:" + name] = members_of(left_value, field_schema(schema, name))
+            outcome[2]["f:" + name] = _members_of_field(left_value, schema, name)
 
 
 def _compare_values(left: Any, right: Any, schema: Schema, step: str, outcome: _Outcome) -> None:
@@ -113,7 +113,7 @@ def members_of(value: Any, schema: Schema) -> FieldSet:
         if not is_granular_map(value, schema):
             return LEAF
         for name, item in value.items():
-            result["f:" + name] = members_of(item, field_schema(schema, name))
+            result["f:" + name] = _members_of_field(item, schema, name)
         return result
     if isinstance(value, list) and is_granular_list(value, schema):
         items = schema.items or UNTYPED
@@ -121,6 +121,11 @@ def members_of(value: Any, schema: Schema) -> FieldSet:
             result[step] = members_of(item, items)
         return result
     return LEAF
+
+
+def _members_of_field(value: Any, schema: Schema, name: str) -> FieldSet:
+    """The same of a field; most are scalars, which are leaves whatever their schema."""
+    return members_of(value, field_schema(schema, name)) if isinstance(value, dict | list) else LEAF
 
 
 def fields_of(value: Any, schema: Schema) -> FieldSet:

@@ -47,7 +47,7 @@ def _union_nodes(left: FieldSet, right: FieldSet) -> FieldSet:
 
 def difference(left: FieldSet, right: FieldSet) -> FieldSet:
     """Paths of the first set that are not in the second."""
-    if not right:
+    if left.keys().isdisjoint(right):
         return left
     result = {}
     for step, node in left.items():

@@ -65,7 +65,7 @@ class FieldWriter:
 
 @record(frozen=True, slots=True, kw_only=True)
 class ManagedEntry:
-    """One entry of managedFields."""
+    """One entry of managedFields. `stored` is its encoded form where it is as the store has it."""
 
     manager: str
     operation: str
@@ -73,6 +73,7 @@ class ManagedEntry:
     subresource: str = ""
     time: str = ""
     fields: FieldSet
+    stored: Object | None = None
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
@@ -89,7 +90,7 @@ class ManagedEntry:
 
     def with_fields(self, fields: FieldSet) -> ManagedEntry:
         """The entry with another set."""
-        return replace(self, fields=fields)
+        return replace(self, fields=fields, stored=None)
 
 
 Entries = dict[tuple[str, str, str, str], ManagedEntry]
@@ -231,12 +232,14 @@ def _choose_entries(live: ReadOnlyObject | None, obj: ReadOnlyObject, writer: Fi
     live_entries = (live or {}).get("metadata", {}).get("managedFields") or []
     if not writer.subresource:
         given = obj["metadata"].get("managedFields") or []
-        if is_reset(given):
-            return {}
-        decoded = decode_entries(given)
-        if decoded:
-            return decoded
-    return decode_entries(live_entries) or {}
+        if given != live_entries:
+            if is_reset(given):
+                return {}
+            decoded = decode_entries(given)
+            if decoded:
+                return decoded
+    stored = (_decode_entry(raw, stored=raw) for raw in live_entries)
+    return {entry.identity: entry for entry in stored}
 
 
 def is_reset(entries: Any) -> bool:
@@ -253,16 +256,21 @@ def decode_entries(entries: Any) -> Entries | None:
         fields = raw.get("fieldsV1") or {}
         if not raw.get("apiVersion") or raw.get("fieldsType") != "FieldsV1" or not is_field_set(fields):
             return None
-        entry = ManagedEntry(
-            manager=raw.get("manager", ""),
-            operation=raw["operation"],
-            api_version=raw.get("apiVersion", ""),
-            subresource=raw.get("subresource", ""),
-            time=raw.get("time") or "",
-            fields=fields,
-        )
+        entry = _decode_entry(raw)
         result[entry.identity] = entry
     return result
+
+
+def _decode_entry(raw: Object, *, stored: Object | None = None) -> ManagedEntry:
+    return ManagedEntry(
+        manager=raw.get("manager", ""),
+        operation=raw["operation"],
+        api_version=raw.get("apiVersion", ""),
+        subresource=raw.get("subresource", ""),
+        time=raw.get("time") or "",
+        fields=raw.get("fieldsV1") or {},
+        stored=stored,
+    )
 
 
 def set_entries(obj: Object, entries: Iterable[ManagedEntry]) -> None:
@@ -279,7 +287,7 @@ def encode_entries(entries: Iterable[ManagedEntry]) -> list[Object]:
     ordered = sorted(
         entries, key=lambda item: (item.operation, item.time, item.manager, item.api_version, item.subresource)
     )
-    return [_encode_entry(entry) for entry in ordered]
+    return [entry.stored or _encode_entry(entry) for entry in ordered]
 
 
 def _encode_entry(entry: ManagedEntry) -> Object:

@@ -16,6 +16,8 @@ def field_manager_errors(path: str, manager: str) -> list[FieldError]:
     errors = []
     if len(manager.encode("utf-8", "surrogatepass")) > FIELD_MANAGER_BYTES_MAX:
         errors.append(FieldError.too_long(path, FIELD_MANAGER_BYTES_MAX))
+    if manager.isprintable():
+        return errors
     position = 0
     for char in manager:
         if not char.isprintable():
