@@ -45,10 +45,10 @@ GENERATED_NAME_ATTEMPTS = 8
 
 @record(frozen=True, slots=True)
 class Written:
-    """The answer of a write: a cached object at its revision, or (dry run, deletion) a decoded one of its own."""
+    """The answer of a write: what is cached at its revision, or (dry run, deletion) a decoded object of its own."""
 
-    object: ReadOnlyObject
     cached: CachedObject | None = None
+    object: ReadOnlyObject | None = None
     is_created: bool = False
 
 
@@ -166,7 +166,7 @@ class ResourceStore:
         if write.options.dry_run:
             if self.served.cache.get(key) is not None:
                 raise KeyExistsError(key)
-            return Written(self.served.from_stored(obj), is_created=True)
+            return Written(object=self.served.from_stored(obj), is_created=True)
         check_stored_size(key, obj, encoded, is_custom=self.served.is_custom)
         revision = await self.storage.create(key, encoded, ttl_seconds=self.served.ttl_seconds)
         return self._written(key, revision, encoded, is_created=True)
@@ -175,7 +175,7 @@ class ResourceStore:
         cached = self.served.cache.get(key)
         if cached is None or cached.revision != revision:  # someone wrote again before this task went on
             cached = CachedObject(key, encoded, revision)
-        return Written(self.served.object_of(cached), cached, is_created)
+        return Written(cached, is_created=is_created)
 
     def _exists(self, write: WriteRequest, metadata: Object) -> ApiError:
         name = metadata["name"]
@@ -264,9 +264,9 @@ class ResourceStore:
         if is_deleted_by_update(self.kind, obj):
             return await self._delete_by_update(write, obj, cached)
         if obj == old:
-            return Written(self.served.object_of(cached), cached)
+            return Written(cached)
         if write.options.dry_run:
-            return Written(self.served.from_stored(obj))
+            return Written(object=self.served.from_stored(obj))
         check_stored_size(cached.key, obj, encoded, is_custom=self.served.is_custom)
         revision = await self.storage.update(
             cached.key,
@@ -281,7 +281,7 @@ class ResourceStore:
         if not write.options.dry_run:
             await self.storage.delete(cached.key, expected_revision=cached.revision)
             self.served.release(obj)
-        return Written(self.served.from_stored(obj))
+        return Written(object=self.served.from_stored(obj))
 
     async def rewrite(self, namespace: str, name: str, change: Callable[[Object], None]) -> CachedObject:
         """Change an object from inside the server: compare-and-swap, but no strategy, admission or field managers.

@@ -56,7 +56,7 @@ async def scale(context: RequestContext, store: ResourceStore, parts: ServerPart
         return live
 
     written = await store.update(write_request(context, options), Change(produce, records_fields=False))
-    return _answer(context, written.object)
+    return _answer(context, written.cached.object if written.cached is not None else written.object or {})
 
 
 def _answer(context: RequestContext, obj: ReadOnlyObject) -> ApiResponse:
