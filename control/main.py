@@ -135,7 +135,7 @@ def make_api_server(config: ClusterConfig, keys: ClusterKeys, storage: SqliteSto
             unverified_node_ssl_context=make_node_context(keys, verifies=False),
         ),
         storage=storage,
-        random=random.SystemRandom(),
+        random=random.Random(),
         clock=clock,
         token_issuer=TokenIssuer(SigningKey(keys.token_key_pem)),
     )

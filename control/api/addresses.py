@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+#: Every status of a Pod names its host's address and its own, several times.
+ADDRESSES_REMEMBERED = 1024
 _IPV4_SLOPPY = re.compile(r"[0-9]{1,}(\.[0-9]{1,}){3}\Z", re.ASCII)
 
 
+@lru_cache(maxsize=ADDRESSES_REMEMBERED)
 def find_address(text: str) -> Address | None:
     """Read an address as Go's sloppy parser does: leading zeros of IPv4 count as decimal, zones are refused."""
     if "%" in text:
@@ -102,6 +106,7 @@ def canonical_cidr_errors(text: str) -> list[str]:
     return errors
 
 
+@lru_cache(maxsize=ADDRESSES_REMEMBERED)
 def _find_strict(text: str) -> Address | None:
     try:
         return ipaddress.ip_address(text)

@@ -75,7 +75,9 @@ def dry_run_errors(dry_run: list[str]) -> list[FieldError]:
 
 
 def _manager_of_user_agent(user_agent: str) -> str:
-    prefix = "".join(char for char in user_agent.partition("/")[0] if char.isprintable())
+    prefix = user_agent.partition("/")[0]
+    if not prefix.isprintable():
+        prefix = "".join(char for char in prefix if char.isprintable())
     return prefix[:FIELD_MANAGER_BYTES_MAX] or "unknown"
 
 
