@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from kubernetes import config
 from tests.cluster import Cluster
 
 Object = dict[str, Any]
+
+#: well below what an API server lets a connection rest
+IDLE_SECONDS_MAX = 60.0
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
@@ -39,6 +43,7 @@ class HttpApi:
         self.tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
         self.tls.load_cert_chain(settings.cert_file, settings.key_file)
         self._connection = self._connect()
+        self._used_at = time.monotonic()
 
     def close(self) -> None:
         """End the connection."""
@@ -49,9 +54,17 @@ class HttpApi:
     ) -> tuple[int, Object]:
         """Send a request; returns the status and the decoded body."""
         encoded = None if body is None else json.dumps(body)
-        self._connection.request(method, _url(path, query), encoded, {"Content-Type": type})
+        self._send(method, _url(path, query), encoded, {"Content-Type": type})
         answer = self._connection.getresponse()
         return answer.status, json.loads(answer.read())
+
+    def _send(self, *request: Any) -> None:
+        """Send a request; on a new connection when the old one rested so long that the server may be closing it."""
+        now = time.monotonic()
+        if now - self._used_at > IDLE_SECONDS_MAX:
+            self._connection.close()
+        self._used_at = now
+        self._connection.request(*request)
 
     def expect(self, status: int, method: str, path: str, body: Any = None, **options: str) -> Object:
         """Send a request whose answer must have this status; returns the decoded body. Raises RefusedRequestError."""
@@ -66,7 +79,7 @@ class HttpApi:
 
     def text(self, path: str, **query: str) -> str:
         """Read what is no object, as a log is not."""
-        self._connection.request("GET", _url(path, query))
+        self._send("GET", _url(path, query))
         answer = self._connection.getresponse()
         body = answer.read().decode()
         assert answer.status == 200, (path, answer.status, body)
