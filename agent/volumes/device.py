@@ -6,6 +6,7 @@ fsck, mkfs and mount of the node. Blocking.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -19,12 +20,16 @@ _BLKID_NOTHING_FOUND = 2
 _FSCK_UNCORRECTED = 4
 _FORMAT_OPTIONS = {"ext3": ("-F", "-m0"), "ext4": ("-F", "-m0"), "xfs": ("-f",)}
 
+_EXT = ("ext2", "ext3", "ext4")
+
 #: two Pods must not both find a device empty
 _one_at_a_time = threading.Lock()
 
 
-def format_and_mount(device: Path, target: Path, *, file_system: str, options: Sequence[str], read_only: bool) -> None:
-    """Mount the device, formatted if it holds nothing. Raises VolumeError."""
+def format_and_mount(
+    device: Path, target: Path, *, file_system: str, options: Sequence[str], read_only: bool, size_bytes: int = 0
+) -> None:
+    """Mount the device, formatted if it holds nothing, grown towards a size if it is smaller. Raises VolumeError."""
     with _one_at_a_time:
         existing = find_format(device)
         if not existing:
@@ -34,6 +39,8 @@ def format_and_mount(device: Path, target: Path, *, file_system: str, options: S
         elif not read_only:
             _check(device)
         _mount(device, target, file_system, existing, [*options, *(["ro"] if read_only else ())])
+        if existing and not read_only and _size(target) < size_bytes:
+            _grow(device, target, existing)
 
 
 def find_format(device: Path) -> str:
@@ -79,6 +86,25 @@ def _mount(device: Path, target: Path, file_system: str, existing: str, options:
             f"Mount error: {_output(result)}"
         )
     raise VolumeError(f"mount failed: exit status {result.returncode}: {_output(result)}")
+
+
+def _grow(device: Path, target: Path, file_system: str) -> None:
+    """As far as the device goes (ResizeFs.Resize). One that has no such program stays as it is."""
+    commands = {"xfs": ("xfs_growfs", "-d", str(target)), **dict.fromkeys(_EXT, ("resize2fs", str(device)))}
+    try:
+        result = _run(*commands[file_system])
+    except (KeyError, VolumeError):
+        return
+    if result.returncode:
+        raise VolumeError(
+            f"resize of device {device} failed: exit status {result.returncode}. {result.args[0]} output: "
+            f"{_output(result)}"
+        )
+
+
+def _size(target: Path) -> int:
+    disk = os.statvfs(target)
+    return disk.f_blocks * disk.f_frsize
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

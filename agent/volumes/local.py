@@ -80,6 +80,7 @@ def _mount_device(request: VolumeRequest, device: Path) -> Path:
                 file_system=file_system or DEFAULT_FILE_SYSTEM,
                 options=request.mount_options,
                 read_only=request.read_only,
+                size_bytes=request.size_bytes,
             )
         except VolumeError as error:
             what = f"local: failed to mount device {device} at {request.path} (fstype: {file_system})"

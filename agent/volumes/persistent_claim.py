@@ -22,6 +22,7 @@ from control.api.meta import (
     uid_of,
 )
 from control.api.objects import ReadOnlyObject
+from control.api.quantity import quantity_value
 from control.api.volumes import claim_name_of, is_for_one_pod, used_volumes
 
 MOUNT_OPTIONS_ANNOTATION = "volume.beta.kubernetes.io/mount-options"
@@ -62,6 +63,12 @@ class VolumeSource:
     def volume_name(self) -> str:
         """Name of the PersistentVolume; empty without one."""
         return "" if self.persistent_volume is None else name_of(self.persistent_volume)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the PersistentVolume is said to hold; zero without one."""
+        capacity = {} if self.persistent_volume is None else self.persistent_volume["spec"].get("capacity") or {}
+        return quantity_value(capacity.get("storage", "0"))
 
     @property
     def group(self) -> int | None:

@@ -306,6 +306,7 @@ class PodVolumes:
             volume_name=source.volume_name,
             is_block=source.is_block,
             read_only=source.read_only,
+            size_bytes=source.size_bytes,
             mount_options=source.mount_options,
             layers=source.layers,
             local_root=self._local_root,

@@ -40,6 +40,8 @@ class VolumeRequest:
     is_shared: bool = False
     is_block: bool = False
     read_only: bool = False
+    #: what the PersistentVolume is said to hold
+    size_bytes: int = 0
     mount_options: tuple[str, ...] = ()
     #: directories of the image behind an image volume, the topmost first
     layers: Sequence[str] = ()

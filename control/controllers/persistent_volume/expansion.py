@@ -1,7 +1,8 @@
 """Expansion: a bound claim that asks for more than it has gets it, where its volume can grow.
 
 A local volume is a directory of the node's disk and has no size of its own, so growing it is writing the larger number
-down. Volumes of other drivers are theirs to grow, as with upstream's expand controller.
+down. So it is for a local volume that a user made, once that user says that it has grown; a file system on a device
+grows where it is mounted. Volumes of other drivers are theirs to grow, as with upstream's expand controller.
 """
 
 from __future__ import annotations
@@ -30,12 +31,18 @@ def reconcile(key: str, view: View, now: datetime) -> Result:
     volume = view.find(PERSISTENT_VOLUMES, claim["spec"]["volumeName"])
     if volume is None:
         return Result()
-    if annotations_of(volume).get(PROVISIONED_BY) != LOCAL_PROVISIONER:
-        message = "waiting for an external controller to expand this PVC"
-        return Result(steps=[Notice(regarding=claim, reason="ExternalExpanding", message=message)])
     if _size((volume["spec"].get("capacity") or {}).get("storage", "0")) < _size(wanted):
-        return Result(steps=[_grow_volume(volume, wanted)])
+        if annotations_of(volume).get(PROVISIONED_BY) == LOCAL_PROVISIONER:
+            return Result(steps=[_grow_volume(volume, wanted)])
+        return _wait_for_others(claim)
+    if not volume["spec"].get("local"):
+        return _wait_for_others(claim)
     return Result(steps=[_grow_claim(claim, str(volume["spec"]["capacity"]["storage"]))])
+
+
+def _wait_for_others(claim: ReadOnlyObject) -> Result:
+    message = "waiting for an external controller to expand this PVC"
+    return Result(steps=[Notice(regarding=claim, reason="ExternalExpanding", message=message)])
 
 
 def _grow_volume(volume: ReadOnlyObject, wanted: str) -> Update:

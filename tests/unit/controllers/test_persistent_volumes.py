@@ -422,7 +422,8 @@ def test_a_released_local_volume_goes_after_its_directory() -> None:
 def test_a_claim_grows_with_its_local_volume() -> None:
     claim = make_claim(annotations=BOUND, volumeName="v", resources={"requests": {"storage": "5Gi"}})
     claim["status"] = {"phase": "Bound", "capacity": {"storage": "2Gi"}}
-    volume = make_volume(claimRef=REFERENCE, annotations={"pv.kubernetes.io/provisioned-by": LOCAL})
+    mark = {"pv.kubernetes.io/provisioned-by": LOCAL}
+    volume = make_volume(claimRef=REFERENCE, annotations=mark, local={"path": "/srv/v"})
 
     def decide(*objects: Object) -> Result:
         return expansion.reconcile("n/c", view_of(*objects), NOW)
@@ -434,11 +435,23 @@ def test_a_claim_grows_with_its_local_volume() -> None:
     assert not decide(claim, grown).steps
 
 
-def test_other_volumes_grow_by_their_driver() -> None:
+@pytest.mark.parametrize("capacity", ["2Gi", "5Gi"], ids=["wanted", "grown, but nobody has seen to its files"])
+def test_other_volumes_grow_by_their_driver(capacity: str) -> None:
     claim = make_claim(annotations=BOUND, volumeName="v", resources={"requests": {"storage": "5Gi"}})
     claim["status"] = {"phase": "Bound", "capacity": {"storage": "2Gi"}}
-    result = expansion.reconcile("n/c", view_of(claim, make_volume()), NOW)
+    result = expansion.reconcile("n/c", view_of(claim, make_volume(capacity={"storage": capacity})), NOW)
     assert [notice[1] for notice in notices(result)] == ["ExternalExpanding"]
+
+
+def test_a_claim_grows_once_its_user_has_grown_a_local_volume() -> None:
+    claim = make_claim(annotations=BOUND, volumeName="v", resources={"requests": {"storage": "5Gi"}})
+    claim["status"] = {"phase": "Bound", "capacity": {"storage": "2Gi"}}
+    volume = make_volume(claimRef=REFERENCE, local={"path": "/srv/v"})
+    result = expansion.reconcile("n/c", view_of(claim, volume), NOW)
+    assert [notice[1] for notice in notices(result)] == ["ExternalExpanding"]
+    volume["spec"]["capacity"]["storage"] = "6Gi"
+    grown = the_update(expansion.reconcile("n/c", view_of(claim, volume), NOW), "status")
+    assert grown["status"]["capacity"] == {"storage": "6Gi"}
 
 
 def test_an_ephemeral_volume_gets_a_claim_that_its_pod_owns() -> None:

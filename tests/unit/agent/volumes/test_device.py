@@ -20,7 +20,7 @@ class Programs:
     """The programs of a node, by name: exit status and output. Those that are not named do not exist."""
 
     def __init__(self, **results: Result) -> None:
-        self.results = {name.replace("_", "."): result for name, result in results.items()}
+        self.results = {name.replace("mkfs_", "mkfs."): result for name, result in results.items()}
         self.ran: list[str] = []
 
     def run(self, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
@@ -63,6 +63,29 @@ def test_what_is_there_is_checked_and_never_formatted(mount: Any) -> None:
         programs = Programs(blkid=EXT4, fsck=(status, ""), mount=FINE)
         assert mount(programs) == ["fsck -a /dev/loop77", mounted]
     assert mount(Programs(blkid=EXT4, mount=FINE))[1:] == [mounted], "a node without fsck"
+
+
+@pytest.mark.parametrize(
+    ("found", "size_bytes", "grown"),
+    [
+        pytest.param(EXT4, 2 << 60, ["resize2fs /dev/loop77"], id="smaller than its volume is said to be"),
+        pytest.param(XFS, 2 << 60, ["xfs_growfs -d /place"], id="xfs"),
+        pytest.param((0, "TYPE=vfat\n"), 2 << 60, [], id="one that does not grow"),
+        pytest.param(EXT4, 1, [], id="large enough"),
+    ],
+)
+def test_a_file_system_grows_to_its_device(mount: Any, found: Result, size_bytes: int, grown: list[str]) -> None:
+    for programs in (
+        Programs(blkid=found, mount=FINE, resize2fs=FINE, xfs_growfs=FINE),
+        Programs(blkid=found, mount=FINE),
+    ):
+        assert mount(programs, size_bytes=size_bytes)[2:] == grown
+    assert mount(Programs(blkid=found, mount=FINE), size_bytes=size_bytes, read_only=True)[1:] == []
+
+
+def test_a_file_system_that_will_not_grow_is_told_of(mount: Any) -> None:
+    with pytest.raises(VolumeError, match=r"resize of device /dev/loop77 failed: exit status 1\. resize2fs output: no"):
+        mount(Programs(blkid=EXT4, mount=FINE, resize2fs=(1, "no")), size_bytes=2 << 60)
 
 
 def test_a_read_only_volume_is_neither_checked_nor_made(mount: Any) -> None:
