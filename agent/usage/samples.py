@@ -20,6 +20,7 @@ from agent.usage.cpu_rates import CpuLook, CpuRates
 from agent.usage.file_looks import FileLooks, MeasureFiles
 from control.api.clock import Clock
 from control.api.objects import ReadOnlyObject
+from control.api.volumes import claim_names
 
 #: what the node's own rate is kept by
 NODE = ""
@@ -133,9 +134,15 @@ class UsageSampler:
             pod=pod,
             containers=tuple(samples),
             interfaces=self._interfaces(pod, observed.sandbox),
-            claims=tuple(await asyncio.to_thread(self._source.read_claims, pod)) if with_claims else (),
+            claims=await self._claims(pod) if with_claims else (),
         )
         return sample, len(running) - len(samples)
+
+    async def _claims(self, pod: ReadOnlyObject) -> tuple[ClaimDisk, ...]:
+        """Most Pods have none, and need no thread to say so."""
+        if not any(claim_names(pod)):
+            return ()
+        return tuple(await asyncio.to_thread(self._source.read_claims, pod))
 
     def _interfaces(self, pod: ReadOnlyObject, sandbox: ObservedSandbox | None) -> tuple[InterfaceCounters, ...]:
         if sandbox is None or not sandbox.record.pid or is_host_network(pod):

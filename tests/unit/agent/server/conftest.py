@@ -58,7 +58,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
         (tmp_path / name).write_bytes(content)
     runtime = FakeRuntime(FakeClock())
     runtime.add_image("web:1")
-    pod = make_pod()
+    pod = make_pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "shop-data"}}])
     labels = container_labels(OWNER, pod, pod["spec"]["containers"][0], attempt=0, sandbox_id="sandbox")
     container_id = await runtime.create_container(
         container_name(pod, "web", 0), {"Image": "web:1", "Labels": labels, "HostConfig": {}}
