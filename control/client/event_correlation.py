@@ -6,11 +6,10 @@ a higher count instead of a sibling; an object may cause 25 Events at once and o
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 from control.api.objects import Object
+from control.client.recent import Recent
 
 REMEMBERED_MAX = 4096
 SIMILAR_MESSAGES_MAX = 10
@@ -20,25 +19,6 @@ REFILL_SECONDS = 300.0
 COMBINED_PREFIX = "(combined from similar events): "
 
 Key = tuple[str, ...]
-Value = TypeVar("Value")
-
-
-class _Remembered(Generic[Value]):
-    """A mapping that forgets what was not used for the longest time."""
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[Key, Value] = OrderedDict()
-
-    def find(self, key: Key) -> Value | None:
-        if key in self._entries:
-            self._entries.move_to_end(key)
-        return self._entries.get(key)
-
-    def put(self, key: Key, value: Value) -> None:
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > REMEMBERED_MAX:
-            self._entries.popitem(last=False)
 
 
 @dataclass(slots=True)
@@ -72,9 +52,9 @@ class EventCorrelator:
     """Remembers recent Events. `seconds` are monotonic."""
 
     def __init__(self) -> None:
-        self._similar: _Remembered[_Similar] = _Remembered()
-        self._observed: _Remembered[_Observed] = _Remembered()
-        self._buckets: _Remembered[_Bucket] = _Remembered()
+        self._similar: Recent[Key, _Similar] = Recent(REMEMBERED_MAX)
+        self._observed: Recent[Key, _Observed] = Recent(REMEMBERED_MAX)
+        self._buckets: Recent[Key, _Bucket] = Recent(REMEMBERED_MAX)
 
     def correlate(self, event: Object, seconds: float) -> Correlated | None:
         """Judge a new core/v1 Event (with its own name and count 1); None if its object causes too many."""

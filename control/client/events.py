@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Mapping
-from datetime import datetime
 from types import MappingProxyType
 
 from control.api.builtin_kinds import EVENTS
@@ -20,7 +18,7 @@ from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
 from control.client.client import Client, PatchType
 from control.client.event_correlation import Correlated, EventCorrelator
-from control.client.running import run_until
+from control.client.event_queue import EventNames, EventQueue
 from control.client.transport import ServerUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -39,9 +37,8 @@ class EventRecorder:
         self._clock = clock
         self._host = host
         self._correlator = EventCorrelator()
-        self._waiting: deque[Object] = deque()
-        self._arrived = asyncio.Event()
-        self._last_number = 0
+        self._queue = EventQueue(WAITING_MAX)
+        self._names = EventNames()
 
     def record(
         self,
@@ -54,29 +51,19 @@ class EventRecorder:
         annotations: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Record that something happened to an object. `field_path` names a part: `spec.containers{nginx}`."""
-        if len(self._waiting) >= WAITING_MAX:
-            logger.debug("Dropped an event reason=%s", reason)
-            return
         event = self._make_event(regarding, type, reason, message, field_path)
         if annotations:
             event["metadata"]["annotations"] = dict(annotations)
-        self._waiting.append(event)
-        self._arrived.set()
+        self._queue.put(event)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write recorded Events until stopped."""
-        await run_until(stop, self._run())
-
-    async def _run(self) -> None:
-        while True:
-            await self._arrived.wait()
-            await self.step()
+        await self._queue.run(stop, self.step)
 
     async def step(self) -> None:
         """Write everything that waits."""
-        self._arrived.clear()
-        while self._waiting:
-            correlated = self._correlator.correlate(self._waiting.popleft(), self._clock.monotonic())
+        while taken := self._queue.take(1):
+            correlated = self._correlator.correlate(taken[0], self._clock.monotonic())
             if correlated is not None:
                 await self._write(correlated)
 
@@ -113,17 +100,13 @@ class EventRecorder:
     def _make_event(self, regarding: ReadOnlyObject, type: str, reason: str, message: str, field_path: str) -> Object:
         now = self._clock.now()
         moment = format_time(now)
-        metadata = regarding["metadata"]
         source = {"component": self._component}
         if self._host:
             source["host"] = self._host
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {
-                "name": f"{metadata['name']}.{self._unique_number(now):x}",
-                "namespace": metadata.get("namespace") or "default",
-            },
+            "metadata": self._names.make_metadata(regarding, now),
             "involvedObject": reference_to(regarding, field_path=field_path),
             "reason": reason,
             "message": message,
@@ -136,12 +119,6 @@ class EventRecorder:
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
-
-    def _unique_number(self, now: datetime) -> int:
-        """Nanoseconds since 1970 as upstream names Events by, but never the same twice."""
-        number = int(now.timestamp() * 1_000_000) * 1000
-        self._last_number = max(number, self._last_number + 1)
-        return self._last_number
 
 
 def reference_to(obj: ReadOnlyObject, *, field_path: str = "") -> Object:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 from control.api.builtin_kinds import EVENTS
@@ -16,8 +15,9 @@ from control.api.errors import ApiError
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_micro_time
 from control.client.client import Client
+from control.client.event_queue import EventNames, EventQueue
 from control.client.events import reference_to
-from control.client.running import run_until
+from control.client.recent import Recent
 from control.client.transport import ServerUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -45,10 +45,9 @@ class EventWriter:
         self._component = component
         self._instance = instance
         self._clock = clock
-        self._waiting: deque[Object] = deque()
-        self._arrived = asyncio.Event()
-        self._series: OrderedDict[tuple[str, ...], _Series] = OrderedDict()
-        self._last_number = 0
+        self._queue = EventQueue(WAITING_MAX)
+        self._names = EventNames()
+        self._series: Recent[tuple[str, ...], _Series] = Recent(REMEMBERED_MAX)
 
     def record(
         self,
@@ -61,19 +60,11 @@ class EventWriter:
         related: ReadOnlyObject | None = None,
     ) -> None:
         """Queue one Event; when too many wait it is dropped."""
-        if len(self._waiting) >= WAITING_MAX:
-            logger.debug("Dropped an event reason=%s", reason)
-            return
         now = self._clock.now()
-        metadata = regarding["metadata"]
-        self._last_number = max(int(now.timestamp() * 1_000_000) * 1000, self._last_number + 1)
         event: Object = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {
-                "name": f"{metadata['name']}.{self._last_number:x}",
-                "namespace": metadata.get("namespace") or "default",
-            },
+            "metadata": self._names.make_metadata(regarding, now),
             "involvedObject": reference_to(regarding),
             "reason": reason,
             "message": message,
@@ -86,29 +77,21 @@ class EventWriter:
         }
         if related is not None:
             event["related"] = reference_to(related)
-        self._waiting.append(event)
-        self._arrived.set()
+        self._queue.put(event)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write until stopped."""
-        await run_until(stop, self._run())
-
-    async def _run(self) -> None:
-        while True:
-            await self._arrived.wait()
-            await self.step()
+        await self._queue.run(stop, self.step)
 
     async def step(self) -> None:
         """Write everything that waits, several at a time."""
-        self._arrived.clear()
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), WRITES_IN_FLIGHT_MAX))]
+        while batch := self._queue.take(WRITES_IN_FLIGHT_MAX):
             await asyncio.gather(*(self._write(event) for event in batch))
 
     async def _write(self, event: Object) -> None:
         reference = event["involvedObject"]
         key = (reference.get("uid", ""), event["reason"], event["action"], event["message"], event["type"])
-        series = self._series.get(key)
+        series = self._series.find(key)
         now = self._clock.monotonic()
         try:
             if series is not None and now - series.last_seconds < SERIES_SECONDS:
@@ -118,14 +101,8 @@ class EventWriter:
                 await self._client.patch(EVENTS, series.name, patch, namespace=series.namespace)
                 return
             metadata = event["metadata"]
-            self._remember(key, _Series(metadata["name"], metadata["namespace"], 1, now))
+            self._series.put(key, _Series(metadata["name"], metadata["namespace"], 1, now))
             await self._client.create(EVENTS, event)
         except (ApiError, ServerUnavailableError) as error:
-            self._series.pop(key, None)
+            self._series.forget(key)
             logger.debug("Cannot write an event reason=%s error=%s", event["reason"], error)
-
-    def _remember(self, key: tuple[str, ...], series: _Series) -> None:
-        self._series[key] = series
-        self._series.move_to_end(key)
-        if len(self._series) > REMEMBERED_MAX:
-            self._series.popitem(last=False)

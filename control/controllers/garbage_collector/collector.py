@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from control.api.kinds import Kind
 from control.api.objects import Object
 from control.client.client import Client
 from control.client.queue_workers import QueueWorkers
+from control.client.recent import Recent
 from control.client.running import run_until
 from control.client.transport import ServerUnavailableError
 from control.client.work_queue import WorkQueue
@@ -55,7 +55,7 @@ class GarbageCollector:
         self._queue = WorkQueue(context.clock)
         self._graph = Graph()
         self._kinds: dict[tuple[str, str], Kind] = {}
-        self._absent: OrderedDict[str, None] = OrderedDict()
+        self._absent: Recent[str, bool] = Recent(ABSENT_REMEMBERED_MAX)
         self._workers = QueueWorkers(self._queue, context.clock, work=self._collect, note_failure=self._note_failure)
         for kind in collectable_kinds(BUILTIN_KINDS):
             self._kinds[(kind.group, kind.kind)] = kind
@@ -113,7 +113,7 @@ class GarbageCollector:
         owner = self._graph.find(reference["uid"])
         if owner is not None:
             return OwnerState.WAITING if owner.is_deleting_dependents else OwnerState.SOLID
-        if reference["uid"] in self._absent:
+        if self._absent.find(reference["uid"]):
             return OwnerState.ABSENT
         group, _, _ = reference["apiVersion"].rpartition("/")
         kind = self._kinds.get((group, reference["kind"]))
@@ -123,9 +123,7 @@ class GarbageCollector:
         found = await self._client.find(kind, reference["name"], namespace=node.metadata.get("namespace"))
         if found is not None and found["metadata"]["uid"] == reference["uid"]:
             return OwnerState.SOLID
-        self._absent[reference["uid"]] = None
-        if len(self._absent) > ABSENT_REMEMBERED_MAX:
-            self._absent.popitem(last=False)
+        self._absent.put(reference["uid"], True)
         return OwnerState.ABSENT
 
     async def _apply(self, write: Write) -> None:
