@@ -57,6 +57,7 @@ from control.client.informer import Informer
 from control.client.local_transport import LocalTransport
 from tests.fakes.cgroup_tree import FakeCgroupTree
 from tests.fakes.memory_endpoint import MemoryEndpoint
+from tests.fakes.objects import FakeObjects
 
 NODE_IP = "10.244.0.1"
 PAUSE = "podling/pause:1"
@@ -195,35 +196,6 @@ class FakeSecurityFiles:
 
     def read_accounts(self, layers: Sequence[str]) -> Accounts | None:
         return self.accounts
-
-
-class FakeObjects:
-    """ConfigMaps, Secrets, claims and volumes by name."""
-
-    def __init__(self) -> None:
-        self.config_maps: dict[str, Object] = {}
-        self.secrets: dict[str, Object] = {}
-        self.claims: dict[str, Object] = {}
-        self.volumes: dict[str, Object] = {}
-        self.runtime_classes: dict[str, Object] = {}
-
-    async def get_config_map(self, namespace: str, name: str) -> ReadOnlyObject | None:
-        return self.config_maps.get(name)
-
-    async def get_secret(self, namespace: str, name: str) -> ReadOnlyObject | None:
-        return self.secrets.get(name)
-
-    async def get_claim(self, namespace: str, name: str) -> ReadOnlyObject | None:
-        return self.claims.get(name)
-
-    async def get_volume(self, name: str) -> ReadOnlyObject | None:
-        return self.volumes.get(name)
-
-    async def get_runtime_class(self, name: str) -> ReadOnlyObject | None:
-        return self.runtime_classes.get(name)
-
-    async def create_token(self, *args: Any, **kwargs: Any) -> str:
-        return "token"
 
 
 class FakeNetworkFiles:

@@ -21,7 +21,7 @@ from control.client.local_transport import LocalTransport
 from control.controllers.node_lifecycle.health import is_silent, note_heartbeat
 from tests.fakes.agent_node import HollowNode
 from tests.fakes.memory_endpoint import MemoryEndpoint
-from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
+from tests.fakes.objects import FakeObjects, make_pod
 
 STEPS = [timedelta(days=400), timedelta(days=-400), timedelta(seconds=-61), timedelta(hours=1)]
 

@@ -22,7 +22,7 @@ from agent.runtime.translate import (
 from agent.volumes.pod_volumes import PodVolumes
 from control.api.clock import SystemClock
 from tests.fakes.docker_images import BUSYBOX_IMAGE, PAUSE_IMAGE, ensure_busybox_image, ensure_pause_image
-from tests.unit.agent.volumes.fake_objects import FakeObjects
+from tests.fakes.objects import FakeObjects
 
 pytestmark = pytest.mark.docker
 

@@ -13,7 +13,7 @@ from agent.pods.volume_refresh import VolumeRefresh
 from agent.volumes.protocol import ConfigurationSource, VolumeError
 from control.api.clock import FakeClock
 from control.api.objects import Object, ReadOnlyObject
-from tests.unit.agent.volumes.fake_objects import FakeObjects
+from tests.fakes.objects import FakeObjects
 
 
 def make_pod(name: str, **labels: str) -> Object:

@@ -17,7 +17,7 @@ from agent.volumes.protocol import EngineVolumeError, Mount, MountedVolume, Unmo
 from agent.volumes.volume_holders import VolumeHolders, remove_volumes
 from control.api.clock import FakeClock
 from control.api.objects import Object
-from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
+from tests.fakes.objects import FakeObjects, make_pod
 
 OWNER = NodeIdentity(cluster="c", node="n")
 PAUSE = "podling/pause:1"

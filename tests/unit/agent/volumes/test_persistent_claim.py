@@ -17,7 +17,7 @@ from agent.volumes.pod_volumes import PodVolumes
 from agent.volumes.protocol import MountedVolume, UnmountedVolumesError, VolumeError
 from control.api.clock import FakeClock
 from control.api.objects import Object
-from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
+from tests.fakes.objects import FakeObjects, make_pod
 
 #: of a Pod that uses its volume as a device
 DEVICES: dict[str, Any] = {"containers": [{"name": "main", "volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]}]}

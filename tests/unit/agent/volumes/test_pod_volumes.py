@@ -15,7 +15,7 @@ from agent.volumes.pod_volumes import PodVolumes
 from agent.volumes.projected import common_user
 from agent.volumes.protocol import UnmountedVolumesError, VolumeError
 from control.api.clock import FakeClock
-from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
+from tests.fakes.objects import FakeObjects, make_pod
 
 
 class Node:

@@ -14,7 +14,7 @@ from agent.volumes.atomic_writer import FileContent, write_files
 from agent.volumes.pod_volumes import PodVolumes
 from agent.volumes.written_files import WrittenFiles
 from control.api.clock import FakeClock
-from tests.unit.agent.volumes.fake_objects import FakeObjects, make_pod
+from tests.fakes.objects import FakeObjects, make_pod
 
 POD = make_pod({"name": "v", "configMap": {"name": "c", "items": [{"key": "a", "path": "deep/a"}]}})
 TEXT = "text"

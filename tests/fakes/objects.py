@@ -1,4 +1,4 @@
-"""An ObjectSource over dicts."""
+"""Objects over dicts, and Pods that mount volumes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from control.api.objects import Object, ReadOnlyObject
 
 
 class FakeObjects:
-    """ConfigMaps, Secrets, claims and volumes by name; tokens are numbered."""
+    """What an agent reads of the API, by name; tokens are numbered."""
 
     def __init__(self) -> None:
         self.config_maps: dict[str, Object] = {}
         self.secrets: dict[str, Object] = {}
         self.claims: dict[str, Object] = {}
         self.volumes: dict[str, Object] = {}
+        self.runtime_classes: dict[str, Object] = {}
         self.tokens_made: list[tuple[str, tuple[str, ...], int]] = []
 
     def set_config_map(self, name: str, data: dict[str, str], binary: dict[str, bytes] | None = None) -> None:
@@ -37,6 +38,9 @@ class FakeObjects:
 
     async def get_volume(self, name: str) -> ReadOnlyObject | None:
         return self.volumes.get(name)
+
+    async def get_runtime_class(self, name: str) -> ReadOnlyObject | None:
+        return self.runtime_classes.get(name)
 
     async def create_token(
         self,
