@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 RETRY_SECONDS_FIRST = 0.5
 RETRY_SECONDS_MAX = 10.0
+#: How long the name of a mirror stays free. Who deletes one waits for its end by its name, as kubectl does, which reads
+#: the object and then begins to watch: another in its place by then is waited for in vain.
+FREE_SECONDS = 1.0
 
 #: namespace and name
 FullName = tuple[str, str]
@@ -96,6 +99,8 @@ class MirrorPods:
         self._static: dict[FullName, ReadOnlyObject] = {}
         self._mirrors: dict[FullName, Object] = {}
         self._statuses: dict[FullName, Object] = {}
+        #: until when (monotonic) names stay free
+        self._free_until: dict[FullName, float] = {}
         self._wake = asyncio.Event()
 
     # --- static Pods --------------------------------------------------------------------------------------------------
@@ -146,6 +151,7 @@ class MirrorPods:
             # The one that was made again meanwhile stays.
             if self._mirrors.get(name, changed)["metadata"]["uid"] == changed["metadata"]["uid"]:
                 self._mirrors.pop(name, None)
+                self._free_until[name] = self._clock.monotonic() + FREE_SECONDS
         else:
             self._mirrors[name] = new
             static, status = self._static.get(name), self._statuses.get(name)
@@ -156,15 +162,27 @@ class MirrorPods:
 
     async def run(self) -> None:
         """Keep the mirrors for ever, once the API's Pods are known."""
-        delay = 0.0
+        backoff = 0.0
+        delay: float | None = None
         while True:
-            if delay:
-                await run_until(self._wake, self._clock.sleep(delay))
-            else:
+            if delay is None:
                 await self._wake.wait()
+            else:
+                await run_until(self._wake, self._clock.sleep(delay))
             self._wake.clear()
-            failed = not await self.step()
-            delay = min(max(delay * 2, RETRY_SECONDS_FIRST), RETRY_SECONDS_MAX) if failed else 0.0
+            waits = self._waits()
+            if await self.step():
+                backoff = 0.0
+            else:
+                backoff = min(max(backoff * 2, RETRY_SECONDS_FIRST), RETRY_SECONDS_MAX)
+                waits.append(backoff)
+            delay = min(waits, default=None)
+
+    def _waits(self) -> list[float]:
+        """For how long names stay free still; those whose time is over are free to be taken."""
+        now = self._clock.monotonic()
+        self._free_until = {name: until for name, until in self._free_until.items() if until > now}
+        return [until - now for until in self._free_until.values()]
 
     async def step(self) -> bool:
         """Give every mirror what it needs; returns whether all was done."""
@@ -185,7 +203,7 @@ class MirrorPods:
         action = compute_mirror_action(static, mirror, self._statuses.get(name))
         if action is MirrorAction.DELETE and mirror is not None:
             await self._delete(mirror)
-        elif action is MirrorAction.CREATE and static is not None and node is not None:
+        elif action is MirrorAction.CREATE and static is not None and node is not None and name not in self._free_until:
             self._mirrors[name] = await self._client.create(PODS, mirror_of(static, node))
 
     async def _delete(self, mirror: Object) -> None:

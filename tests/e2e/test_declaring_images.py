@@ -48,9 +48,9 @@ QUIT += "while :; do sleep 0.1; done"
 # A first process that waits for nobody inherits children whose own parents have become other programs.
 ZOMBIES = "(sleep 0.2; for i in $(seq 5); do (sh -c 'exit 0' & exec sleep 0.05); done; echo done) & exec sleep 1000"
 STATES = "cat /proc/[0-9]*/stat 2>/dev/null | cut -d' ' -f3"
-# The kernel kills the child that asks for too much; its parent sees that and says so. It stays for a moment: where the
-# cgroup is gone before the engine has looked, on cgroup v1, nobody ever hears why the child died.
-GREEDY_CHILD = "tail /dev/zero; echo child $?; sleep 2; exit 3"
+# The kernel kills the child that asks for too much; its parent sees that and says so. Before and after is a moment's
+# rest: on cgroup v1 the engine does not hear of what happens before it listens or after the cgroup has gone.
+GREEDY_CHILD = "sleep 1; tail /dev/zero; echo child $?; sleep 2; exit 3"
 MEMORY = {"resources": {"limits": {"memory": "24Mi"}}}
 
 

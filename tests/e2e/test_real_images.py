@@ -94,7 +94,7 @@ def pods(cluster: Cluster, scratch_image: str) -> Iterator[str]:
         make_pod("deaf", shell("trap '' TERM; echo deaf; while :; do sleep 1; done"), terminationGracePeriodSeconds=3),
         make_pod("zombies", shell(ZOMBIES)),
         make_pod("talkative", shell(TALK), restartPolicy="Never"),
-        make_pod("hungry", shell("exec tail /dev/zero", resources=memory), restartPolicy="Never"),
+        make_pod("hungry", shell("sleep 1; exec tail /dev/zero", resources=memory), restartPolicy="Never"),
     ]
     cluster.kubectl(
         "create", "-n", namespace, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items})

@@ -12,7 +12,7 @@ import pytest
 
 from agent.runtime.fake_runtime import Program
 from agent.static_pods.manifest_directory import ManifestDirectory
-from agent.static_pods.mirror_pods import MirrorAction, MirrorPods, compute_mirror_action, mirror_of
+from agent.static_pods.mirror_pods import FREE_SECONDS, MirrorAction, MirrorPods, compute_mirror_action, mirror_of
 from agent.static_pods.pod_router import route_pods
 from agent.static_pods.static_pods import StaticPods
 from control.api.builtin_kinds import PODS
@@ -119,7 +119,9 @@ async def test_a_mirror_that_is_deleted_comes_back_and_the_pod_runs_on(static: S
     await static.join()
     before, running = await static.mirror(), await static.node.running("web")
     await static.node.delete("web-node-1", grace=grace)
-    await static.node.settle(1)
+    await static.node.settle(FREE_SECONDS / 2)
+    assert await static.mirror() is None, "who watches for its end by its name sees it"
+    await static.node.settle(FREE_SECONDS / 2)
     after = await static.mirror()
     assert before is not None
     assert after is not None
