@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from control.cli.failure import CommandError
+from control.cli.port_reservation import is_reserved
 
 API_PORT_FIRST = 6443
 AGENT_PORT_FIRST = 10250
@@ -91,7 +92,9 @@ def observe_routes() -> list[str]:
 
 
 def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a listener could be opened there now."""
+    """Whether a listener could be opened there now, and no cluster on this host will open one again in a moment."""
+    if is_reserved(port):
+        return False
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from control.cli.port_reservation import reserve_port
+
 RESTART_DELAY_SECONDS_MIN = 0.1
 RESTART_DELAY_SECONDS_MAX = 10.0
 STABLE_SECONDS = 30.0
@@ -106,6 +108,7 @@ class Supervisor:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._processes: dict[str, SupervisedProcess] = {}
+        self._ports: dict[int, socket.socket | None] = {}
         self._stopping = False
         self._stop_began = 0.0
         self._selector = selectors.DefaultSelector()
@@ -163,6 +166,7 @@ class Supervisor:
     def _load(self) -> None:
         """Read processes.json; new entries appear, vanished ones are stopped, running ones stay as they are."""
         listed = json.loads((self._root / "processes.json").read_text())
+        self._reserve({entry["port"] for entry in listed})
         for entry in listed:
             known = self._processes.get(entry["name"])
             if known is None:
@@ -179,6 +183,14 @@ class Supervisor:
         for name in self._processes.keys() - {entry["name"] for entry in listed}:
             self._processes[name].wanted = False
             self._processes[name].signal(signal.SIGTERM)
+
+    def _reserve(self, ports: set[int]) -> None:
+        """Hold exactly these ports; one that another supervisor holds is for the process to complain of."""
+        for port in self._ports.keys() - ports:
+            if (holder := self._ports.pop(port)) is not None:
+                holder.close()
+        for port in ports - self._ports.keys():
+            self._ports[port] = reserve_port(port)
 
     def _listen(self) -> socket.socket:
         path = self._root / "supervisor.sock"

@@ -44,9 +44,8 @@ def ask(directory: ClusterDirectory, command: str, **arguments: str) -> dict[str
 
 def write_processes(directory: ClusterDirectory, config: ClusterConfig) -> None:
     """Write the list of processes that the supervisor keeps running."""
-    entries = [
-        _process(directory, "control", ["-m", "control", "run", "--state-dir", str(directory.root), "--lifeline"])
-    ]
+    control = ["-m", "control", "run", "--state-dir", str(directory.root), "--lifeline"]
+    entries = [_process(directory, "control", control, config.port)]
     for node in config.nodes:
         arguments = ["-m", "agent", "run", *agent_arguments(directory, config, node.name, node.port), "--lifeline"]
         # The user's come last: of a flag given twice the later one counts.
@@ -54,7 +53,7 @@ def write_processes(directory: ClusterDirectory, config: ClusterConfig) -> None:
         if node is config.nodes[0]:
             # A host has one loopback: the first node's Pods get it.
             arguments.append("--ports-on-loopback")
-        entries.append(_process(directory, f"agent-{node.name}", arguments, wanted=not node.halted))
+        entries.append(_process(directory, f"agent-{node.name}", arguments, node.port, wanted=not node.halted))
     write_private_file(directory.processes_file, json.dumps(entries, indent=2).encode())
 
 
@@ -70,11 +69,14 @@ def agent_arguments(directory: ClusterDirectory, config: ClusterConfig, node: st
     ]
 
 
-def _process(directory: ClusterDirectory, name: str, arguments: list[str], *, wanted: bool = True) -> dict[str, object]:
+def _process(
+    directory: ClusterDirectory, name: str, arguments: list[str], port: int, *, wanted: bool = True
+) -> dict[str, object]:
     return {
         "name": name,
         "command": [sys.executable, *arguments],
         "log": str(directory.log_file(name)),
+        "port": port,
         "wanted": wanted,
     }
 

@@ -19,6 +19,7 @@ from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 from control.api.builtin_kinds import BUILTIN_KINDS
 from control.api.metrics_kinds import NODE_METRICS, POD_METRICS
 from tests.cluster import MANIFESTS, Cluster
+from tests.own_ports import away_from_the_first_ports
 
 APPLY_PATCH = "application/apply-patch+yaml"
 SECONDS_MAX = 60
@@ -85,7 +86,8 @@ def test_a_watch_is_resumed_where_it_stopped(core: client.CoreV1Api, namespace: 
 def test_a_watch_from_a_forgotten_revision_is_gone(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     try:
-        cluster.up("--nodes", "0")
+        with away_from_the_first_ports():
+            cluster.up("--nodes", "0")
         # What came before the start of a server is known to no watch.
         cluster.podling("down")
         cluster.up()

@@ -10,13 +10,12 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,10 @@ from agent.network.addresses import parse_link_name
 from agent.network.host_port_rules import PORTS_MAP, parse_bindings
 from agent.network.nftables import list_map
 from control.cli.api_probe import ApiProbe
-from control.cli.ranges import API_PORT_FIRST
 from control.cli.supervisor_client import ask, start_supervisor
 from control.config import ClusterDirectory
 from tests.cluster import Cluster, wait_for
+from tests.own_ports import away_from_the_first_ports
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -69,19 +68,6 @@ def shaken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
     finally:
         made.delete()
-
-
-@contextmanager
-def away_from_the_first_ports() -> Iterator[None]:
-    """Let a new cluster choose a port that no other new cluster chooses while this one's control plane is dead."""
-    with ExitStack() as held:
-        for port in range(API_PORT_FIRST, API_PORT_FIRST + 200):
-            holder = held.enter_context(socket.socket())
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                holder.bind(("127.0.0.1", port))
-                holder.listen()
-        yield
 
 
 def sleeping(**more: Any) -> dict[str, Any]:

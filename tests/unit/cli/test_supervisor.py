@@ -19,6 +19,8 @@ import pytest
 
 from control.cli import supervisor_client
 from control.cli.failure import CommandError
+from control.cli.port_reservation import is_reserved
+from control.cli.ranges import is_port_free
 from control.cli.supervisor import RESTART_DELAY_SECONDS_MIN
 from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor
 from control.config import ClusterDirectory
@@ -37,16 +39,20 @@ def directory(tmp_path: Path) -> Iterator[ClusterDirectory]:
     stop_supervisor(made)
 
 
+FIRST_PORT = 1  # a reservation is a name, nobody listens there
+
+
 def list_processes(directory: ClusterDirectory, **scripts: str | None) -> None:
-    """Write processes.json: name → Python program, None for one that is not wanted."""
+    """Write processes.json: name → Python program, None for one that is not wanted; each with a port."""
     entries = [
         {
             "name": name,
             "command": [sys.executable, "-c", script or FAITHFUL],
             "log": str(directory.log_file(name)),
             "wanted": script is not None,
+            "port": FIRST_PORT + number,
         }
-        for name, script in scripts.items()
+        for number, (name, script) in enumerate(scripts.items())
     ]
     directory.processes_file.write_text(json.dumps(entries))
 
@@ -98,6 +104,22 @@ def test_entries_that_appear_and_vanish_are_followed(directory: ClusterDirectory
     ask(directory, "reload")
     wait_for(lambda: state(directory, "two")["pid"], "two runs")
     wait_for(lambda: state(directory, "one")["pid"] == 0, "one has ended")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reservations are Linux's")
+def test_the_ports_of_processes_that_are_down_stay_reserved_until_the_supervisor_ends(
+    directory: ClusterDirectory,
+) -> None:
+    list_processes(directory, crashing="raise SystemExit", unwanted=None)
+    supervisor = start_supervisor(directory)
+    assert [is_reserved(FIRST_PORT), is_reserved(FIRST_PORT + 1)] == [True, True]
+    assert not is_port_free(FIRST_PORT)
+    list_processes(directory, crashing="raise SystemExit")
+    ask(directory, "reload")
+    assert [is_reserved(FIRST_PORT), is_reserved(FIRST_PORT + 1)] == [True, False]
+    supervisor.kill()
+    supervisor.wait()
+    assert not is_reserved(FIRST_PORT)
 
 
 def test_all_processes_end_with_a_killed_supervisor(directory: ClusterDirectory) -> None:
