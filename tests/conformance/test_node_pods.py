@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -26,7 +26,7 @@ def made(batch: Batch) -> Batch:
         make_pod("generation", shell(SLEEP), initContainers=[INIT]),
         graceful,
         make_pod("many-updates", shell(SLEEP), activeDeadlineSeconds=5000),
-        *(make_pod(name, shell(SLEEP)) for name in ("deadline", "updated", "status")),
+        *(make_pod(name, shell(SLEEP)) for name in ("deadline", "updated", "status", "life", "crowd-1", "crowd-2")),
     )
     return batch
 
@@ -179,3 +179,49 @@ def test_pods_should_patch_a_pod_status(made: Batch) -> None:
     conditions = {item["type"]: item for item in patched["status"]["conditions"]}
     assert conditions["StatusUpdate"]["reason"] == "E2E"
     assert conditions["Ready"]["status"] == "True"
+
+
+@pytest.mark.requirement("[sig-node] Pods should run through the lifecycle of Pods and PodStatus")
+def test_pods_should_run_through_the_lifecycle_of_pods_and_pod_status(made: Batch) -> None:
+    made.wait(is_ready, "life", what="the Pod runs")
+    patch = {
+        "metadata": {"labels": {"stage": "patched"}},
+        "spec": {"containers": [{"name": "main", "image": ARGUMENTS_IMAGE}]},
+    }
+    made.api.patch(made.path("pods/life"), patch)
+    (patched,) = made.api.items(made.path("pods"), "stage=patched")
+    assert patched["spec"]["containers"][0]["image"] == ARGUMENTS_IMAGE
+    with made.api.watch(made.path("pods"), "stage=patched") as events:
+        wanted = {"Ready": "False", "ContainersReady": "False"}
+        assert statuses_of_conditions(replace_status(made, "life", wanted), wanted) == wanted
+        made.wait(is_ready, "life", what="the node says again how things are")
+        made.api.delete(made.path("pods"), labelSelector="stage=patched")
+        while next(events)[0] != "DELETED":
+            pass
+    assert made.api.items(made.path("pods"), "stage=patched") == []
+
+
+def replace_status(batch: Batch, name: str, conditions: dict[str, str]) -> Object:
+    """Read the status, change conditions and replace it, again while somebody else writes it meanwhile."""
+    while True:
+        pod = batch.api.get(batch.path(f"pods/{name}/status"))
+        for condition in pod["status"]["conditions"]:
+            condition["status"] = conditions.get(condition["type"], condition["status"])
+        status, answer = batch.api.request("PUT", batch.path(f"pods/{name}/status"), pod)
+        if status != 409:
+            assert status == 200, answer
+            return answer
+
+
+def statuses_of_conditions(pod: Object, types: Iterable[str]) -> dict[str, str]:
+    return {item["type"]: item["status"] for item in pod["status"]["conditions"] if item["type"] in types}
+
+
+@pytest.mark.requirement("[sig-node] Pods should delete a collection of pods")
+def test_pods_should_delete_a_collection_of_pods(made: Batch) -> None:
+    made.wait(is_ready, "crowd-1", "crowd-2", what="the Pods run")
+    selector = "name in (crowd-1, crowd-2)"
+    answer = made.api.delete(made.path("pods"), labelSelector=selector)
+    assert [pod["metadata"]["name"] for pod in answer["items"]] == ["crowd-1", "crowd-2"]
+    wait_for(lambda: not made.api.items(made.path("pods"), selector), "both are gone")
+    assert "generation" in made.pods()
