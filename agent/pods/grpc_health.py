@@ -1,12 +1,12 @@
 """The gRPC health check (grpc.health.v1.Health/Check) as one unary call over cleartext HTTP/2.
 
-`h2` speaks the protocol; the messages are so small that their two fields are encoded here. Texts are those of
-pkg/probe/grpc (v1.36).
+`h2` speaks the protocol; the messages have a field each. Texts are those of pkg/probe/grpc (v1.36).
 """
 
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -18,6 +18,7 @@ import h2.exceptions
 
 from agent.pods.http_get import PROBE_USER_AGENT, describe_failure
 from control.api.durations import format_duration
+from control.api.protobuf_wire import read_fields, text_field
 
 PATH = "/grpc.health.v1.Health/Check"
 STATUSES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
@@ -148,23 +149,19 @@ def _frame(message: bytes) -> bytes:
 
 def _encode_request(service: str) -> bytes:
     """HealthCheckRequest: field 1 is the service's name."""
-    name = service.encode()
-    return b"\x0a" + _encode_varint(len(name)) + name if name else b""
-
-
-def _encode_varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+    return text_field(1, service) if service else b""
 
 
 def _decode_status(body: bytes) -> str:
     """HealthCheckResponse: field 1 is an enum; a message without it means UNKNOWN, the enum's zero."""
     message = body[5 : 5 + int.from_bytes(body[1:5], "big")]
-    if len(message) >= 2 and message[0] == 0x08:
-        number = message[1]
-        return STATUSES[number] if number < len(STATUSES) else str(number)
-    return STATUSES[0]
+    try:
+        number = dict(read_fields(message)).get(1, 0)
+    except (IndexError, struct.error) as error:
+        raise HealthCheckError(
+            "error: health rpc probe failed: rpc error: code = Internal desc = grpc: failed to unmarshal the received "
+            "message: proto: cannot parse invalid wire-format data"
+        ) from error
+    if not isinstance(number, int):
+        return STATUSES[0]
+    return STATUSES[number] if number < len(STATUSES) else str(number)

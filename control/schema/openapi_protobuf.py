@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from control.schema.protobuf_wire import FIXED64, bytes_field, integer_field, tag, text_field
+from control.api.protobuf_wire import FIXED64, bytes_field, integer_field, tag, text_field
 
 #: Encodes a value as a whole field of the number it was made for.
 _Writer = Callable[[Any], bytes]

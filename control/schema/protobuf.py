@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -18,10 +18,10 @@ import orjson
 
 from control.api.builtin_kinds import BUILTIN_KINDS
 from control.api.objects import Object
+from control.api.protobuf_wire import INT_WRAP, Raw, read_fields, read_varint
 from control.api.timestamps import format_micro_time, format_time
 from control.schema.builtin import JSON_SCHEMA_PROPS, definition_schema
 from control.schema.go_fields import embedded_messages, field_facts
-from control.schema.protobuf_wire import BYTES, FIXED32, FIXED64, INT_WRAP, VARINT
 from control.schema.structural import Schema
 
 MAGIC = b"k8s\x00"
@@ -37,7 +37,6 @@ _OTHER_KINDS = {
     ("authentication.k8s.io/v1", "TokenRequest"): "io.k8s.api.authentication.v1.TokenRequest",
 }
 
-Raw = int | bytes
 Reader = Callable[[Raw], Any]
 
 
@@ -58,14 +57,14 @@ def decode_protobuf(body: bytes) -> Object:
 def _decode_envelope(data: bytes) -> Object:
     type_meta = raw = b""
     content_type = ""
-    for number, value in _fields(data):
+    for number, value in read_fields(data):
         if number == 1:
             type_meta = _as_bytes(value)
         elif number == 2:
             raw = _as_bytes(value)
         elif number == 4:
             content_type = _as_bytes(value).decode()
-    names = {number: _as_bytes(value).decode() for number, value in _fields(type_meta)}
+    names = {number: _as_bytes(value).decode() for number, value in read_fields(type_meta)}
     api_version, kind = names.get(1, ""), names.get(2, "")
     if content_type == "application/json":
         decoded: Object = orjson.loads(raw)
@@ -93,43 +92,6 @@ def _builtin_definitions() -> dict[tuple[str, str], str]:
         if kind.list_kind:
             found[kind.api_version, kind.list_kind] = f"{kind.definition.rpartition('.')[0]}.{kind.list_kind}"
     return found
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, Raw]]:
-    """Walk the fields of a message: number and value."""
-    position, end = 0, len(data)
-    while position < end:
-        tag, position = _read_varint(data, position)
-        wire_type = tag & 7
-        value: Raw
-        if wire_type == VARINT:
-            value, position = _read_varint(data, position)
-        elif wire_type == BYTES:
-            length, position = _read_varint(data, position)
-            if position + length > end:
-                raise IndexError("unexpected end of message")
-            value = data[position : position + length]
-            position += length
-        elif wire_type in (FIXED64, FIXED32):
-            size = 8 if wire_type == FIXED64 else 4
-            value = struct.unpack_from("<d" if size == 8 else "<f", data, position)[0]
-            position += size
-        else:
-            raise IndexError(f"unknown wire type {wire_type}")
-        yield tag >> 3, value
-
-
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
-    result = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        result |= (byte & 127) << shift
-        if byte < 128:
-            return result, position
-        shift += 7
-        if shift > 63:
-            raise IndexError("integer overflow")
 
 
 def _as_bytes(value: Raw) -> bytes:
@@ -168,7 +130,7 @@ def _read_micro_time(value: Raw) -> str | None:
 
 def _moment(value: Raw) -> datetime | None:
     """Read seconds and nanoseconds; a message without either is a time that was never set."""
-    parts = dict(_fields(_as_bytes(value)))
+    parts = dict(read_fields(_as_bytes(value)))
     seconds, nanoseconds = _read_integer(parts.get(1, 0)), _read_integer(parts.get(2, 0))
     if not seconds and not nanoseconds:
         return None
@@ -176,16 +138,16 @@ def _moment(value: Raw) -> datetime | None:
 
 
 def _read_quantity(value: Raw) -> str:
-    return next((_read_string(text) for number, text in _fields(_as_bytes(value)) if number == 1), "") or "0"
+    return next((_read_string(text) for number, text in read_fields(_as_bytes(value)) if number == 1), "") or "0"
 
 
 def _read_int_or_string(value: Raw) -> Any:
-    parts = dict(_fields(_as_bytes(value)))
+    parts = dict(read_fields(_as_bytes(value)))
     return _read_string(parts.get(3, b"")) if parts.get(1) == 1 else _read_integer(parts.get(2, 0))
 
 
 def _read_raw_json(value: Raw) -> Any:
-    raw = next((_as_bytes(found) for number, found in _fields(_as_bytes(value)) if number == 1), b"")
+    raw = next((_as_bytes(found) for number, found in read_fields(_as_bytes(value)) if number == 1), b"")
     if raw.startswith(MAGIC):
         return decode_protobuf(raw)
     return orjson.loads(raw) if raw else None
@@ -223,14 +185,14 @@ def _reader_of(schema: Schema) -> Reader:
 def _wrapped_list_reader(items: Schema) -> Reader:
     """Read a list that is the value of a map, which protobuf can only say as a message with one repeated field."""
     read_item = _reader_of(items)
-    return lambda value: [read_item(item) for number, item in _fields(_as_bytes(value)) if number == 1]
+    return lambda value: [read_item(item) for number, item in read_fields(_as_bytes(value)) if number == 1]
 
 
 def _union_reader(alternative: str) -> Reader:
     def read_union(value: Raw) -> Any:
         read_schema = _message_reader(JSON_SCHEMA_PROPS)
         allowed, items = False, []
-        for number, part in _fields(_as_bytes(value)):
+        for number, part in read_fields(_as_bytes(value)):
             if alternative == "bool":
                 if number == 2:
                     return read_schema(part)
@@ -257,7 +219,7 @@ def _message_reader(definition: str) -> Reader:
         if fields is None:
             fields = _field_readers(definition, definition_schema(definition))
         result: Object = {}
-        for number, part in _fields(_as_bytes(value)):
+        for number, part in read_fields(_as_bytes(value)):
             read_field = fields.get(number)
             # An unknown number is a field of another version, which upstream skips too.
             if read_field is not None:
@@ -280,7 +242,7 @@ def _field_readers(definition: str, schema: Schema) -> dict[int, FieldReader]:
 
 def _embedded_reader(fields: dict[int, FieldReader]) -> FieldReader:
     def read_embedded(into: Object, value: Raw) -> None:
-        for number, part in _fields(_as_bytes(value)):
+        for number, part in read_fields(_as_bytes(value)):
             if number in fields:
                 fields[number](into, part)
 
@@ -309,7 +271,7 @@ def _list_field_reader(name: str, items: Schema) -> FieldReader:
         if may_be_packed and isinstance(value, bytes):
             position = 0
             while position < len(value):
-                number, position = _read_varint(value, position)
+                number, position = read_varint(value, position)
                 found.append(read_item(number))
         else:
             found.append(read_item(value))
@@ -322,7 +284,7 @@ def _map_field_reader(name: str, values: Schema) -> FieldReader:
     is_scalar = values.type in _TYPE_READERS
 
     def read_entry(into: Object, value: Raw) -> None:
-        parts = dict(_fields(_as_bytes(value)))
+        parts = dict(read_fields(_as_bytes(value)))
         empty: Raw = 0 if is_scalar and values.type != "string" else b""
         into.setdefault(name, {})[_read_string(parts.get(1, b""))] = read_value(parts.get(2, empty))
 

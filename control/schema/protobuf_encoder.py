@@ -16,11 +16,11 @@ from typing import Any
 import orjson
 
 from control.api.objects import ReadOnlyObject
+from control.api.protobuf_wire import BYTES, FIXED64, VARINT, bytes_field, integer_field, tag, text_field, varint
 from control.api.timestamps import parse_time
 from control.schema.builtin import JSON_SCHEMA_PROPS, definition_schema
 from control.schema.go_fields import embedded_messages, field_facts
 from control.schema.protobuf import MAGIC, definition_of_message
-from control.schema.protobuf_wire import BYTES, FIXED64, VARINT, bytes_field, integer_field, tag, text_field, varint
 from control.schema.structural import Schema
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -43,6 +43,17 @@ def failing(code: int, message: str) -> Answer:
     return answer
 
 
+def saying(message: bytes) -> Answer:
+    """Answers with these bytes for a message."""
+
+    def answer(connection: h2.connection.H2Connection, stream: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        connection.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+        connection.send_data(stream, b"\0" + len(message).to_bytes(4, "big") + message)
+        connection.send_headers(stream, [("grpc-status", "0")], end_stream=True)
+
+    return answer
+
+
 def by_service(connection: h2.connection.H2Connection, stream: int, headers: dict[bytes, bytes], body: bytes) -> None:
     """Knows the service `up` only."""
     (serving(1) if body[7:] == b"up" else failing(5, "unknown service"))(connection, stream, headers, body)
@@ -118,6 +129,20 @@ async def probe(port: int, timeout: float = 10) -> ProbeResult:
                 "unknown service",
             ),
             id="a server without the health service",
+        ),
+        pytest.param(
+            saying(b"\x12\x03new\x08\x01"),
+            ProbeResult(passed=True, output="service healthy"),
+            id="with a field that is not known, before the status",
+        ),
+        pytest.param(
+            saying(b"\x08"),
+            ProbeResult(
+                passed=False,
+                output="error: health rpc probe failed: rpc error: code = Internal desc = grpc: failed to unmarshal "
+                "the received message: proto: cannot parse invalid wire-format data",
+            ),
+            id="half a message",
         ),
     ],
 )
