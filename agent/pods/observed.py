@@ -137,6 +137,11 @@ class ObservedPod:
         """True when nothing of the Pod exists."""
         return not self.sandboxes and not self.containers
 
+    @property
+    def has_processes(self) -> bool:
+        """True while a container or a sandbox of the Pod runs."""
+        return bool(self.running_containers()) or any(sandbox.is_running for sandbox in self.sandboxes)
+
     def find(self, container_name: str) -> ObservedContainer | None:
         """The newest attempt of a container, or None."""
         attempts = self.containers.get(container_name, ())

@@ -32,7 +32,7 @@ __all__ = [
     "Waiting",
     "compute_pod_status",
     "compute_rejected_status",
-    "is_own_condition",
+    "with_status",
 ]
 
 TERMINATION_MESSAGES_BYTES_MAX = 12 * 1024
@@ -59,7 +59,7 @@ def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: Statu
     _limit_messages([*init_statuses, *statuses, *ephemeral_statuses])
     old_phase = str(old.get("phase") or PENDING)
     phase = _phase(pod, observed, old_phase, init_statuses, statuses, inputs)
-    told_phase = old_phase if phase in TERMINAL_PHASES and _has_processes(observed) else phase
+    told_phase = old_phase if phase in TERMINAL_PHASES and observed.has_processes else phase
     status: Object = {
         "phase": told_phase,
         **_start(pod, inputs),
@@ -79,7 +79,8 @@ def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: Statu
         inputs=inputs,
         is_over=told_phase in TERMINAL_PHASES,
     )
-    return end_status(pod, status) if inputs.is_terminated else status
+    is_ended = inputs.is_terminated or (told_phase in TERMINAL_PHASES and not observed.has_processes)
+    return end_status(pod, status) if is_ended else status
 
 
 def compute_rejected_status(pod: ReadOnlyObject, inputs: StatusInputs) -> Object:
@@ -94,6 +95,14 @@ def compute_rejected_status(pod: ReadOnlyObject, inputs: StatusInputs) -> Object
         "message": inputs.message,
         "conditions": [],
     }
+
+
+def with_status(pod: ReadOnlyObject, status: ReadOnlyObject) -> ReadOnlyObject:
+    """The Pod with a status of the node's own, beside the conditions that others have written."""
+    reported = pod.get("status") or {}
+    foreign = [item for item in reported.get("conditions") or () if not is_own_condition(item)]
+    own = [item for item in status.get("conditions") or () if is_own_condition(item)]
+    return {**pod, "status": {**status, "conditions": [*foreign, *own]}}
 
 
 def _start(pod: ReadOnlyObject, inputs: StatusInputs) -> Object:
@@ -121,10 +130,6 @@ def _phase(
     phase = compute_phase(pod, observed, init_statuses, statuses, is_terminal=inputs.is_terminated)
     has_no_end = inputs.is_terminated and phase not in TERMINAL_PHASES
     return FAILED if inputs.is_overdue or (inputs.reason and has_no_end) else phase
-
-
-def _has_processes(observed: ObservedPod) -> bool:
-    return bool(observed.running_containers()) or any(sandbox.is_running for sandbox in observed.sandboxes)
 
 
 def _reason(old: ReadOnlyObject, phase: str, inputs: StatusInputs) -> Object:

@@ -147,8 +147,7 @@ class SandboxStarter:
             await self.settle(sandbox_id)
         if ip and ip not in self._cache.used_addresses() and ip not in self._reserved.values():
             await self._network.detach(PodAddress(ip=ip, node_ip=self._settings.node_ip()))
-        observed = pod_record.observe(self._cache)
-        if not observed.running_containers() and not any(sandbox.is_running for sandbox in observed.sandboxes):
+        if not pod_record.observe(self._cache).has_processes:
             await self._cgroups.remove(pod_record.uid)
         pod_record.released.add(sandbox_id)
 

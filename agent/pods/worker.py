@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from enum import Enum
 
 from agent.network.protocol import NetworkError
@@ -28,7 +29,7 @@ from agent.pods.pod_status import (
     Waiting,
     compute_pod_status,
     compute_rejected_status,
-    is_own_condition,
+    with_status,
 )
 from agent.pods.pod_time import PodTime
 from agent.pods.rejection import DEADLINE_EXCEEDED, Rejection
@@ -38,7 +39,7 @@ from agent.pods.worker_services import WorkerServices
 from agent.runtime.protocol import RuntimeFailure
 from agent.volumes.protocol import VolumeError
 from control.api.errors import ApiError
-from control.api.meta import is_deleting
+from control.api.meta import is_deleting, object_key
 from control.api.objects import Object, ReadOnlyObject
 from control.client.running import run_together, run_until
 from control.client.transport import ServerUnavailableError
@@ -163,10 +164,10 @@ class PodWorker:
                 delay = await self.step()
             except (RuntimeFailure, NetworkError, VolumeError, ApiError, ServerUnavailableError) as error:
                 failures += 1
-                logger.warning("Cannot sync a Pod pod=%s failures=%d error=%s", self._name, failures, error)
+                logger.warning("Cannot sync a Pod pod=%s failures=%d error=%s", object_key(self.pod), failures, error)
             except Exception:
                 failures += 1
-                logger.exception("Sync failed pod=%s failures=%d", self._name, failures)
+                logger.exception("Sync failed pod=%s failures=%d", object_key(self.pod), failures)
             else:
                 failures = 0
                 await self._wait(self._wake, delay)
@@ -200,7 +201,7 @@ class PodWorker:
         if not self._judged:
             await self._admit(pod, observed)
         if self._rejection is not None or (pod.get("status") or {}).get("phase") in TERMINAL_PHASES:
-            return await self._stop_for_good(pod, observed)
+            return await self._stop_for_good(pod)
         unsupported = services.unsupported(pod)
         if unsupported:
             self._report_fields(pod, unsupported)
@@ -213,7 +214,7 @@ class PodWorker:
         actions = compute_actions(pod, observed, services.backoff, services.probes.verdicts, self._time.now())
         if actions:
             for action in actions:
-                logger.debug("Decided pod=%s action=%s", self._name, action)
+                logger.debug("Decided pod=%s action=%s", object_key(self.pod), action)
             if not self._status and any(has_post_start(item) for item in all_containers(pod)):
                 # Hooks may take for ever: who looks at the Pod meanwhile sees that its node has taken it on.
                 await self._report(observed)
@@ -251,22 +252,19 @@ class PodWorker:
         self._record.waiting = {container["name"]: waiting for container in all_containers(self.pod)}
         await self._report(ObservedPod())
 
-    async def _stop_for_good(self, pod: ReadOnlyObject, observed: ObservedPod) -> float | None:
+    async def _stop_for_good(self, pod: ReadOnlyObject) -> float | None:
         """A Pod that has failed or is complete keeps its dead containers and nothing else."""
-        services = self._services
-        rejection = self._rejection
+        services, rejection = self._services, self._rejection
         deadline = stop_deadline(pod, first_seen=self._time.stop_seen(), rejection=rejection)
-        actions = compute_termination(pod, observed, deadline, self._time.now())
-        outcome = await services.executor.execute(self._record, actions) if actions else Outcome()
-        observed = self._record.observe(services.cache)
+        observed, outcome, is_over = await self._stop(pod, deadline)
         services.probes.sync(self._record, observed, terminating=True)
         if self._released:
             return outcome.wake_seconds
         if rejection is not None and not self._admitted:
             self._submit(compute_rejected_status(pod, await self._inputs(observed)))
         elif rejection is not None or not observed.is_empty:
-            await self._report(observed, is_terminated=not actions)
-        if not actions:
+            await self._report(observed, is_terminated=is_over)
+        if is_over:
             await services.volumes.unmount_all(self._record.uid)
             self._record.volumes = None
             if rejection is not None and rejection.removes_containers:
@@ -277,7 +275,12 @@ class PodWorker:
         return outcome.wake_seconds
 
     def _next_delay(self, outcome: Outcome) -> float | None:
-        """The executor's timer, the next look at a resize that waits, or the Pod's deadline, whichever comes first."""
+        """The executor's timer, the next look at a resize that waits, or the Pod's deadline, whichever comes first.
+
+        A Pod that has completed is released at once: nothing may be left of it whose end would wake the worker.
+        """
+        if self._status.get("phase") in TERMINAL_PHASES:
+            return 0.0
         if self._resize.pending is not None:
             outcome.wake_after(PENDING_RESIZE_SECONDS)
         remaining = self._time.active_seconds_left(self._with_status())
@@ -297,19 +300,26 @@ class PodWorker:
         deadline = deletion_deadline(
             pod, first_seen=self._time.stop_seen(), removed=self._removed, wall_step=self._time.wall_step(pod)
         )
-        outcome = Outcome()
+        observed, outcome, _ = await self._stop(pod, deadline)
+        if observed.has_processes:
+            await self._report(observed)
+            return outcome.wake_seconds
+        await self._finish(pod, observed)
+        return None
+
+    async def _stop(self, pod: ReadOnlyObject, deadline: datetime) -> tuple[ObservedPod, Outcome, bool]:
+        """Stop what is there, as far as that goes without waiting; the last word says that nothing is left to stop."""
+        services, outcome = self._services, Outcome()
         observed = self._record.observe(services.cache)
         while actions := compute_termination(pod, observed, deadline, self._time.now()):
             outcome = await services.executor.execute(self._record, actions)
             before, observed = observed, self._record.observe(services.cache)
             services.probes.sync(self._record, observed, terminating=True)
-            if observed == before or outcome.wake_seconds is not None:
-                break
-        if observed.running_containers() or any(sandbox.is_running for sandbox in observed.sandboxes):
-            await self._report(observed)
-            return outcome.wake_seconds if outcome.wake_seconds is not None else RETRY_SECONDS_FIRST
-        await self._finish(pod, observed)
-        return None
+            if observed == before:
+                outcome.wake_after(RETRY_SECONDS_FIRST)
+            if outcome.wake_seconds is not None:
+                return observed, outcome, False
+        return observed, outcome, True
 
     async def _finish(self, pod: ReadOnlyObject, observed: ObservedPod) -> None:
         """Nothing runs any more: give the volumes back, then let the API forget the Pod while the node is cleared."""
@@ -372,12 +382,7 @@ class PodWorker:
 
     def _with_status(self) -> ReadOnlyObject:
         """The object with our own newest status, which the API's may lag behind, and the conditions of others."""
-        if not self._status:
-            return self.pod
-        reported = self.pod.get("status") or {}
-        foreign = [item for item in reported.get("conditions") or () if not is_own_condition(item)]
-        own = [item for item in self._status.get("conditions") or () if is_own_condition(item)]
-        return {**self.pod, "status": {**self._status, "conditions": [*foreign, *own]}}
+        return with_status(self.pod, self._status) if self._status else self.pod
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -389,11 +394,6 @@ class PodWorker:
             await event.wait()
         else:
             await run_until(event, self._services.clock.sleep(delay))
-
-    @property
-    def _name(self) -> str:
-        metadata = self.pod["metadata"]
-        return f"{metadata.get('namespace', '')}/{metadata['name']}"
 
 
 def _unsupported_message(fields: Sequence[str]) -> str:

@@ -138,3 +138,16 @@ class _RecordingProbes(FakeProbes):
     async def probe(self, container: ReadOnlyObject, container_id: str, *arguments: Any) -> ProbeResult:
         self.ids.append(container_id)
         return await super().probe(container, container_id, *arguments)
+
+
+async def test_a_pod_whose_pause_died_first_gives_all_back_when_it_completes(node: HollowNode) -> None:
+    pod = await node.create(restartPolicy="Never", terminationGracePeriodSeconds=1)
+    (pause,) = await node.running("POD")
+    node.runtime.exit_container(pause.id, exit_code=137)
+    await node.settle(3)
+    status = await node.status()
+    assert status["phase"] == "Failed"
+    assert node.network.ports == {}
+    assert not node.cgroup_tree.pods()
+    assert not node.volumes.mounted
+    assert node.workers.is_released(pod["metadata"]["uid"])

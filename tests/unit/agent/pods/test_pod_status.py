@@ -215,6 +215,12 @@ def test_a_disruption_is_told_as_it_was() -> None:
 ENDED = replace(INPUTS, is_terminated=True)
 
 
+def test_an_end_that_is_told_at_once_is_one_of_all_containers() -> None:
+    before = {"phase": "Running", "containerStatuses": [{"name": "web", "state": {"running": {}}, "restartCount": 0}]}
+    status = compute_pod_status(pod(restartPolicy="Never", status=before), seen(sandbox="exited"), INPUTS)
+    assert (status["phase"], status["containerStatuses"][0]["state"]["terminated"]["message"]) == ("Failed", LOST)
+
+
 def _states(status: Object) -> dict[str, str]:
     lists = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
     return {
