@@ -324,7 +324,7 @@ def _pod_garbage(
         files=files,
         network=network,
         cgroups=cgroups,
-        worker_uids=workers.uids,
+        workers=workers,
         sweep_log_links=agent.host.sweep_log_links,
         clock=agent.clock,
     )

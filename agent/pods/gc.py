@@ -13,6 +13,7 @@ from agent.cgroups.protocol import PodCgroups
 from agent.network.protocol import NetworkError, PodNetwork
 from agent.pods.container_cache import ContainerCache
 from agent.pods.pod_files import PodFiles
+from agent.pods.pod_workers import PodWorkers
 from agent.volumes.protocol import VolumeError, VolumeManager
 from control.api.clock import Clock
 
@@ -22,7 +23,10 @@ GARBAGE_SECONDS = 300.0
 
 
 class GarbageCollector:
-    """Sweeps now and then; a Pod is wanted while it has a worker or a container."""
+    """Sweeps now and then; a Pod is wanted while it has a worker or a container.
+
+    One that has ended needs no cgroup any more: it goes with its sandbox, unless somebody has removed that.
+    """
 
     def __init__(
         self,
@@ -32,7 +36,7 @@ class GarbageCollector:
         files: PodFiles,
         network: PodNetwork,
         cgroups: PodCgroups,
-        worker_uids: Callable[[], frozenset[str]],
+        workers: PodWorkers,
         sweep_log_links: Callable[[], None],
         clock: Clock,
     ) -> None:
@@ -41,7 +45,7 @@ class GarbageCollector:
         self._files = files
         self._network = network
         self._cgroups = cgroups
-        self._worker_uids = worker_uids
+        self._workers = workers
         self._sweep_log_links = sweep_log_links
         self._clock = clock
 
@@ -58,10 +62,10 @@ class GarbageCollector:
             await self._volumes.collect_garbage(wanted)
             await asyncio.to_thread(self._files.collect_garbage, wanted)
             await self._network.collect_garbage(self._cache.used_addresses())
-            await self._cgroups.collect_garbage(self._wanted)
+            await self._cgroups.collect_garbage(lambda: self._wanted() - self._workers.released_uids())
             await asyncio.to_thread(self._sweep_log_links)
         except (VolumeError, NetworkError, OSError) as error:
             logger.warning("Cannot remove what former Pods have left error=%s", error)
 
     def _wanted(self) -> frozenset[str]:
-        return self._worker_uids() | self._cache.pod_uids()
+        return self._workers.uids() | self._cache.pod_uids()

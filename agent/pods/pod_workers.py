@@ -113,6 +113,10 @@ class PodWorkers:
         worker = self._workers.get(uid)
         return worker is None or worker.is_released
 
+    def released_uids(self) -> frozenset[str]:
+        """UIDs of the Pods that have ended and hold nothing of the node any more but dead containers."""
+        return frozenset(uid for uid, worker in self._workers.items() if worker.is_released)
+
     def uids(self) -> frozenset[str]:
         """UIDs of all Pods that have a worker."""
         return frozenset(self._workers)

@@ -37,6 +37,8 @@ class EndPromises:
             if life.gone_at is None:
                 self._judge_pod(life)
             self._judge_writes(life)
+        left = set(self._node.network.ports) - self._node.cache.used_addresses()
+        self._require(not left, "an_ended_pod_holds_nothing", f"addresses {left}")
 
     def _judge_pod(self, life: PodLife) -> None:
         name, status = life.pod["metadata"]["name"], life.pod.get("status") or {}
@@ -51,6 +53,8 @@ class EndPromises:
             return
         if phase in TERMINAL:
             self._require(not names, "an_ended_pod_runs_nothing", f"Pod {name}: {names}")
+            held = self._held(life.pod["metadata"]["uid"])
+            self._require(not held, "an_ended_pod_holds_nothing", f"Pod {name}: {held}")
             return
         observed = status.get("observedGeneration")
         generation = life.pod["metadata"]["generation"]
@@ -61,6 +65,12 @@ class EndPromises:
             self._judge_waiting(life, item, running)
         for record in running:
             self._judge_running(life, record)
+
+    def _held(self, uid: str) -> list[str]:
+        """What the node has of a Pod besides containers."""
+        node = self._node
+        cgroups = [path for path in node.cgroup_tree.pods() if path.endswith(f"pod{uid}")]
+        return [*cgroups, *(["volumes"] if uid in node.volumes.mounted else [])]
 
     def _judge_running(self, life: PodLife, record: ContainerRecord) -> None:
         """It is what the spec wants now: image and resources."""

@@ -230,7 +230,7 @@ class FuzzNode(HollowNode):
             files=files,
             network=self.network,
             cgroups=self.cgroups,
-            worker_uids=self.workers.uids,
+            workers=self.workers,
             sweep_log_links=lambda: None,
             clock=self.clock,
         )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.pods.gc import GarbageCollector
+from agent.pods.pod_files import PodFiles
 from agent.pods.probe_attempt import ProbeResult
 from agent.pods.rejection import Rejection
 from agent.runtime.fake_container import ExecOutcome, Program
 from control.api.builtin_kinds import PODS
 from control.api.objects import ReadOnlyObject
-from tests.fakes.agent_node import FakeProbes, HollowNode
+from tests.fakes.agent_node import FakeNetworkFiles, FakeProbes, HollowNode
 
 WEB = {"name": "web", "image": "web:1", "imagePullPolicy": "IfNotPresent"}
 HANGING = {**WEB, "lifecycle": {"postStart": {"exec": {"command": ["sleep", "infinity"]}}}}
@@ -151,3 +154,27 @@ async def test_a_pod_whose_pause_died_first_gives_all_back_when_it_completes(nod
     assert not node.cgroup_tree.pods()
     assert not node.volumes.mounted
     assert node.workers.is_released(pod["metadata"]["uid"])
+
+
+async def test_the_cgroup_of_an_ended_pod_whose_pause_was_removed_is_garbage(node: HollowNode, tmp_path: Path) -> None:
+    await node.create(restartPolicy="Never", terminationGracePeriodSeconds=1)
+    await node.create("other")
+    for container in await node.containers():
+        if "_POD_web_" in container.name:
+            await node.runtime.remove_container(container.id)
+    await node.settle(3)
+    assert (await node.status())["phase"] == "Failed"
+    collector = GarbageCollector(
+        cache=node.cache,
+        volumes=node.volumes,
+        files=PodFiles(tmp_path / "swept", FakeNetworkFiles()),
+        network=node.network,
+        cgroups=node.cgroups,
+        workers=node.workers,
+        sweep_log_links=lambda: None,
+        clock=node.clock,
+    )
+    await collector.step()
+    other = await node.find("other")
+    assert other is not None
+    assert [path.rpartition("/pod")[2] for path in node.cgroup_tree.pods()] == [other["metadata"]["uid"]]
