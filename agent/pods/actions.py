@@ -84,6 +84,7 @@ class RunPreStop:
     container_name: str
     grace_seconds: float
     cause: str
+    pod_deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ part of its answer was carried out leads to the same end: that is what makes a c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agent.pods.actions import (
     Action,
@@ -32,7 +32,7 @@ from agent.pods.container_history import (
     reported_status,
     restart_round,
 )
-from agent.pods.container_stop import early_hooks, stop_actions, whose_turn_to_stop
+from agent.pods.container_stop import stop_actions, stop_in_order
 from agent.pods.observed import ObservedContainer, ObservedPod, ObservedSandbox
 from agent.pods.pod_spec import (
     ephemeral_containers,
@@ -344,10 +344,9 @@ class _Decision:
                 self.actions.append(StopSandbox(sandbox_id=sandbox.id, ip=sandbox.ip, cause="Pod has completed"))
 
     def _stop_in_order(self) -> None:
-        """Stop every container, sidecars last."""
-        self.actions += early_hooks(self.pod, self.observed, grace_period_seconds(self.pod))
-        for container in whose_turn_to_stop(self.pod, self.observed):
-            self._stop(container, f"Stopping container {container.name}")
+        """Stop every container, sidecars last, within one grace period."""
+        deadline = self.observed.stop_deadline or self.now + timedelta(seconds=grace_period_seconds(self.pod))
+        self.actions += stop_in_order(self.pod, self.observed, deadline, self.now)
 
     def _remove_leftovers(self) -> None:
         """Keep the newest attempt of each container and the one before it (`logs --previous`), and one sandbox."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from agent.pods.actions import Action, RemoveContainer, RemoveSandbox, StopSandbox
-from agent.pods.container_stop import GRACE_SECONDS_MIN, early_hooks, stop_actions, whose_turn_to_stop
+from agent.pods.container_stop import GRACE_SECONDS_MIN, stop_in_order
 from agent.pods.observed import ObservedPod
-from agent.pods.pod_spec import grace_period_seconds, init_containers, is_sidecar
+from agent.pods.pod_spec import grace_period_seconds
 from agent.pods.rejection import Rejection
 from control.api.objects import ReadOnlyObject
 from control.api.timestamps import parse_time
@@ -52,20 +52,7 @@ def stop_deadline(pod: ReadOnlyObject, *, first_seen: datetime, rejection: Rejec
 
 def compute_termination(pod: ReadOnlyObject, observed: ObservedPod, deadline: datetime, now: datetime) -> list[Action]:
     """Stop what runs. An empty list means that nothing of the Pod is left on the host but dead containers."""
-    remaining = (deadline - now).total_seconds()
-    actions = early_hooks(pod, observed, remaining)
-    sidecars = {item["name"] for item in init_containers(pod) if is_sidecar(item)}
-    for container in whose_turn_to_stop(pod, observed):
-        # The grace period is the Pod's: who stops late has what is left of it.
-        minimum = GRACE_SECONDS_MIN if container.name in sidecars else 0.0
-        actions += stop_actions(
-            container,
-            observed,
-            grace_seconds=max(minimum, remaining),
-            cause=f"Stopping container {container.name}",
-            now=now,
-            pod_deadline=deadline,
-        )
+    actions = stop_in_order(pod, observed, deadline, now)
     if actions:
         return actions
     for sandbox in observed.sandboxes:

@@ -53,6 +53,7 @@ class ContainerStopper:
         deadline = begun + timedelta(seconds=grace_seconds)
         pod_record.stopping[action.container_id] = Stopping(deadline=deadline, pod_deadline=action.pod_deadline)
         pod_record.stopped.add(action.container_id)
+        pod_record.stop_deadline = pod_record.stop_deadline or action.pod_deadline
         if action.restarts:
             pod_record.restarting.add(action.container_id)
         path = field_path(pod, action.container_name)
@@ -62,6 +63,7 @@ class ContainerStopper:
 
     def begin_pre_stop(self, pod_record: PodRecord, action: RunPreStop | StopContainer) -> asyncio.Task[None]:
         """The container's pre-stop hook; one that has begun goes on."""
+        pod_record.stop_deadline = pod_record.stop_deadline or action.pod_deadline
         hook = pod_record.pre_stops.get(action.container_id)
         if hook is None:
             container = find_container(pod_record.pod, action.container_name) or {"name": action.container_name}
@@ -73,8 +75,7 @@ class ContainerStopper:
         self, pod_record: PodRecord, container: ReadOnlyObject | None, action: StopContainer, begun: datetime
     ) -> None:
         if has_pre_stop(container) and action.grace_seconds > 0:
-            hook = self.begin_pre_stop(pod_record, action)
-            await asyncio.wait({hook})
+            await self._wait_for_hook(self.begin_pre_stop(pod_record, action), action.grace_seconds)
             self._count_hook(pod_record, action, begun)
         try:
             signal = await self._starter.stop_signal(container, action.container_id)
@@ -84,6 +85,14 @@ class ContainerStopper:
         except RuntimeFailure:
             # The deadline follows: SIGKILL.
             pod_record.wake()
+
+    async def _wait_for_hook(self, hook: asyncio.Task[None], grace_seconds: float) -> None:
+        """Wait for the hook's end, at most for the grace period: what it runs in the container goes on beside."""
+        late = asyncio.ensure_future(self._clock.sleep(grace_seconds))
+        try:
+            await asyncio.wait({hook, late}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            late.cancel()
 
     def _count_hook(self, pod_record: PodRecord, action: StopContainer, begun: datetime) -> None:
         """The hook's time counts against the grace period, but for the last moment."""

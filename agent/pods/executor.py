@@ -151,6 +151,7 @@ class PodExecutor:
         match action:
             case CreateSandbox():
                 await course.slot.acquire()
+                pod_record.stop_deadline = None
                 self._starter.mounting.begin(pod_record)
                 course.sandbox, course.starting = await self._sandboxes.create(pod_record, action)
             case StartSandbox():
@@ -192,6 +193,7 @@ class PodExecutor:
     ) -> None:
         """Start one container; an obstacle concerns this container alone."""
         name = action.container_name
+        pod_record.stop_deadline = None  # whatever it began to stop for, the Pod goes on
         sandbox = course.sandbox or self._find_sandbox(pod_record)
         if sandbox is None:
             return

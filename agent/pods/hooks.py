@@ -7,6 +7,7 @@ reported; a preStop that outlives the grace period is abandoned.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,30 +65,27 @@ class HookRunner:
     async def pre_stop(
         self, pod_record: PodRecord, container: ReadOnlyObject, container_id: str, grace_seconds: float
     ) -> None:
-        """Run the hook, at most for the grace period; a failure becomes an Event.
+        """Run the hook; a failure becomes an Event.
 
-        One that is cut short has failed, as upstream where it ends with its container; one that sleeps has not.
+        One that takes longer than the grace period has failed, unless it sleeps, and what it runs in the container goes
+        on until the container ends, as upstream.
         """
         handler = (container.get("lifecycle") or {}).get("preStop")
         if not handler or grace_seconds <= 0:
             return
         running = asyncio.ensure_future(
-            self._run(pod_record, container, container_id, handler, grace_seconds + GRACE_SECONDS_MIN)
+            self._run(pod_record, container, container_id, handler, grace_seconds + 2 * GRACE_SECONDS_MIN)
         )
         late = asyncio.ensure_future(self._clock.sleep(grace_seconds))
         try:
             await asyncio.wait({running, late}, return_when=asyncio.FIRST_COMPLETED)
-            has_failed = "sleep" not in handler
-            if running.done():
-                running.result()
-                has_failed = False
-        except HookError:
-            has_failed = True
+            if isinstance(running.exception(), HookError) if running.done() else "sleep" not in handler:
+                path = field_path(pod_record.pod, container["name"])
+                self._record(pod_record.pod, "Warning", "FailedPreStopHook", "PreStopHook failed", field_path=path)
+            with contextlib.suppress(HookError):
+                await running
         finally:
             await _cancel(running, late)
-        if has_failed:
-            path = field_path(pod_record.pod, container["name"])
-            self._record(pod_record.pod, "Warning", "FailedPreStopHook", "PreStopHook failed", field_path=path)
 
     async def _run(
         self,

@@ -118,7 +118,8 @@ class ObservedPod:
     """All that exists of one Pod on the node. `stopping` is by container id, the other two are ids of containers.
 
     The pre-stop hook of `pre_stopped` ones has begun, and may have ended, although they were not told to stop yet.
-    `restarting` ones were told to stop, and may have ended, in order to run again.
+    `restarting` ones were told to stop, and may have ended, in order to run again. `stop_deadline` is the end of the
+    grace period of a Pod that stops as a whole, once it has begun to.
     """
 
     sandboxes: tuple[ObservedSandbox, ...] = ()
@@ -126,6 +127,7 @@ class ObservedPod:
     stopping: Mapping[str, Stopping] = field(default_factory=dict)
     pre_stopped: frozenset[str] = frozenset()
     restarting: frozenset[str] = frozenset()
+    stop_deadline: datetime | None = None
 
     @property
     def sandbox(self) -> ObservedSandbox | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from agent.pods.container_cache import ContainerCache
@@ -24,8 +25,9 @@ class PodRecord:
 
     `attached` are the sandboxes this process has wired, `released` those it has taken off the host again, `stopping`
     the running containers that were told to stop, `stopped` all that were, `restarting` those that were told so in
-    order to run again, `waiting` why containers do not run, `volumes` what is mounted (None: not yet), `image_layers`
-    the images of image volumes, `allocated` the Pod with the resources it has while it waits for others,
+    order to run again, `stop_deadline` the end of the grace period of a Pod that stops as a whole, `waiting` why
+    containers do not run, `volumes` what is mounted (None: not yet), `image_layers` the images of image volumes,
+    `allocated` the Pod with the resources it has while it waits for others,
     `resize_errors` why containers could not be given other resources, `mount_failures` how often in a row the engine
     could not mount a volume of its own, `mount_again_at` when it is asked again, `mount_begun_at` since when volumes
     are waited for (monotonic), `told` which failures were told. `ending` is set when the Pod must stop, `pre_stops` are
@@ -41,6 +43,7 @@ class PodRecord:
     stopping: dict[str, Stopping] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
     restarting: set[str] = field(default_factory=set)
+    stop_deadline: datetime | None = None
     waiting: dict[str, Waiting] = field(default_factory=dict)
     volumes: Mapping[str, MountedVolume] | None = None
     image_layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -70,7 +73,11 @@ class PodRecord:
         self.restarting &= existing
         sandboxes = tuple(replace(item, is_released=item.id in self.released) for item in seen.sandboxes)
         observed = replace(
-            seen, sandboxes=sandboxes, pre_stopped=frozenset(self.pre_stops), restarting=frozenset(self.restarting)
+            seen,
+            sandboxes=sandboxes,
+            pre_stopped=frozenset(self.pre_stops),
+            restarting=frozenset(self.restarting),
+            stop_deadline=self.stop_deadline,
         )
         running = {container.id for container in observed.running_containers()}
         for container_id in [item for item in self.stopping if item not in running]:

@@ -230,7 +230,7 @@ class LifePromises:
         return bool(_sidecar_names(life)) or any(item.get("lifecycle") for item in life.containers())
 
     def _judge_stop_order(self, life: PodLife, record: ContainerRecord, identity: ContainerIdentity) -> None:
-        """Sidecars of a Pod that ends go last, the last of them first."""
+        """Sidecars of a Pod that ends go last, the last of them first, as long as its grace period lasts."""
         sidecars = _sidecar_names(life)
         name = identity.container_name
         if name not in sidecars or not (life.deleted_at or life.ended_at) or self.is_disturbed():
@@ -239,9 +239,22 @@ class LifePromises:
             return
         later = sidecars[sidecars.index(name) + 1 :]
         uid = identity.pod_uid
-        waits = [one.name for one in self._running(uid) if _is_before(one, sidecars, later)]
+        regular = [item["name"] for item in life.spec["containers"]]
+        before = [one for one in self._running(uid) if _name(one) in (*later, *regular) and not _is_sandbox(one)]
+        waits = [one.name for one in before if not self._has_had_its_time(life, one)]
         own_reason = any((record.id, kind) in self._probes.failed for kind in ("liveness", "startup"))
         self._require(own_reason or not waits, "sidecars_stop_last", f"{record.name} before {waits}")
+
+    def _has_had_its_time(self, life: PodLife, record: ContainerRecord) -> bool:
+        """The Pod's grace period is over, or this one has had all of it."""
+        grace = float(life.spec["terminationGracePeriodSeconds"])
+        if life.evicted or life.gone_at:
+            grace = min(1.0, grace)
+        grace = min(grace, float(life.pod["metadata"].get("deletionGracePeriodSeconds", grace)))
+        if _has_pre_stop(life, record):
+            return True
+        begun = [moment for moment in (life.deleted_at, life.signals.get(record.id)) if moment is not None]
+        return bool(begun) and (self._now() - min(begun)).total_seconds() >= grace - SIGNAL_SECONDS
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -274,12 +287,10 @@ def _sidecar_names(life: PodLife) -> list[str]:
     return [item["name"] for item in life.spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
 
 
-def _is_before(record: ContainerRecord, sidecars: list[str], later: list[str]) -> bool:
+def _is_sandbox(record: ContainerRecord) -> bool:
     identity = parse_identity(record.labels)
     assert identity is not None
-    if identity.role is ContainerRole.SANDBOX:
-        return False
-    return identity.container_name in later or identity.container_name not in sidecars
+    return identity.role is ContainerRole.SANDBOX
 
 
 def _has_pre_stop(life: PodLife, record: ContainerRecord) -> bool:

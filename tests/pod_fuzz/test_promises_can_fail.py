@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.pods import compute_termination, pod_phase, status_reporter, worker
+from agent.pods import compute_termination, container_stop, pod_phase, status_reporter, worker
 from agent.pods.actions import Action
 from agent.pods.compute_actions import _Decision
 from agent.pods.container_start import ContainerStarter
@@ -40,7 +40,7 @@ def test_sidecars_that_stop_with_the_others(monkeypatch: pytest.MonkeyPatch, tmp
     def all_at_once(pod: ReadOnlyObject, observed: ObservedPod) -> Sequence[ObservedContainer]:
         return observed.running_containers()[::-1]
 
-    monkeypatch.setattr(compute_termination, "whose_turn_to_stop", all_at_once)
+    monkeypatch.setattr(container_stop, "whose_turn_to_stop", all_at_once)
     catch("sidecars_stop_last", tmp_path)
 
 

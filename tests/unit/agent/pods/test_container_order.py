@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeGuard
 
 import pytest
 
-from agent.pods.actions import StartContainer, StopContainer
+from agent.pods.actions import Action, StartContainer, StopContainer, WakeAfter
 from agent.pods.backoff import RestartBackoff
 from agent.pods.compute_actions import compute_actions
 from agent.pods.compute_termination import compute_termination
@@ -23,6 +23,10 @@ EXITED, CREATED = ContainerState.EXITED, ContainerState.CREATED
 SIDECARS = [{"name": name, "image": "web:1", "restartPolicy": "Always"} for name in ("first", "second")]
 WITH_SIDECARS = make_pod(initContainers=SIDECARS)
 DEADLINE = NOW + timedelta(seconds=30)
+
+
+def is_timer(action: Action) -> TypeGuard[WakeAfter]:
+    return isinstance(action, WakeAfter)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +50,36 @@ DEADLINE = NOW + timedelta(seconds=30)
     ],
 )
 def test_sidecars_stop_in_reverse_order(seen: ObservedPod, expected: list[str]) -> None:
-    actions = compute_termination(WITH_SIDECARS, seen, DEADLINE, NOW)
-    assert [action.cause for action in actions] == expected
+    assert stopped(WITH_SIDECARS, seen) == expected
+
+
+def stopped(pod: Any, seen: ObservedPod, deadline: datetime = DEADLINE) -> list[str]:
+    """The causes of what a Pod that is being deleted stops now."""
+    actions = compute_termination(pod, seen, deadline, NOW)
+    return [action.cause for action in actions if isinstance(action, StopContainer)]
+
+
+def test_sidecars_wait_for_regular_containers_alone() -> None:
+    init = {"name": "init", "image": "web:1"}
+    pod = make_pod(initContainers=[*SIDECARS, init], ephemeralContainers=[{"name": "debug", "image": "web:1"}])
+    seen = observed(sandbox(), *(container(name=name) for name in ("first", "second", "init", "debug")))
+    assert stopped(pod, seen) == [f"Stopping container {name}" for name in ("init", "debug", "second")]
+
+
+def test_nobody_waits_when_the_grace_period_is_over() -> None:
+    seen = observed(sandbox(), *(container(name=name) for name in ("first", "second", "web")))
+    everything = [f"Stopping container {name}" for name in ("first", "second", "web")]
+    assert stopped(WITH_SIDECARS, seen, NOW) == everything
+    wakes = [item.seconds for item in compute_termination(WITH_SIDECARS, seen, DEADLINE, NOW) if is_timer(item)]
+    assert wakes == [30.0]
+
+
+def test_a_pod_that_completes_has_one_grace_period() -> None:
+    running = [sandbox(), container(name="first"), container(name="second"), container(state=EXITED)]
+    pod = make_pod(initContainers=SIDECARS, restartPolicy="Never")
+    assert decide(observed(*running), pod=pod)[0] == "StopContainer: Stopping container second"
+    late = replace(observed(*running), stop_deadline=NOW)
+    assert decide(late, pod=pod) == [f"StopContainer: Stopping container {name}" for name in ("first", "second")]
 
 
 def test_the_hooks_of_sidecars_do_not_wait_for_their_turn() -> None:
@@ -55,19 +87,13 @@ def test_the_hooks_of_sidecars_do_not_wait_for_their_turn() -> None:
     pod = make_pod(initContainers=[hooked, SIDECARS[1]])
     running = [sandbox(), container(name="first"), container(name="second"), container()]
     actions = compute_termination(pod, observed(*running), DEADLINE, NOW)
-    assert [(type(action).__name__, action.cause) for action in actions] == [
+    assert [(type(action).__name__, action.cause) for action in actions if not is_timer(action)] == [
         ("RunPreStop", "Pod ends"),
         ("StopContainer", "Stopping container web"),
     ]
     again = replace(observed(*running), pre_stopped=frozenset({"first-0"}))
-    assert [type(action).__name__ for action in compute_termination(pod, again, DEADLINE, NOW)] == ["StopContainer"]
-
-
-def test_a_sidecar_whose_turn_comes_late_still_has_two_seconds() -> None:
-    seen = observed(sandbox(), container(name="first"))
-    (action,) = compute_termination(WITH_SIDECARS, seen, NOW - timedelta(seconds=5), NOW)
-    assert isinstance(action, StopContainer)
-    assert action.grace_seconds == 2
+    actions = compute_termination(pod, again, DEADLINE, NOW)
+    assert [type(action).__name__ for action in actions if not is_timer(action)] == ["StopContainer"]
 
 
 @pytest.mark.parametrize(
@@ -88,9 +114,11 @@ def test_a_shorter_grace_period_counts(stopping: Stopping, deadline: Any, expect
 def test_a_dead_sandbox_stops_sidecars_last() -> None:
     running = [container(name="first"), container(name="second")]
     dead = sandbox(state=EXITED)
-    assert decide(observed(dead, *running, container()), pod=WITH_SIDECARS) == ["StopContainer: Stopping container web"]
-    last = ["StopContainer: Stopping container second"]
-    assert decide(observed(dead, *running, container(state=EXITED)), pod=WITH_SIDECARS) == last
+    wait = "WakeAfter: the grace period of the Pod"
+    expected = ["StopContainer: Stopping container web", wait]
+    assert decide(observed(dead, *running, container()), pod=WITH_SIDECARS) == expected
+    expected = ["StopContainer: Stopping container second", wait]
+    assert decide(observed(dead, *running, container(state=EXITED)), pod=WITH_SIDECARS) == expected
 
 
 @pytest.mark.parametrize(

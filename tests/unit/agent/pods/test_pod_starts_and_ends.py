@@ -150,6 +150,49 @@ async def test_the_hook_of_a_sidecar_runs_once_and_at_once(node: HollowNode) -> 
     assert await node.find() is None
 
 
+async def test_hooks_of_sidecars_that_never_end_are_killed_with_them_all_at_once(node: HollowNode) -> None:
+    """Conformance of nodes: "should terminate sidecars simultaneously if prestop doesn't exit"."""
+    node.runtime.exec_outcome = lambda record, command: ExecOutcome(runs_forever=True)
+    node.runtime.add_image("deaf:1", program=Program(ignores_sigterm=True))
+    node.runtime.add_image("short:1", program=Program(runs_seconds=1))
+    deaf = {"image": "deaf:1", "imagePullPolicy": "IfNotPresent", "lifecycle": {"preStop": HOOK}}
+    sidecars = [{**deaf, "name": name, "restartPolicy": "Always"} for name in ("one", "two", "three")]
+    short = {"name": "web", "image": "short:1", "imagePullPolicy": "IfNotPresent"}
+    await node.create(initContainers=sidecars, containers=[short], restartPolicy="Never")
+    await node.settle(31.5)
+    assert [len(await node.running(name)) for name in ("one", "two", "three")] == [1, 1, 1]
+    await node.settle(2)
+    status = await node.status()
+    assert status["phase"] == "Succeeded"
+    assert [item["state"]["terminated"]["exitCode"] for item in status["initContainerStatuses"]] == [137, 137, 137]
+    assert node.event_messages("FailedPreStopHook") == ["PreStopHook failed"] * 3
+
+
+async def test_what_a_pre_stop_hook_runs_is_not_killed_before_its_container(node: HollowNode) -> None:
+    closed: list[bool] = []
+
+    def outcome(record: ContainerRecord, command: Any) -> ExecOutcome:
+        return ExecOutcome(runs_forever=True)
+
+    async def run(container_id: str, command: Any, *, timeout_seconds: float) -> Any:
+        try:
+            return await original(container_id, command, timeout_seconds=timeout_seconds)
+        finally:
+            closed.append(bool(await node.running("web")))
+
+    original = node.runtime.run_exec
+    node.runtime.exec_outcome = outcome
+    node.runtime.run_exec = run  # type: ignore[method-assign]
+    node.runtime.programs["web:1"] = Program(ignores_sigterm=True)
+    await node.create(containers=hooked(preStop=HOOK))
+    await node.delete(grace=5)
+    await node.settle(6.5)
+    assert closed == []
+    await node.settle(2)
+    assert closed == [False]
+    assert await node.find() is None
+
+
 async def test_a_shorter_grace_period_cuts_a_pre_stop_hook_short(node: HollowNode) -> None:
     await node.create(containers=hooked(preStop={"sleep": {"seconds": 200}}))
     await node.delete(grace=300)
