@@ -53,7 +53,8 @@ class StatusInputs:
 
     `seen_at` is when the node took notice of the Pod: before it pulled images or ran hooks.
     `waiting` is by container name, `termination_messages` and `verdicts` by container id, `image_references` by image
-    id. `is_terminated` says that nothing of the Pod runs any more, nor will. `reason` and `message` are those of a Pod
+    id. `is_terminated` says that nothing of the Pod runs any more, nor will, `lacks_volumes` that no container was made
+    yet because volumes could not be mounted. `reason` and `message` are those of a Pod
     that the node lets fail, `disruption` how that is told if it does so for its own sake; `is_overdue` that the Pod's
     deadline is over.
     """
@@ -66,6 +67,7 @@ class StatusInputs:
     verdicts: Mapping[str, ContainerVerdicts] = field(default_factory=dict)
     image_references: Mapping[str, str] = field(default_factory=dict)
     is_terminated: bool = False
+    lacks_volumes: bool = False
     is_overdue: bool = False
     reason: str = ""
     message: str = ""

@@ -54,6 +54,7 @@ class PodMounting:
         if pod_record.volumes is not None and pod_record.volumes.keys() >= _used_names(pod_record.pod):
             return
         self.begin(pod_record)
+        pod_record.lacks_volumes = True
         mounting = pod_record.mounting
         if mounting is None:
             raise StartFailure("ContainerCreating", "", self._backoff_seconds(pod_record))
@@ -73,6 +74,7 @@ class PodMounting:
         for volume in pod_record.volumes.values():
             if volume.warning is not None:
                 self._record(pod_record.pod, "Warning", *volume.warning)
+        pod_record.lacks_volumes = False
         pod_record.mount_failures = 0
         pod_record.mount_begun_at = None
         pod_record.told.clear()

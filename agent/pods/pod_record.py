@@ -30,9 +30,9 @@ class PodRecord:
     `allocated` the Pod with the resources it has while it waits for others,
     `resize_errors` why containers could not be given other resources, `mount_failures` how often in a row the engine
     could not mount a volume of its own, `mount_again_at` when it is asked again, `mount_begun_at` since when volumes
-    are waited for (monotonic), `told` which failures were told. `ending` is set when the Pod must stop, `pre_stops` are
-    the pre-stop hooks begun, by container id. `is_unsure` means that a call to the engine failed which may have
-    happened: the cache may lack a container.
+    are waited for (monotonic), `lacks_volumes` that some could not be mounted yet, `told` which failures were told.
+    `ending` is set when the Pod must stop, `pre_stops` are the pre-stop hooks begun, by container id. `is_unsure` means
+    that a call to the engine failed which may have happened: the cache may lack a container.
     """
 
     uid: str
@@ -51,6 +51,7 @@ class PodRecord:
     mount_failures: int = 0
     mount_again_at: float = 0.0
     mount_begun_at: float | None = None
+    lacks_volumes: bool = False
     told: EventPace = field(default_factory=EventPace)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     allocated: ReadOnlyObject | None = None

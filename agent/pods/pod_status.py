@@ -7,6 +7,7 @@ generateAPIPodStatus (pkg/kubelet/kubelet_pods.go) and of mergePodStatus (pkg/ku
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent.pods.container_status import StatusInputs, Waiting, compute_container_status
 from agent.pods.ended_status import end_status
@@ -59,12 +60,14 @@ def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: Statu
     _limit_messages([*init_statuses, *statuses, *ephemeral_statuses])
     old_phase = str(old.get("phase") or PENDING)
     phase = _phase(pod, observed, old_phase, init_statuses, statuses, inputs)
+    # The kubelet makes no sandbox before all is mounted; here it is made meanwhile, and nobody is told.
+    shown = replace(observed, sandboxes=()) if inputs.lacks_volumes else observed
     told_phase = old_phase if phase in TERMINAL_PHASES and observed.has_processes else phase
     status: Object = {
         "phase": told_phase,
         **_start(pod, inputs),
         **_reason(old, told_phase, inputs),
-        **_addresses(pod, observed, old, inputs),
+        **_addresses(pod, shown, old, inputs),
         **({"initContainerStatuses": init_statuses} if init_statuses else {}),
         "containerStatuses": statuses,
         **({"ephemeralContainerStatuses": ephemeral_statuses} if ephemeral_statuses else {}),
@@ -72,7 +75,7 @@ def compute_pod_status(pod: ReadOnlyObject, observed: ObservedPod, inputs: Statu
     }
     status["conditions"] = compute_conditions(
         pod,
-        observed,
+        shown,
         phase,
         init_statuses=init_statuses,
         statuses=statuses,

@@ -37,6 +37,7 @@ async def gather_status_inputs(
         verdicts=services.probes.verdicts,
         image_references={image.id: f"docker-pullable://{image.digests[0]}" for image in images if image.digests},
         is_terminated=is_terminated,
+        lacks_volumes=pod_record.lacks_volumes and not containers,
         is_overdue=rejection is DEADLINE_EXCEEDED,
         reason=rejection.reason if rejection else "",
         message=rejection.message if rejection else "",

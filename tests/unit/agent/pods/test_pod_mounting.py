@@ -112,6 +112,29 @@ async def test_a_failing_mount_is_told_ever_more_rarely_and_tried_again(
 
 
 @pytest.mark.parametrize("error", [VolumeError("refused"), None], ids=["it fails", "it does not end"])
+async def test_a_pod_whose_volumes_are_not_mounted_is_not_ready_to_start(
+    node: HollowNode, error: VolumeError | None
+) -> None:
+    """As told by a kubelet, which makes no sandbox before (test/e2e_node/pod_conditions_test.go)."""
+    if error is not None:
+        slow(node).answer.set_result(error)
+    await node.create(volumes=[VOLUME])
+    await node.settle(5)
+    status = await node.status()
+    verdicts = {item["type"]: item["status"] for item in status["conditions"]}
+    assert verdicts["PodReadyToStartContainers"] == "False"
+    assert verdicts["PodScheduled"] == verdicts["Initialized"] == "True"
+    assert (status["phase"], status.get("podIP")) == ("Pending", None)
+    slow(node).answer = asyncio.get_running_loop().create_future() if error is not None else slow(node).answer
+    slow(node).answer.set_result(None)
+    await node.settle(10)
+    status = await node.status()
+    verdicts = {item["type"]: item["status"] for item in status["conditions"]}
+    assert verdicts["PodReadyToStartContainers"] == "True"
+    assert (status["phase"], status["podIP"]) == ("Running", "10.244.0.2")
+
+
+@pytest.mark.parametrize("error", [VolumeError("refused"), None], ids=["it fails", "it does not end"])
 async def test_a_pod_that_waits_for_long_is_told_what_for(node: HollowNode, error: VolumeError | None) -> None:
     if error is not None:
         slow(node).answer.set_result(error)
