@@ -221,6 +221,7 @@ class NodeAgent:
     async def _serve(self, parts: PodParts) -> None:
         """The node API, imported only now: the node is Ready without it."""
         config = self._config
+        from agent.cgroups.tree import LinuxCgroupTree
         from agent.network.pod_dial import NamespaceDialer
         from agent.node.host_counters import read_host_counters, read_interfaces
         from agent.server.access_reviews import AccessReviews
@@ -228,7 +229,10 @@ class NodeAgent:
         from agent.server.node_access import NodeAccess
         from agent.server.node_server import NodeServer, NodeServerSettings
         from agent.usage.claim_disks import read_claim_disks
+        from agent.usage.container_cgroup import read_container_cgroup
+        from agent.usage.container_processes import read_container_processes
         from agent.usage.samples import UsageSource
+        from agent.usage.written_volumes import read_written_volumes
 
         tls_cert, tls_key = config.tls_cert, config.tls_key
         if tls_cert is None or tls_key is None:
@@ -262,6 +266,9 @@ class NodeAgent:
                 read_interfaces=read_interfaces,
                 measure_files=parts.measuring.measure_files,
                 read_claims=partial(read_claim_disks, config.pod_volumes_root),
+                read_written=partial(read_written_volumes, config.pod_volumes_root),
+                read_cgroup=partial(read_container_cgroup, LinuxCgroupTree()),
+                read_processes=read_container_processes,
             ),
             probes=parts.probes.tally,
             configuration=kubelet_configuration(config, engine_address=engine_address()),

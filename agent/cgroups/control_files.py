@@ -58,6 +58,11 @@ def weight_of(shares: int) -> int:
     return WEIGHT_MIN + (shares - SHARES_MIN) * (WEIGHT_MAX - WEIGHT_MIN) // (SHARES_MAX - SHARES_MIN)
 
 
+def shares_of(weight: int) -> int:
+    """v1's shares of v2's weight: the way back, as cadvisor goes it."""
+    return SHARES_MIN + (weight - WEIGHT_MIN) * (SHARES_MAX - SHARES_MIN) // (WEIGHT_MAX - WEIGHT_MIN)
+
+
 def kernel_page_size(size: str) -> str:
     """`2Mi` as the kernel names the files of the hugetlb controller: `2MB`."""
     kibibytes = quantity_value(size) >> 10

@@ -9,31 +9,42 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.cgroups.tree import CGROUP_ROOT
 from agent.node.host_memory import MemoryUse, read_memory
+from agent.usage.pressure import RESOURCES, Pressures, parse_pressure
 
 _INTERFACES_LEFT_OUT = ("lo",)
-_RECEIVED_BYTES, _RECEIVED_ERRORS, _SENT_BYTES, _SENT_ERRORS = 0, 2, 8, 10
+#: the columns of /proc/net/dev: bytes, packets, errors, dropped packets
+_RECEIVED, _SENT = slice(0, 4), slice(8, 12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterfaceCounters:
-    """Bytes and errors of one network interface since it came up."""
+    """What went through one network interface since it came up."""
 
     name: str
     received_bytes: int
+    received_packets: int
     received_errors: int
+    received_dropped: int
     sent_bytes: int
+    sent_packets: int
     sent_errors: int
+    sent_dropped: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCounters:
-    """Totals since the host started. `started_at` is its start, in seconds since the epoch."""
+    """Totals since the host started. `started_at` is its start, in seconds since the epoch.
+
+    `pressures` are None where cgroups do not have them either, as with v1.
+    """
 
     cpu_nanoseconds: int = 0
     memory: MemoryUse = field(default_factory=MemoryUse)
     started_at: float = 0.0
     interfaces: tuple[InterfaceCounters, ...] = ()
+    pressures: Pressures | None = None
 
 
 def read_host_counters() -> HostCounters:
@@ -44,7 +55,18 @@ def read_host_counters() -> HostCounters:
         memory=read_memory(),
         started_at=boot_time(stat),
         interfaces=tuple(read_interfaces(1)),
+        pressures=read_pressures(),
     )
+
+
+def read_pressures(directory: Path = Path("/proc/pressure"), cgroups: Path = CGROUP_ROOT) -> Pressures | None:
+    """The host's, where its cgroups are of v2."""
+    if not (cgroups / "cgroup.controllers").exists():
+        return None
+    texts = {name: _read(directory / name) for name in RESOURCES}
+    if not all(texts.values()):
+        return None
+    return Pressures(**{name: parse_pressure(text) for name, text in texts.items()})
 
 
 def read_interfaces(pid: int) -> list[InterfaceCounters]:
@@ -79,14 +101,20 @@ def parse_interfaces(text: str) -> list[InterfaceCounters]:
         words = rest.split()
         if not colon or len(words) < 16 or name.strip() in _INTERFACES_LEFT_OUT:
             continue
-        numbers = [int(word) for word in words]
+        received, sent = map(int, words[_RECEIVED]), map(int, words[_SENT])
+        received_bytes, received_packets, received_errors, received_dropped = received
+        sent_bytes, sent_packets, sent_errors, sent_dropped = sent
         found.append(
             InterfaceCounters(
                 name=name.strip(),
-                received_bytes=numbers[_RECEIVED_BYTES],
-                received_errors=numbers[_RECEIVED_ERRORS],
-                sent_bytes=numbers[_SENT_BYTES],
-                sent_errors=numbers[_SENT_ERRORS],
+                received_bytes=received_bytes,
+                received_packets=received_packets,
+                received_errors=received_errors,
+                received_dropped=received_dropped,
+                sent_bytes=sent_bytes,
+                sent_packets=sent_packets,
+                sent_errors=sent_errors,
+                sent_dropped=sent_dropped,
             )
         )
     return found

@@ -16,6 +16,8 @@ class MemoryUse:
     rss_bytes: int = 0
     page_faults: int = 0
     major_page_faults: int = 0
+    swap_bytes: int = 0
+    swap_available_bytes: int = 0
 
     @property
     def available_bytes(self) -> int:
@@ -43,8 +45,11 @@ def read_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys
     else:
         usage = capacity - numbers.get("MemAvailable:", 0) * 1024
         inactive = 0
+    swap_available = numbers.get("SwapFree:", 0) * 1024
     return MemoryUse(
         capacity_bytes=capacity,
+        swap_bytes=numbers.get("SwapTotal:", 0) * 1024 - swap_available,
+        swap_available_bytes=swap_available,
         usage_bytes=usage,
         working_set_bytes=max(0, usage - inactive),
         rss_bytes=details.get("total_rss", details.get("anon", 0)),

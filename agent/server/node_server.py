@@ -78,7 +78,8 @@ class NodeServer:
         ports = PortForward(self._lookup, dialer)
         actions = ContainerActions(self._lookup, runtime)
         node_logs = NodeLogs()
-        pages = UsagePages(UsageSampler(usage, pods=pods, cache=cache, runtime=runtime, clock=clock), probes)
+        sampler = UsageSampler(usage, pods=pods, cache=cache, runtime=runtime, clock=clock)
+        pages = UsagePages(sampler, probes, engine_version=usage.engine.version)
         self.app = web.Application(middlewares=[self._guard])
         self.app.add_routes(
             [

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 from aiohttp import web
 
+from agent.node.eviction.pod_usage import FileUsage
 from agent.pods.probe_tally import ProbeTally
 from agent.usage.cadvisor_metrics import cadvisor_metrics
 from agent.usage.own_metrics import own_metrics
@@ -24,9 +25,10 @@ from control.api.objects import Object
 class UsagePages:
     """The handlers."""
 
-    def __init__(self, sampler: UsageSampler, probes: ProbeTally) -> None:
+    def __init__(self, sampler: UsageSampler, probes: ProbeTally, *, engine_version: str) -> None:
         self._sampler = sampler
         self._probes = probes
+        self._engine_version = engine_version
 
     async def summary(self, request: web.Request) -> web.Response:
         """The kubelet's summary, as far as the engine knows it."""
@@ -46,7 +48,8 @@ class UsagePages:
 
     async def cadvisor_metrics(self, request: web.Request) -> web.Response:
         """What dashboards ask for."""
-        return _text(cadvisor_metrics(await self._sampler.sample()))
+        sample = await self._sampler.sample(with_files=True, with_open_files=True)
+        return _text(cadvisor_metrics(sample, version=self._engine_version))
 
     async def probe_metrics(self, request: web.Request) -> web.Response:
         """How often the probes of containers succeeded and failed."""
@@ -54,7 +57,7 @@ class UsagePages:
 
 
 def _encode_summary(sample: NodeSample, only_cpu_and_memory: bool) -> bytes:
-    summary: Object = summary_of(sample, only_cpu_and_memory=only_cpu_and_memory, log_bytes=_log_bytes)
+    summary: Object = summary_of(sample, only_cpu_and_memory=only_cpu_and_memory, log_files=_log_files)
     return orjson.dumps(summary)
 
 
@@ -62,11 +65,12 @@ def _text(families: list[MetricFamily]) -> web.Response:
     return web.Response(body=format_metrics(families).encode(), headers={"Content-Type": CONTENT_TYPE})
 
 
-def _log_bytes(log_path: str) -> int:
+def _log_files(log_path: str) -> FileUsage:
     """What a container's log takes on the disk, with its rotated predecessors."""
-    total, path = 0, Path(log_path)
+    used_bytes, inodes, path = 0, 0, Path(log_path)
     with suppress(OSError):
         for entry in os.scandir(path.parent):
             if entry.name.startswith(path.name):
-                total += entry.stat().st_size
-    return total
+                used_bytes += entry.stat().st_size
+                inodes += 1
+    return FileUsage(used_bytes=used_bytes, inodes=inodes)

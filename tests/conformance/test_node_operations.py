@@ -84,10 +84,37 @@ def test_the_nodes_pages_are_reached_through_the_api_server(pods: Batch) -> None
     assert set(found) >= {"idle", "busy"}
     assert found["busy"]["containers"][0]["cpu"]["usageCoreNanoSeconds"] > 0
     assert found["busy"]["process_stats"]["process_count"] == 1
+    assert "inodesUsed" in found["busy"]["containers"][0]["logs"]
+    assert "swapUsageBytes" in found["busy"]["swap"]
+    assert any(volume["name"].startswith("kube-api-access-") for volume in found["busy"]["volume"])
     assert [item["name"] for item in found["busy"]["network"]["interfaces"]] == ["eth0"]
     labels = f'container="main",namespace="{pods.namespace}",pod="busy"'
     assert f"container_cpu_usage_seconds_total{{{labels}}}" in page("metrics/resource")
+    assert f"container_swap_usage_bytes{{{labels}}}" in page("metrics/resource")
     assert json.loads(page("configz"))["kubeletconfig"]["kind"] == "KubeletConfiguration"
+
+
+def test_a_container_has_the_metrics_that_dashboards_ask_for(pods: Batch) -> None:
+    """Of upstream's test/e2e_node/container_metrics_test.go those that every container has."""
+    node = pods.get("pod", "busy")["spec"]["nodeName"]
+    shown = pods.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/cadvisor").splitlines()
+    of_pod = [line for line in shown if f'namespace="{pods.namespace}",pod="busy"' in line]
+    of_container = {line.partition("{")[0]: line for line in of_pod if 'container="main"' in line}
+
+    def value(name: str) -> float:
+        return float(of_container[f"container_{name}"].rpartition("}")[2].split()[0])
+
+    assert value("cpu_usage_seconds_total") > 0
+    assert (value("processes"), value("threads"), value("oom_events_total")) == (1, 1, 0)
+    assert value("file_descriptors") >= 3
+    assert value("spec_cpu_period") == 100_000
+    assert value("spec_cpu_quota") == 20_000
+    assert value("cpu_cfs_periods_total") > 0
+    assert value("spec_cpu_shares") > 2
+    assert value("ulimits_soft") != 0
+    assert value("memory_working_set_bytes") > 0
+    assert value("fs_limit_bytes") > 0
+    assert any(line.startswith("container_network_receive_packets_total{") for line in of_pod)
 
 
 def test_a_node_is_debugged_in_its_own_namespaces_with_its_files(pods: Batch) -> None:

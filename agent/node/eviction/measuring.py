@@ -86,7 +86,7 @@ class UseMeasuring:
             usage = parse_usage(await self._runtime.stats(container.id), self._clock.now())
         except RuntimeFailure:
             return 0, 0  # it has just ended
-        return usage.memory_working_set_bytes, usage.processes
+        return usage.memory_working_set_bytes, usage.threads
 
     async def _measure_layer(self, container: ObservedContainer) -> FileUsage:
         layer = container.record.writable_layer

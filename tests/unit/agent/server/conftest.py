@@ -18,11 +18,15 @@ from agent.pods.container_cache import ContainerCache
 from agent.pods.probe_tally import ProbeTally
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.identity import container_labels, container_name, sandbox_labels, sandbox_name
+from agent.runtime.protocol import EngineInfo
 from agent.server.access_reviews import AccessReviews
 from agent.server.node_access import NodeAccess
 from agent.server.node_server import NodeServer, NodeServerSettings
 from agent.usage.claim_disks import ClaimDisk
+from agent.usage.container_cgroup import ContainerCgroup
+from agent.usage.container_processes import ContainerProcesses
 from agent.usage.samples import UsageSource
+from agent.usage.written_volumes import WrittenVolume
 from control.api.clock import FakeClock, SystemClock
 from control.api.objects import ReadOnlyObject
 from control.auth.pki import CertificateAuthority, make_ca
@@ -37,6 +41,7 @@ CLAIM_DISK = ClaimDisk(
     claim_name="shop-data",
     disk=DiskUsage(capacity_bytes=100, available_bytes=70, inodes=10, inodes_free=4),
 )
+CGROUP = ContainerCgroup(path="/kubepods/poduid-of-web/c", process_ids=(1, 2), threads=3, swap_limit_bytes=64)
 
 
 async def measure_files(pods: Sequence[ReadOnlyObject]) -> dict[str, PodUse]:
@@ -44,6 +49,22 @@ async def measure_files(pods: Sequence[ReadOnlyObject]) -> dict[str, PodUse]:
     layer, volume = FileUsage(used_bytes=1000, inodes=5), FileUsage(used_bytes=4, inodes=1)
     use = ContainerUse(files=layer.plus(FileUsage(used_bytes=30, inodes=1)), layer=layer)
     return {pod["metadata"]["uid"]: PodUse(containers={"web": use}, volumes={"data": volume}) for pod in pods}
+
+
+def usage_source(engine: EngineInfo) -> UsageSource:
+    """A node that has used little."""
+    return UsageSource(
+        node_name="node-1",
+        engine=engine,
+        read_counters=lambda: HostCounters(cpu_nanoseconds=5 * 10**9, started_at=1.7e9),
+        read_free=lambda: HostUsage(node_disk=DISK, image_disk=DISK),
+        read_interfaces=lambda pid: [],
+        measure_files=measure_files,
+        read_claims=lambda pod: [CLAIM_DISK],
+        read_written=lambda pod: [WrittenVolume(name="token", disk=DISK, files=FileUsage(used_bytes=8, inodes=3))],
+        read_cgroup=lambda pid: CGROUP,
+        read_processes=lambda first, pids: ContainerProcesses(open_files=4, sockets=1, open_files_max=1024),
+    )
 
 
 @pytest_asyncio.fixture
@@ -91,15 +112,7 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
         clock=SystemClock(),
         dialer=dialer,
         volume_root=tmp_path / "persistent",
-        usage=UsageSource(
-            node_name="node-1",
-            engine=await runtime.info(),
-            read_counters=lambda: HostCounters(cpu_nanoseconds=5 * 10**9, started_at=1.7e9),
-            read_free=lambda: HostUsage(node_disk=DISK, image_disk=DISK),
-            read_interfaces=lambda pid: [],
-            measure_files=measure_files,
-            read_claims=lambda pod: [CLAIM_DISK],
-        ),
+        usage=usage_source(await runtime.info()),
         probes=probes,
         configuration={"kind": "KubeletConfiguration", "maxPods": 110},
     )

@@ -252,7 +252,12 @@ async def test_usage_is_reported_per_container(node: ServedNode) -> None:
     assert f"container_cpu_usage_seconds_total{labels} 0 " in resources
     assert "node_cpu_usage_seconds_total 5 " in resources
     assert resources.endswith("resource_scrape_error 0\n")
-    assert 'container_memory_rss{container="web",' in cadvisor
+    assert f"container_swap_limit_bytes{labels} 64 " in resources
+    assert "node_swap_usage_bytes 0 " in resources
+    assert 'container_memory_rss{container="web",id="/kubepods/poduid-of-web/c",' in cadvisor
+    assert 'container_file_descriptors{container="web",' in cadvisor
+    assert 'container_fs_usage_bytes{container="web",device="",' in cadvisor
+    assert summary["pods"][0]["process_stats"] == {"process_count": 2}
 
 
 async def test_the_summary_tells_what_pods_have_on_disks(node: ServedNode) -> None:
@@ -262,8 +267,9 @@ async def test_the_summary_tells_what_pods_have_on_disks(node: ServedNode) -> No
         async with session.get("/stats/summary?only_cpu_and_memory=true") as answer:
             (short,) = (await answer.json())["pods"]
     disk = {"capacityBytes": 1 << 40, "availableBytes": 1 << 39}
-    (container,), (claimed, volume) = pod["containers"], pod["volume"]
+    (container,), (claimed, token, volume) = pod["containers"], pod["volume"]
     assert {**container["rootfs"], "time": ""} == {**disk, "time": "", "usedBytes": 1000, "inodesUsed": 5}
+    assert {**token, "time": ""} == {**disk, "time": "", "name": "token", "usedBytes": 8, "inodesUsed": 3}
     assert {**volume, "time": ""} == {**disk, "time": "", "name": "data", "usedBytes": 4, "inodesUsed": 1}
     assert {**pod["ephemeral-storage"], "time": ""} == {**disk, "time": "", "usedBytes": 1034, "inodesUsed": 7}
     assert {**claimed, "time": ""} == {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.usage.container_usage import ContainerUsage, parse_usage
+from agent.usage.container_usage import ContainerUsage, DiskTransfers, parse_usage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 READ = "2026-01-01T00:00:05.123456789Z"
@@ -33,7 +33,8 @@ def test_the_working_set_is_usage_without_inactive_file_pages(details: dict[str,
         memory_limit_bytes=2048,
         page_faults=7,
         major_page_faults=1,
-        processes=3,
+        inactive_file_bytes=300,
+        threads=3,
     )
 
 
@@ -44,6 +45,34 @@ def test_the_working_set_is_usage_without_inactive_file_pages(details: dict[str,
 )
 def test_such_a_limit_is_none(limit: int, host_bytes: int) -> None:
     assert parse_usage(sample(V1, limit=limit), NOW, host_bytes).memory_limit_bytes == 0
+
+
+def test_what_throttled_it_and_what_it_moved_is_read_of_both_versions() -> None:
+    usage = parse_usage(
+        {
+            "cpu_stats": {
+                "cpu_usage": {"usage_in_usermode": 30, "usage_in_kernelmode": 12},
+                "throttling_data": {"periods": 9, "throttled_periods": 2, "throttled_time": 5},
+            },
+            "memory_stats": {"max_usage": 5, "failcnt": 6, "stats": {"file": 7, "file_mapped": 8, "active_file": 9}},
+            "blkio_stats": {
+                "io_service_bytes_recursive": [{"major": 8, "minor": 1, "op": "read", "value": 512}],
+                "io_serviced_recursive": [{"major": 8, "minor": 1, "op": "Write", "value": 1}],
+            },
+        },
+        NOW,
+    )
+    assert (usage.cpu_user_nanoseconds, usage.cpu_system_nanoseconds) == (30, 12)
+    assert (usage.cpu_periods, usage.cpu_throttled_periods, usage.cpu_throttled_nanoseconds) == (9, 2, 5)
+    assert (usage.memory_max_usage_bytes, usage.memory_failures) == (5, 6)
+    assert (usage.cache_bytes, usage.mapped_file_bytes, usage.active_file_bytes) == (7, 8, 9)
+    assert usage.disk_bytes == (DiskTransfers(major=8, minor=1, operation="Read", amount=512),)
+    assert usage.disk_transfers == (DiskTransfers(major=8, minor=1, operation="Write", amount=1),)
+
+
+def test_an_engine_that_counts_no_transfers_says_null() -> None:
+    blkio = {"io_service_bytes_recursive": None}
+    assert parse_usage({"blkio_stats": blkio}, NOW).disk_bytes == ()
 
 
 @pytest.mark.parametrize("read", [None, "", "0001-01-01T00:00:00Z"])
