@@ -16,9 +16,21 @@ page = urllib.request.urlopen(f"http://{sys.argv[1]}/", timeout=5).read().decode
 print("  http://" + sys.argv[1] + "/ → " + re.search("<title>(.*?)</title>", page)[1])
 PY
 }
+# `kubectl wait --for=jsonpath` is younger than the kubectl of Debian 12 (1.20).
+restarts_of() { "${kubectl[@]}" get pod "$1" -o jsonpath='{.status.containerStatuses[0].restartCount}'; }
 container_of() {
   docker ps --quiet --no-trunc --filter "label=io.podling.cluster=$cluster" \
     --filter "label=io.kubernetes.pod.name=$1" --filter "label=io.kubernetes.container.name=$2"
+}
+replaced() { local now; now=$(container_of "$1" nginx) && [ -n "$now" ] && [ "$now" != "$2" ]; }
+restarted() { [ "$(restarts_of "$1")" -gt "$2" ]; }
+await() { # SECONDS COMPLAINT COMMAND...: run the command until it succeeds
+  local end=$((SECONDS + $1)) complaint=$2
+  shift 2
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || { echo "podling: $complaint" >&2; exit 1; }
+    sleep 0.02
+  done
 }
 
 title "1. A cluster"
@@ -46,13 +58,13 @@ run "${kubectl[@]}" apply -f manifests/self-healing.yaml
 "${kubectl[@]}" rollout status deployment/healing --timeout=120s
 "${kubectl[@]}" wait --for=condition=Ready pod/steady --timeout=120s
 old=$(container_of steady nginx)
-restarts=$("${kubectl[@]}" get pod steady -o jsonpath='{.status.containerStatuses[0].restartCount}')
+restarts=$(restarts_of steady)
 echo "Killing the nginx of Pod steady (SIGKILL) ..."
 begin=$(now_ms)
 docker kill "$old" >/dev/null
-until new=$(container_of steady nginx) && [ -n "$new" ] && [ "$new" != "$old" ]; do sleep 0.02; done
+await 60 "Pod steady got no new container" replaced steady "$old"
 heal_time=$(since "$begin")
-"${kubectl[@]}" wait --for="jsonpath={.status.containerStatuses[0].restartCount}=$((restarts + 1))" pod/steady --timeout=60s
+await 60 "the API shows no restart of Pod steady" restarted steady "$restarts"
 "${kubectl[@]}" wait --for=condition=Ready pod/steady --timeout=60s
 echo "Deleting every Pod of Deployment healing ..."
 "${kubectl[@]}" delete pods -l app=healing --wait=false
@@ -72,6 +84,7 @@ Go on:
   kubectl --context podling-$cluster get pods -A     (podling-$cluster is the current context)
   kubectl scale deployment web --replicas 10
   kubectl exec -it nginx -- sh
+  . .venv/bin/activate                               puts podling on your PATH
   podling status;  podling down;  podling up         state survives
   make down                                          delete the cluster and leave nothing behind
 TEXT
