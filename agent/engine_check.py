@@ -64,10 +64,7 @@ def explain_unreachable(cause: str) -> str:
     try:
         connection.connect(path)
     except PermissionError:
-        return (
-            f"no permission on {path}; run as root, or add yourself to the socket's group: "
-            "sudo usermod -aG docker $USER (then log in again)"
-        )
+        return f"no permission on {path}; run podling as root, which wiring Pods needs as well"
     except OSError as error:
         return f"the Docker Engine is not running ({path}: {error.strerror}); {_start_hint()}"
     finally:

@@ -20,6 +20,7 @@ from agent.config import PROFILES, AgentConfig
 from agent.defaults import default_cluster, default_state_dir
 from agent.images.settings import add_image_flags, read_image_settings
 from agent.node_lock import NodeTakenError, only_agent
+from agent.program_path import with_administration
 from agent.resource_flags import add_resource_flags, read_eviction, read_reservations
 from agent.security_flags import add_security_flags
 
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=os.environ.get("PODLING_LOG_LEVEL", "INFO").upper(),
         format="%(asctime)s %(levelname)s %(message)s",
     )
+    os.environ["PATH"] = with_administration(os.environ.get("PATH", os.defpath))
     commands = {"run": _run, "check": _check, "cleanup": _cleanup, "halt": _halt}
     return commands[options.command](options)
 

@@ -50,7 +50,7 @@ def native_obstacle(agent: AgentFacts, engine: EngineInfo) -> str:
         for name, bit in (("CAP_NET_ADMIN", _CAP_NET_ADMIN), ("CAP_SYS_ADMIN", _CAP_SYS_ADMIN))
         if not agent.effective_capabilities >> bit & 1
     ]
-    return f"the agent lacks {' and '.join(missing)} (it is not root)" if missing else ""
+    return f"the agent lacks {' and '.join(missing)}; run podling as root" if missing else ""
 
 
 def choose_network(
@@ -67,7 +67,5 @@ def choose_network(
         raise NetworkError(f"cannot wire Pods: --network {mode} is not implemented yet; only native is")
     obstacle = native_obstacle(agent, engine)
     if obstacle:
-        raise NetworkError(
-            f"cannot wire Pods natively: {obstacle}; the docker wiring, which would do here, is not implemented yet"
-        )
+        raise NetworkError(f"cannot wire Pods natively, and there is no other way yet: {obstacle}")
     return NativeNetwork(cluster=cluster, cluster_cidr=cluster_cidr, ports_on_loopback=ports_on_loopback)

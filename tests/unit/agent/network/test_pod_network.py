@@ -54,7 +54,7 @@ def test_what_is_not_there_yet_is_refused_by_name(mode: str) -> None:
 
 def test_an_obstacle_is_told_when_a_network_is_chosen() -> None:
     agent = replace(ROOT, effective_capabilities=0)
-    with pytest.raises(NetworkError, match="it is not root"):
+    with pytest.raises(NetworkError, match=r"lacks CAP_NET_ADMIN and CAP_SYS_ADMIN; run podling as root$"):
         choose_network("auto", agent=agent, engine=ENGINE, cluster="c", cluster_cidr="10.244.0.0/16")
     assert isinstance(
         choose_network("auto", agent=ROOT, engine=ENGINE, cluster="c", cluster_cidr="10.244.0.0/16"), NativeNetwork
