@@ -3,7 +3,8 @@ SHELL := bash
 VENV ?= .venv
 SEED ?= 1
 PYTHON := $(VENV)/bin/python
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Root by `su` alone keeps the PATH of a user, where no administration program is found.
+export PATH := $(abspath $(VENV))/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-fast sim lint images engine bench clean
@@ -23,7 +24,6 @@ down: $(VENV)/.installed ## Delete the cluster `dev` and everything it left on t
 	@podling delete
 
 test: $(VENV)/.installed-dev engine lint ## Run everything: lint, types, architecture, unit, API, kubectl, real Docker
-	@scripts/kubectl.sh
 	@$(PYTHON) scripts/images.py nginx busybox --no-pull
 	@scripts/test.sh all
 

@@ -30,6 +30,8 @@ NGINX_PACKAGES = (
     "zlib1g",
 )
 PULL_SECONDS_MAX = 120
+#: functions of the scripts that prepare a machine
+MACHINE = Path(__file__).with_name("machine.sh")
 PAGE = "<!DOCTYPE html>\n<html><head><title>nginx</title></head>\n<body><h1>Welcome to nginx!</h1></body></html>\n"
 NGINX_CONFIGURATION = """\
 user nobody;
@@ -61,6 +63,8 @@ def main() -> int:
     parser.add_argument("images", nargs="+", choices=sorted(RECIPES))
     parser.add_argument("--no-pull", action="store_true", help="assemble without asking a registry")
     arguments = parser.parse_args()
+    # What is made here must be readable in the image, where nginx is not root.
+    os.umask(0o022)
     try:
         for name in arguments.images:
             ensure_image(name, pull=not arguments.no_pull)
@@ -90,25 +94,36 @@ def ensure_image(name: str, *, pull: bool = True) -> None:
 
 def unpack(packages: tuple[str, ...], root: Path, scratch: Path) -> None:
     """Download Debian packages (those that this release has) and unpack them into a root directory."""
+    problem = _download(packages, scratch)
+    if problem:
+        # A fresh machine has no package lists yet, and old ones name files that are gone.
+        subprocess.run(["bash", "-c", '. "$0" && update_package_lists', str(MACHINE)], check=False)
+        problem = _download(packages, scratch)
+    if problem:
+        raise ImageError(problem)
+    root.mkdir()
+    for archive in sorted(scratch.glob("*.deb")):
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True)
+
+
+def _download(packages: tuple[str, ...], scratch: Path) -> str:
+    """Why the packages cannot be had; empty if they are there."""
     environment = os.environ | {"LC_ALL": "C"}
     available = [name for name in packages if _apt_knows(name, environment)]
     if not available:
-        # A fresh machine has no package lists yet.
-        subprocess.run(["apt-get", "update"], capture_output=True, check=False)
-        available = [name for name in packages if _apt_knows(name, environment)]
+        return f"cannot download {' '.join(packages)}: this machine's sources have none of them"
     result = subprocess.run(
-        ["apt-get", "-o", "APT::Sandbox::User=root", "download", *available],
+        ["apt-get", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3", "download", *available],
         cwd=scratch,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    if result.returncode != 0:
-        raise ImageError(f"cannot download {' '.join(available)}: {result.stderr.strip().splitlines()[-1]}")
-    root.mkdir()
-    for archive in sorted(scratch.glob("*.deb")):
-        subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True)
+    if result.returncode == 0:
+        return ""
+    words = result.stderr.strip().splitlines() or [f"apt-get ended with status {result.returncode}"]
+    return f"cannot download {' '.join(available)}: {words[-1]}"
 
 
 def furnish_busybox(root: Path) -> None:
@@ -160,14 +175,22 @@ def _add_system_files(root: Path) -> None:
 def _import(root: Path, reference: str, changes: tuple[str, ...]) -> None:
     archive = root.parent / "root.tar"
     with tarfile.open(archive, "w") as tar:
-        tar.add(root, arcname=".")
+        tar.add(root, arcname=".", filter=_owned_by_root)
     options = [option for change in (*changes, "LABEL io.podling.assembled=debian") for option in ("--change", change)]
     result = _docker("import", *options, str(archive), reference)
     if result.returncode != 0:
         raise ImageError(f"cannot import {reference}: {result.stderr.strip()}")
 
 
+def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """As it is in the packages, whoever unpacks them."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
+
+
 def _pull(reference: str) -> bool:
+    print(f"Pulling {reference} ...", flush=True)
     try:
         return _docker("pull", "--quiet", reference, timeout=PULL_SECONDS_MAX).returncode == 0
     except subprocess.TimeoutExpired:

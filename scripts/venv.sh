@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make the virtual environment and install Podling into it. $1 is the environment's directory, $2 the extras ("" or "[dev]").
 set -euo pipefail
+. "$(dirname "$0")/machine.sh"
 directory=$1 extras=${2:-}
 python=""
 for candidate in python3 python3.13 python3.12 python3.11; do
@@ -8,15 +9,22 @@ for candidate in python3 python3.13 python3.12 python3.11; do
     python=$candidate; break
   fi
 done
-[ -n "$python" ] || { echo "podling: Python 3.11 or newer is needed: install python3" >&2; exit 1; }
-if [ ! -x "$directory/bin/pip" ]; then
+[ -n "$python" ] || fail "Python 3.11 or newer is needed: install python3"
+one_at_a_time pyproject.toml
+# Half of one, or one whose Python is gone or which was made at another place, is made anew.
+if ! "$directory/bin/pip" --version >/dev/null 2>&1; then
+  if [ -d "$directory" ] && [ ! -e "$directory/pyvenv.cfg" ]; then
+    rmdir "$directory" 2>/dev/null || fail "$directory is in the way: it is no virtual environment"
+  fi
+  rm -rf "$directory"
   if ! "$python" -m venv "$directory" >/dev/null 2>&1; then
     rm -rf "$directory"
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    if can_install; then
       echo "Installing python3-venv ..."
-      { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y python3-venv; } >/dev/null 2>&1 || true
+      update_package_lists
+      install_packages python3-venv
     fi
-    "$python" -m venv "$directory" || { echo "podling: cannot make a virtual environment: install python3-venv" >&2; exit 1; }
+    "$python" -m venv "$directory" || fail "cannot make a virtual environment: install python3-venv"
   fi
 fi
 echo "Installing Podling into $directory ..."
