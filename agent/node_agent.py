@@ -18,7 +18,9 @@ from agent.host import Host
 from agent.images.image_list import ImageList
 from agent.network.protocol import NetworkError, PodNetwork
 from agent.node.heartbeat import Heartbeat
+from agent.node.node_events import STARTING_EVENT
 from agent.node.node_features import NodeFeatures, compute_node_features
+from agent.node.node_reference import node_reference
 from agent.node.node_status import NodeInputs, go_architecture
 from agent.node.pod_range import RememberedRange
 from agent.node.registration import NodeRegistration
@@ -85,8 +87,9 @@ class NodeAgent:
         self._obedient: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self.recorder = EventRecorder(client, component="kubelet", clock=clock, host=config.node_name)
+        record = partial(self.recorder.record, node_reference(config.node_name))
         self.registration = NodeRegistration(
-            client, clock, self._observe_node, status_seconds=config.timings.status_seconds
+            client, clock, self._observe_node, status_seconds=config.timings.status_seconds, record=record
         )
         self.cache = ContainerCache(runtime, self._owner, clock)
         self.image_list = ImageList(runtime=runtime, clock=clock)
@@ -158,6 +161,7 @@ class NodeAgent:
         """Register, and follow the API from then on. Returns when the API has agreed."""
         config = self._config
         await self.registration.register()
+        self.registration.tell(STARTING_EVENT)
         heartbeat = Heartbeat(
             self._client,
             self._clock,

@@ -19,6 +19,7 @@ from agent.node.admission import NodeAdmission
 from agent.node.eviction.measuring import UseMeasuring
 from agent.node.eviction.pod_evictor import EvictionServices, PodEvictor
 from agent.node.eviction.signals import Observation
+from agent.node.node_events import ALLOCATABLE_ENFORCED
 from agent.node.node_features import engine_recurses
 from agent.node.node_reference import node_reference
 from agent.node.node_status import go_architecture
@@ -68,6 +69,8 @@ class PodParts:
         host, runtime, cache, clock = agent.host, agent.runtime, agent.cache, agent.clock
         record = agent.recorder.record
         cgroups = host.choose_cgroups(agent.engine)
+        if cgroups.is_enforcing:
+            agent.registration.tell(ALLOCATABLE_ENFORCED)
         limits = _host_limits(agent)
         objects = ApiObjects(agent.client)
         volumes = _make_volumes(agent, objects, pause_image)

@@ -52,13 +52,14 @@ class HostUsage:
     """What is free now, in bytes and counts; 0 totals mean unknown.
 
     `node_disk` holds the agent's directory, `image_disk` the engine's. `memory_available_bytes` is the kubelet's
-    memory.available: all memory less the working set of the whole machine.
+    memory.available: all memory less the working set of the whole machine. `swap_bytes` are all there is.
     """
 
     node_disk: DiskUsage = DiskUsage()
     image_disk: DiskUsage = DiskUsage()
     memory_bytes: int = 0
     memory_available_bytes: int = 0
+    swap_bytes: int = 0
     pid_max: int = 0
     pids: int = 0
     #: bytes of huge pages by their size (`2Mi`), for each size that the kernel knows
@@ -92,6 +93,7 @@ def read_host_usage(engine_root: str, state_dir: Path) -> HostUsage:
         image_disk=image_disk,
         memory_bytes=memory.capacity_bytes,
         memory_available_bytes=memory.available_bytes,
+        swap_bytes=memory.swap_capacity_bytes,
         pid_max=int(_read("/proc/sys/kernel/pid_max") or 0),
         pids=_thread_count(),
         huge_pages=read_huge_pages(),

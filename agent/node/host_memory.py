@@ -20,6 +20,11 @@ class MemoryUse:
     swap_available_bytes: int = 0
 
     @property
+    def swap_capacity_bytes(self) -> int:
+        """All swap of the host."""
+        return self.swap_bytes + self.swap_available_bytes
+
+    @property
     def available_bytes(self) -> int:
         """The signal memory.available."""
         return max(0, self.capacity_bytes - self.working_set_bytes)

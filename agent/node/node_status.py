@@ -199,6 +199,7 @@ def _node_info(inputs: NodeInputs) -> Object:
         "kubeProxyVersion": "",
         "operatingSystem": "linux",
         "architecture": go_architecture(inputs.engine.architecture),
+        **({"swap": {"capacity": inputs.usage.swap_bytes}} if inputs.usage.swap_bytes else {}),
     }
 
 

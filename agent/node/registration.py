@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from agent.node.node_events import NodeEvent, schedulable_event, status_events
 from agent.node.node_status import (
     NodeInputs,
     compute_node_status,
@@ -30,15 +31,22 @@ OBSERVE_SECONDS = 10.0
 
 
 class NodeRegistration:
-    """The Node object of this agent. `observe` reads what the status is computed from."""
+    """The Node object of this agent. `observe` reads what the status is computed from; `record` writes its Events."""
 
     def __init__(
-        self, client: Client, clock: Clock, observe: Callable[[], NodeInputs], *, status_seconds: float
+        self,
+        client: Client,
+        clock: Clock,
+        observe: Callable[[], NodeInputs],
+        *,
+        status_seconds: float,
+        record: Callable[[str, str, str], None],
     ) -> None:
         self._client = client
         self._clock = clock
         self._observe = observe
         self._status_seconds = status_seconds
+        self._record = record
         self._node: Object | None = None
         self._sent_at = 0.0
         self._changed = asyncio.Event()
@@ -53,10 +61,17 @@ class NodeRegistration:
         self._node = new
         if new is None:
             self._changed.set()
+        elif event := schedulable_event(new["metadata"]["name"], old or {}, new):
+            self.tell(event)
 
     def wake(self) -> None:
         """Something about the node changed: report now."""
         self._changed.set()
+
+    def tell(self, *events: NodeEvent) -> None:
+        """Record Events of the node."""
+        for event in events:
+            self._record(event.type, event.reason, event.message)
 
     async def register(self) -> ReadOnlyObject:
         """Create the Node, or take over the one that exists, with its status. Returns when the API agrees."""
@@ -98,15 +113,19 @@ class NodeRegistration:
         if is_due or status_differs(old, status):
             self._node = await self._patch_status(status)
             self._sent_at = self._clock.monotonic()
+            self.tell(*status_events(self._node["metadata"]["name"], old, status))
 
     async def _register_once(self) -> Object:
         inputs = self._observe()
         wanted = node_object(inputs)
         try:
-            return await self._client.create(NODES, wanted)
+            created = await self._client.create(NODES, wanted)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
+        else:
+            self.tell(*status_events(inputs.name, {}, wanted["status"]))
+            return created
         existing = await self._client.get(NODES, inputs.name)
         kept = {"labels": node_labels(inputs), "annotations": node_annotations(inputs)}
         if any(

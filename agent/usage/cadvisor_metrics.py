@@ -199,14 +199,13 @@ def _container_labels(pod: PodSample, container: ContainerSample) -> dict[str, s
 
 def _machine(sample: NodeSample, version: str) -> list[MetricFamily]:
     memory = sample.host.memory
-    swap_bytes = memory.swap_bytes + memory.swap_available_bytes
     facts = MetricFamily("cadvisor_version_info", "gauge", "A metric with a constant '1' value labeled by version.")
     facts.add(1, {"dockerVersion": version})
     return [
         facts,
         _gauge("machine_cpu_cores", "Number of logical CPU cores.", sample.cpus),
         _gauge("machine_memory_bytes", "Amount of memory installed on the machine.", memory.capacity_bytes),
-        _gauge("machine_swap_bytes", "Amount of swap memory available on the machine.", swap_bytes),
+        _gauge("machine_swap_bytes", "Amount of swap memory available on the machine.", memory.swap_capacity_bytes),
         _gauge(
             "container_scrape_error",
             "1 if there was an error while getting container metrics, 0 otherwise",

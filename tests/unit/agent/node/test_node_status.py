@@ -173,6 +173,16 @@ def test_what_the_node_can_do_is_told() -> None:
     assert status["runtimeHandlers"] == [{"name": "", "features": handler}, {"name": "runc", "features": handler}]
 
 
+def test_swap_is_told_where_there_is_some() -> None:
+    assert "swap" not in compute_node_status(INPUTS, {})["nodeInfo"]
+    status = compute_node_status(replace(INPUTS, usage=replace(INPUTS.usage, swap_bytes=4096)), {})
+    assert status["nodeInfo"]["swap"] == {"capacity": 4096}
+
+
+def ignore(type: str, reason: str, message: str) -> None:
+    """Record nothing."""
+
+
 @pytest.fixture
 def api() -> MemoryEndpoint:
     return MemoryEndpoint()
@@ -185,10 +195,10 @@ def client(api: MemoryEndpoint) -> Client:
 
 async def test_registration_survives_an_api_that_is_not_there_yet(api: MemoryEndpoint, client: Client) -> None:
     clock = FakeClock()
-    registration = NodeRegistration(client, clock, lambda: INPUTS, status_seconds=300)
+    registration = NodeRegistration(client, clock, lambda: INPUTS, status_seconds=300, record=ignore)
     await registration.register()
     assert (await client.get(NODES, "node-1"))["status"]["conditions"]
-    again = NodeRegistration(client, clock, lambda: replace(INPUTS, port=10260), status_seconds=300)
+    again = NodeRegistration(client, clock, lambda: replace(INPUTS, port=10260), status_seconds=300, record=ignore)
     await again.register()
     await again.step()
     node = await client.get(NODES, "node-1")
@@ -199,11 +209,11 @@ async def test_an_agent_that_starts_again_leaves_the_nodes_status_until_it_is_st
     api: MemoryEndpoint, client: Client
 ) -> None:
     """Its Pods run; a Ready condition of False would have them evicted."""
-    ready = NodeRegistration(client, FakeClock(), lambda: INPUTS, status_seconds=300)
+    ready = NodeRegistration(client, FakeClock(), lambda: INPUTS, status_seconds=300, record=ignore)
     await ready.register()
     before = await client.get(NODES, INPUTS.name)
     starting = replace(INPUTS, problem="the agent is starting")
-    again = NodeRegistration(client, FakeClock(), lambda: starting, status_seconds=300)
+    again = NodeRegistration(client, FakeClock(), lambda: starting, status_seconds=300, record=ignore)
     await again.register()
     assert (await client.get(NODES, INPUTS.name))["status"] == before["status"]
     await again.step()
@@ -212,7 +222,9 @@ async def test_an_agent_that_starts_again_leaves_the_nodes_status_until_it_is_st
 
 async def test_an_unchanged_status_is_sent_only_when_it_is_due(api: MemoryEndpoint, client: Client) -> None:
     clock = FakeClock()
-    registration = NodeRegistration(client, clock, lambda: replace(INPUTS, now=clock.now()), status_seconds=300)
+    registration = NodeRegistration(
+        client, clock, lambda: replace(INPUTS, now=clock.now()), status_seconds=300, record=ignore
+    )
     await registration.register()
     # The fake API replaces lists; take its answer as what stands.
     registration.on_node_change(None, node_object(INPUTS))
