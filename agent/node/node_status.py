@@ -19,6 +19,7 @@ from agent.node.node_features import NodeFeatures
 from agent.node.reservations import NOTHING_RESERVED, Reservations, allocatable_amounts
 from agent.runtime.gpus import GPU_RESOURCE, offered_gpus
 from agent.runtime.protocol import EngineInfo, ImageRecord
+from control.api.declared_features import DECLARED_FEATURES
 from control.api.meta import find_condition
 from control.api.objects import Object, ReadOnlyObject
 from control.api.quantity import format_bytes, format_millis
@@ -122,6 +123,7 @@ def compute_node_status(inputs: NodeInputs, old: ReadOnlyObject) -> Object:
         "images": _images(inputs),
         "runtimeHandlers": [_handler(name, inputs.features) for name in ("", *inputs.engine.runtimes)],
         "features": {"supplementalGroupsPolicy": inputs.features.supplemental_groups_policy},
+        "declaredFeatures": list(DECLARED_FEATURES),
     }
     return status
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from control.api.affinity import NodeRequirements, NodeSelectorTerm, node_requirements, preferred_terms
+from control.api.declared_features import declared_features, features_to_run
 from control.api.fit import HostPort, allocatable_of, host_ports_of
 from control.api.meta import labels_of, namespaced_key, object_key
 from control.api.objects import ReadOnlyObject
@@ -47,6 +48,7 @@ class PreparedPod:
         "claims",
         "cpu",
         "ephemeral_storage",
+        "features",
         "host_ports",
         "images",
         "key",
@@ -87,6 +89,8 @@ class PreparedPod:
         self.host_ports: tuple[HostPort, ...] = host_ports_of(pod)
         #: keys of the PersistentVolumeClaims behind its volumes
         self.claims = frozenset(namespaced_key(self.namespace, name) for name in claim_names(pod))
+        #: what its node has to declare
+        self.features = features_to_run(pod)
         self.affinity_terms = _required_terms(pod, "podAffinity")
         self.anti_affinity_terms = _required_terms(pod, "podAntiAffinity")
         self.preferred_pod_terms = _preferred_terms(pod)
@@ -138,6 +142,7 @@ class PreparedNode:
         "cpu_used",
         "ephemeral_storage",
         "ephemeral_storage_used",
+        "features",
         "image_bytes",
         "labels",
         "memory",
@@ -172,6 +177,7 @@ class PreparedNode:
         taints = taints_of(node)
         self.blocking_taints: tuple[Taint, ...] = tuple(t for t in taints if t.get("effect") in SCHEDULING_EFFECTS)
         self.soft_taints: tuple[Taint, ...] = tuple(t for t in taints if t.get("effect") == PREFER_NO_SCHEDULE)
+        self.features = declared_features(node)
         amounts = allocatable_of(node)
         self.cpu = amounts.pop("cpu", 0)
         self.memory = amounts.pop("memory", 0)

@@ -10,6 +10,7 @@ from control.scheduler.plugins.balanced_allocation import BalancedAllocation
 from control.scheduler.plugins.image_locality import ImageLocality
 from control.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from control.scheduler.plugins.node_affinity import NodeAffinity
+from control.scheduler.plugins.node_declared_features import NodeDeclaredFeatures
 from control.scheduler.plugins.node_name import NodeName
 from control.scheduler.plugins.node_ports import NodePorts
 from control.scheduler.plugins.node_resources_fit import NodeResourcesFit
@@ -45,6 +46,7 @@ def default_profile() -> Profile:
             VolumeZone(),
             PodTopologySpread(),
             InterPodAffinity(),
+            NodeDeclaredFeatures(),
         ),
         score=(taint_toleration, node_affinity, inter_pod_affinity, fit, BalancedAllocation(), ImageLocality()),
     )

@@ -10,7 +10,13 @@ from control.scheduler.snapshot import Snapshot
 
 
 def make_node(
-    name: str = "n1", *, labels: Any = None, taints: Any = None, unschedulable: bool = False, **amounts: str
+    name: str = "n1",
+    *,
+    labels: Any = None,
+    taints: Any = None,
+    unschedulable: bool = False,
+    features: Any = None,
+    **amounts: str,
 ) -> Object:
     allocatable = {
         "cpu": "4",
@@ -26,7 +32,7 @@ def make_node(
         "kind": "Node",
         "metadata": {"name": name, "labels": labels or {}},
         "spec": spec,
-        "status": {"allocatable": allocatable},
+        "status": {"allocatable": allocatable, **({"declaredFeatures": features} if features else {})},
     }
 
 

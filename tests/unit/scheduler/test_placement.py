@@ -52,6 +52,13 @@ def explain(pod: Any, *nodes: Object) -> str:
             id="several reasons are counted and sorted",
         ),
         pytest.param(
+            prepare(initContainers=[{"name": "i", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]),
+            [make_node("x"), make_node("y", features=["Other"])],
+            "0/2 nodes are available: 2 node(s) didn't match Pod's required features. no new claims to deallocate,"
+            " preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
+            id="no node declares what the Pod needs",
+        ),
+        pytest.param(
             prepare(),
             [make_node(taints=[{"key": "k", "effect": "NoSchedule"}])],
             "0/1 nodes are available: 1 node(s) had untolerated taint(s). no new claims to deallocate, preemption: 0/1"

@@ -54,6 +54,13 @@ def test_a_refused_pod_waits_for_an_event_its_plugin_is_interested_in() -> None:
         ("TaintToleration", node_event(), True),
         ("NodeUnschedulable", node_event(unschedulable=True), False),
         ("NodeUnschedulable", node_event(Change.UPDATE), True),
+        ("NodeDeclaredFeatures", node_event(), True),
+        ("NodeDeclaredFeatures", ClusterEvent(Resource.NODE, Change.UPDATE, old=make_node(), new=make_node()), False),
+        (
+            "NodeDeclaredFeatures",
+            ClusterEvent(Resource.NODE, Change.UPDATE, old=make_node(), new=make_node(features=["A"])),
+            True,
+        ),
         ("NodePorts", ClusterEvent(Resource.ASSIGNED_POD, Change.DELETE, old=make_pod(host_port=80)), True),
         ("NodePorts", ClusterEvent(Resource.ASSIGNED_POD, Change.DELETE, old=make_pod(host_port=81)), False),
         ("NodeResourcesFit", ClusterEvent(Resource.ASSIGNED_POD, Change.DELETE, old=make_pod()), True),

@@ -9,6 +9,7 @@ from control.apiserver.admission.plugins.default_ingress_class import DefaultIng
 from control.apiserver.admission.plugins.default_toleration_seconds import DefaultTolerationSeconds
 from control.apiserver.admission.plugins.limit_ranger import LimitRanger
 from control.apiserver.admission.plugins.namespace_lifecycle import NamespaceLifecycle
+from control.apiserver.admission.plugins.node_declared_feature_validator import NodeDeclaredFeatureValidator
 from control.apiserver.admission.plugins.node_restriction import NodeRestriction
 from control.apiserver.admission.plugins.pod_security import PodSecurity
 from control.apiserver.admission.plugins.priority import Priority
@@ -49,6 +50,7 @@ def make_plugins(
         PersistentVolumeClaimResize(reader),
         RuntimeClass(reader),
         DefaultIngressClass(reader),
+        NodeDeclaredFeatureValidator(reader),
     ]
     if not is_upstream:
         plugins.append(ShareProcessNamespace())

@@ -19,6 +19,7 @@ from agent.node.reservations import Reservations, parse_reserved
 from agent.runtime.protocol import EngineInfo, ImageRecord
 from control.api.builtin_kinds import LEASES, NODES
 from control.api.clock import FakeClock
+from control.api.declared_features import DECLARED_FEATURES
 from control.api.errors import ApiError
 from control.api.exchange import User
 from control.client.client import Client
@@ -169,6 +170,7 @@ def test_what_the_node_can_do_is_told() -> None:
     engine = replace(INPUTS.engine, runtimes=("runc",))
     status = compute_node_status(replace(INPUTS, engine=engine, features=features), {})
     assert status["features"] == {"supplementalGroupsPolicy": True}
+    assert status["declaredFeatures"] == sorted(DECLARED_FEATURES)
     handler = {"recursiveReadOnlyMounts": True, "userNamespaces": False}
     assert status["runtimeHandlers"] == [{"name": "", "features": handler}, {"name": "runc", "features": handler}]
 

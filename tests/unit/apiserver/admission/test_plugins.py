@@ -68,6 +68,7 @@ async def write(
     namespace: str = "ns",
     reader: Reader | None = None,
     clock: FakeClock | None = None,
+    subresource: str = "",
 ) -> Attributes:
     reader = reader or Reader(NAMESPACE, ACCOUNT, *objects)
     plugins = make_plugins(reader, profile=profile, random=random.Random(1), clock=clock or FakeClock())
@@ -79,6 +80,7 @@ async def write(
         name=name or (obj["metadata"]["name"] if obj else ""),
         object=obj,
         old_object=old,
+        subresource=subresource,
     )
     chain = AdmissionChain(plugins)
     await chain.admit(attributes)
@@ -288,3 +290,48 @@ async def test_an_unknown_level_is_invalid() -> None:
     error = await refusal_of(namespace, kind=NAMESPACES, operation="UPDATE", old=_labelled())
     assert (error.code, error.reason) == (422, "Invalid")
     assert "must be one of privileged, baseline, restricted" in error.message
+
+
+POD_LEVEL = {"resources": {"requests": {"cpu": "1"}}}
+INIT = {"initContainers": [{"name": "i", "resources": {"requests": {"cpu": "1"}}}]}
+
+
+@pytest.mark.parametrize("subresource", ["", "resize"])
+@pytest.mark.parametrize(
+    ("change", "features"),
+    [
+        pytest.param(POD_LEVEL, "InPlacePodLevelResourcesVerticalScaling", id="the Pod as a whole"),
+        pytest.param(INIT, "InPlacePodVerticalScalingInitContainers", id="an init container"),
+        pytest.param(
+            {**POD_LEVEL, **INIT},
+            "InPlacePodLevelResourcesVerticalScaling, InPlacePodVerticalScalingInitContainers",
+            id="both",
+        ),
+    ],
+)
+async def test_a_node_must_declare_that_it_can_follow_a_resize(change: Object, features: str, subresource: str) -> None:
+    before = make_pod(nodeName="n", initContainers=[{"name": "i"}])
+    after = make_pod(**{**before["spec"], **change})
+    options: dict[str, Any] = {"operation": "UPDATE", "old": before, "subresource": subresource}
+    error = await refusal_of(after, make("Node", "n"), **options)
+    detail = f'pod update requires features {features} which are not available on node "n"'
+    assert (error.code, error.message) == (403, f'pods "p" is forbidden: {detail}')
+    assert 'node "n" not found' in (await refusal_of(after, **options)).message
+    await write(after, make("Node", "n", status={"declaredFeatures": features.split(", ")}), **options)
+
+
+@pytest.mark.parametrize(
+    ("spec", "change"),
+    [
+        pytest.param({}, POD_LEVEL, id="no node yet"),
+        pytest.param({"nodeName": "n"}, {"containers": INIT["initContainers"]}, id="a container"),
+        pytest.param(
+            {"nodeName": "n"},
+            {"initContainers": [{**INIT["initContainers"][0], "restartPolicy": "Always"}]},
+            id="sidecar",
+        ),
+    ],
+)
+async def test_other_resizes_need_no_declared_feature(spec: Object, change: Object) -> None:
+    before = make_pod(**spec)
+    await write(make_pod(**spec, **change), operation="UPDATE", old=before, subresource="resize")
