@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+TRIES_MAX = 5
 
 
 class CgroupTree(Protocol):
@@ -83,6 +84,13 @@ class LinuxCgroupTree:
         return directory.resolve().name if (directory / "cgroup.procs").exists() else None
 
     def make(self, hierarchy: str, path: str) -> bool:
+        """Again where the one above goes meanwhile: it was empty, and its last cluster has just been deleted."""
+        for _ in range(TRIES_MAX - 1):
+            with suppress(FileNotFoundError):
+                return self._make(hierarchy, path)
+        return self._make(hierarchy, path)
+
+    def _make(self, hierarchy: str, path: str) -> bool:
         """In v2 each cgroup passes controllers on to those below."""
         above, _, name = path.rpartition("/")
         directory = self._root / hierarchy / above

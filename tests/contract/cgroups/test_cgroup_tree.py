@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,25 @@ def test_a_cgroup_is_made_with_those_above_it_once(tree: CgroupTree, root: str) 
         assert tree.children(hierarchy, root) == ["a"]
         assert tree.children(hierarchy, f"{root}/a") == ["b"]
         assert tree.children(hierarchy, f"{root}/nothing") == []
+
+
+def test_one_above_that_goes_before_the_next_one_is_in_it_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the root of all clusters does, with the last one of another user."""
+    make = Path.mkdir
+    removed: list[Path] = []
+
+    def make_a_moment_late(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.name == "cluster" and not removed:
+            path.parent.rmdir()
+            removed.append(path.parent)
+        make(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", make_a_moment_late)
+    assert LinuxCgroupTree(tmp_path).make("", "podling/cluster")
+    assert removed
+    assert (tmp_path / "podling" / "cluster").is_dir()
 
 
 def test_every_limit_can_be_set_and_read_back(tree: CgroupTree, root: str) -> None:
