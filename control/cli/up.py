@@ -37,9 +37,9 @@ from control.cli.supervisor_client import ask, start_supervisor, stop_supervisor
 from control.config import ClusterConfig, ClusterDirectory, ConfigError, Profile
 
 KERNEL_MINIMUM = (4, 19)
-PORT_SECONDS_MAX = 3.0
-API_SECONDS_MAX = 30.0
-NODES_SECONDS_MAX = 60.0
+PORT_SECONDS_MAX = 10.0
+API_SECONDS_MAX = 60.0
+NODES_SECONDS_MAX = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
