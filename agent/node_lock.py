@@ -18,6 +18,7 @@ from typing import IO
 
 PREDECESSOR_SECONDS_MAX = 5.0
 PREDECESSOR_POLL_SECONDS = 0.02
+EVICTION_NAME = "\0podling-eviction"
 
 
 class NodeTakenError(Exception):
@@ -46,7 +47,7 @@ def take_eviction_turn() -> Iterator[bool]:
     All of them see the same memory and the same disk run out, and one Pod gone may be enough.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
-        yield sys.platform != "linux" or _has_bound(name, "\0podling-eviction")
+        yield sys.platform != "linux" or _has_bound(name, EVICTION_NAME)
 
 
 def _wait(is_done: Callable[[], bool], deadline: float) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from tests.cluster import ROOT, Cluster
 from tests.conformance.batch import Batch
 from tests.conformance.http_api import HttpApi
-from tests.fakes.docker_images import ensure_arguments_image, ensure_busybox_image
+from tests.fakes.docker_images import ensure_arguments_image, ensure_busybox_image, making_images
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,8 @@ def images() -> None:
     ensure_busybox_image()
     ensure_arguments_image()
     command = [sys.executable, str(ROOT / "scripts" / "images.py"), "nginx", "--no-pull"]
-    subprocess.run(command, check=True, capture_output=True)
+    with making_images():
+        subprocess.run(command, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")

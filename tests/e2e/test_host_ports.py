@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster, wait_for
+from tests.own_ports import fixed_port
 from tests.udp_answers import answering_udp
 
 pytestmark = pytest.mark.docker
 
 LOOPBACK = "127.0.0.1"
-PORT = 20_443
+PORT = fixed_port(20_443)
 
 
 def web_pod(name: str, *, pod_spec: dict[str, Any] | None = None, **port: Any) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def start(cluster: Cluster, namespace: str, *pods: dict[str, Any], ready: bool =
 
 def fetch(address: str, *, source: str = "") -> str:
     """What the host gets from the port."""
-    connection = socket.create_connection((address, PORT), timeout=10, source_address=(source, 0) if source else None)
+    connection = socket.create_connection((address, PORT), timeout=60, source_address=(source, 0) if source else None)
     with connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return connection.makefile().read().split("\n\n")[-1].strip()
@@ -88,7 +89,7 @@ def test_there_is_no_conflict_between_pods_with_same_host_port_but_different_hos
         assert cluster.kubectl("-n", namespace, "exec", "client", "--", *command).stdout.strip() == pod
     assert fetch(LOOPBACK, source=node_ip) == "pod1"
     with answering_udp(cluster, "pod3", 8080), socket.socket(type=socket.SOCK_DGRAM) as udp:
-        udp.settimeout(10)
+        udp.settimeout(60)
         udp.sendto(b"hostname\n", (node_ip, PORT))
         assert udp.recv(100) == b"pod3"
 
@@ -133,4 +134,6 @@ def test_a_port_of_a_process_of_the_host_is_told_and_waited_for(cluster: Cluster
         told = f"cannot bind host port {PORT}/TCP"
         wait_for(lambda: told in cluster.kubectl("get", *events).stdout, "an Event tells why")
     cluster.wait("-n", namespace, "--for=condition=Ready", "pod/web")
+    # The node's address may have become free a moment before the loopback.
+    wait_for(lambda: can_fetch(LOOPBACK), "the port is bound on the loopback, too")
     assert fetch(LOOPBACK) == "web"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,16 +111,28 @@ def _engine() -> APIClient:
     return APIClient(**kwargs_from_env())
 
 
+@contextmanager
+def making_images() -> Iterator[None]:
+    """Held by the one process of this checkout that makes images of shared names.
+
+    Two of them would each make their own, and the later one would take the name from an image that is in use. The lock
+    is on a directory, so that no file is left.
+    """
+    descriptor = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def import_image(make_archive: Callable[[], bytes], reference: str, changes: list[str]) -> None:
     """Make an image of a file system archive, unless the engine has one of that name."""
-    client = _engine()
-    try:
+    with making_images(), closing(_engine()) as client:
         if any(reference in (image["RepoTags"] or ()) for image in client.images()):
             return
         repository, _, tag = reference.rpartition(":")
         client.import_image_from_data(make_archive(), repository=repository, tag=tag, changes=changes)
-    finally:
-        client.close()
 
 
 def load_image(layer: bytes, reference: str, config: dict[str, Any], *, architecture: str = "amd64") -> None:
@@ -130,11 +145,8 @@ def load_image(layer: bytes, reference: str, config: dict[str, Any], *, architec
         _add_file(tar, "config.json", described)
         _add_file(tar, "layer.tar", layer)
         _add_file(tar, "manifest.json", json.dumps(manifest).encode())
-    client = _engine()
-    try:
+    with closing(_engine()) as client:
         list(client.load_image(archive.getvalue()))
-    finally:
-        client.close()
 
 
 def _add_directory(tar: tarfile.TarFile, name: str, mode: int = 0o755) -> None:

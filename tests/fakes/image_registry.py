@@ -10,6 +10,7 @@ import io
 import json
 import tarfile
 import threading
+import uuid
 from types import TracebackType
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
@@ -19,6 +20,8 @@ LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 class ImageRegistry:
     """Serves `<address>/<any name>:1`; every other tag is unknown. Docker trusts 127.0.0.0/8 without TLS.
+
+    The image is this registry's own: whoever pulls from another one has another image.
 
     Layers are sent while `may_send` is set; `asked` says that one has been asked for.
     """
@@ -57,8 +60,9 @@ def _contents() -> dict[str, tuple[str, bytes]]:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         entry = tarfile.TarInfo("hello")
-        entry.size = 2
-        tar.addfile(entry, io.BytesIO(b"hi"))
+        greeting = f"hi {uuid.uuid4().hex}".encode()
+        entry.size = len(greeting)
+        tar.addfile(entry, io.BytesIO(greeting))
     layer = gzip.compress(archive.getvalue())
     root = {"type": "layers", "diff_ids": [_digest(archive.getvalue())]}
     config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": root}).encode()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,16 +14,14 @@ from control.client.kubeconfig import transport_from_kubeconfig
 from control.client.transport import ServerUnavailableError
 from control.config import ClusterConfig, ClusterDirectory
 from control.credentials import ensure_credentials
+from tests.own_ports import own_port
 
 
 class ControlProcess:
     """`python -m control run` on a directory: an API server without controllers and scheduler."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, port: int) -> None:
         self.directory = ClusterDirectory(root)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         config = ClusterConfig(
             name="faults",
             port=port,
@@ -75,9 +72,10 @@ class ControlProcess:
 @contextlib.asynccontextmanager
 async def control_process(root: Path) -> AsyncIterator[ControlProcess]:
     """A process that runs at first and is killed at the end, whatever happened in between."""
-    process = ControlProcess(root)
-    await process.start()
-    try:
-        yield process
-    finally:
-        await process.kill()
+    with own_port() as port:
+        process = ControlProcess(root, port)
+        await process.start()
+        try:
+            yield process
+        finally:
+            await process.kill()

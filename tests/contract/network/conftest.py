@@ -9,7 +9,7 @@ import pytest
 
 from agent.network.native import NativeNetwork
 from agent.runtime.docker_runtime import DockerRuntime
-from tests.contract.network.native_host import CLUSTER_CIDR, Host
+from tests.contract.network.native_host import CLUSTER_CIDR, NODE_CIDR, Host
 from tests.fakes.docker_images import ensure_busybox_image, ensure_pause_image
 
 
@@ -21,7 +21,7 @@ async def host() -> AsyncIterator[Host]:
     runtime = DockerRuntime()
     network = NativeNetwork(cluster=cluster, cluster_cidr=CLUSTER_CIDR, ports_on_loopback=True)
     made = Host(runtime, network, cluster)
-    made.node_ip = await network.prepare_node("10.252.7.0/24")
+    made.node_ip = await network.prepare_node(NODE_CIDR)
     try:
         yield made
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,8 +12,12 @@ from agent.network.protocol import PodAddress, PortMapping
 from agent.runtime.docker_runtime import DockerRuntime
 from agent.runtime.translate import HostLimits, SandboxRequest, sandbox_create_body
 from tests.fakes.docker_images import BUSYBOX_IMAGE, PAUSE_IMAGE
+from tests.own_ports import WORKER_NUMBER
 
-CLUSTER_CIDR = "10.252.0.0/16"
+#: One for each process of tests, and none that `podling up` takes before many others: a host has one owner of a range.
+CLUSTER_CIDR = f"10.{192 + WORKER_NUMBER % 6}.0.0/16"
+_NODE_NUMBER = random.randrange(254)
+NODE_CIDR, OTHER_NODE_CIDR = (CLUSTER_CIDR.replace("0.0/16", f"{_NODE_NUMBER + more}.0/24") for more in (0, 1))
 LABEL = "io.podling.test"
 
 
@@ -64,7 +69,7 @@ class Host:
 
     async def run(self, container_id: str, command: str) -> tuple[int, str]:
         """(exit code, output) of a shell command in the container."""
-        result = await self.runtime.run_exec(container_id, ["sh", "-c", command], timeout_seconds=20)
+        result = await self.runtime.run_exec(container_id, ["sh", "-c", command], timeout_seconds=60)
         return result.exit_code, result.output.decode()
 
     def links(self) -> set[str]:

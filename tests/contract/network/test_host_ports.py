@@ -13,11 +13,12 @@ import pytest
 from agent.network.native import NativeNetwork
 from agent.network.nftables import table_name
 from agent.network.protocol import NetworkError, PodAddress, PortMapping
-from tests.contract.network.native_host import CLUSTER_CIDR, Host
+from tests.contract.network.native_host import CLUSTER_CIDR, NODE_CIDR, OTHER_NODE_CIDR, Host
+from tests.own_ports import fixed_port
 
 pytestmark = pytest.mark.docker
 
-PORT = 20_080  # below the range of outgoing connections
+PORT = fixed_port(20_080)  # below the range of outgoing connections
 WEB = PortMapping(host_port=PORT, container_port=80)
 LOOPBACK = "127.0.0.1"
 
@@ -58,7 +59,7 @@ async def fetch(address: str, port: int = PORT, *, source: str = "") -> str:
     local = (source, 0) if source else None
     try:
         connecting = asyncio.open_connection(address, port, local_addr=local)
-        reader, writer = await asyncio.wait_for(connecting, 10)
+        reader, writer = await asyncio.wait_for(connecting, 60)
         writer.write(b"GET / HTTP/1.0\r\n\r\n")
         answer = await reader.read()
         writer.close()
@@ -68,7 +69,7 @@ async def fetch(address: str, port: int = PORT, *, source: str = "") -> str:
 
 
 def ask_by_udp(client: socket.socket, address: str, port: int) -> str:
-    client.settimeout(5)
+    client.settimeout(60)
     client.sendto(b"name?\n", (address, port))
     return client.recv(100).decode().strip()
 
@@ -118,7 +119,7 @@ async def test_a_host_ip_and_a_protocol_keep_ports_apart(host: Host) -> None:
 
 async def test_a_node_without_the_hosts_loopback_binds_its_own_address_alone(host: Host) -> None:
     host.network = NativeNetwork(cluster=host.cluster, cluster_cidr=CLUSTER_CIDR)
-    await host.network.prepare_node("10.252.7.0/24")
+    await host.network.prepare_node(NODE_CIDR)
     await serve(host, WEB)
 
     assert await fetch(host.node_ip) == "page"
@@ -148,7 +149,7 @@ async def test_ports_survive_the_agent_and_go_with_pods_that_ended_meanwhile(hos
     other = PortMapping(host_port=PORT + 1, container_port=80)
     _, gone = await serve(host, other, name="gone")
     successor = NativeNetwork(cluster=host.cluster, cluster_cidr=CLUSTER_CIDR, ports_on_loopback=True)
-    await successor.prepare_node("10.252.7.0/24")
+    await successor.prepare_node(NODE_CIDR)
     assert await fetch(LOOPBACK) == "kept"
     assert await fetch(LOOPBACK, PORT + 1) == "gone"
 
@@ -228,7 +229,7 @@ async def test_a_port_on_the_loopback_opens_the_loopback_to_nobody(host: Host) -
         command = await in_network(host, container, "python3", "-c", SPOOF, address.ip, host.node_ip, *ports)
         process = await asyncio.create_subprocess_exec(*command)
         assert await process.wait() == 0
-        node.settimeout(10)
+        node.settimeout(60)
         assert await asyncio.to_thread(node.recv, 100) == b"honest"
         loopback.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -237,10 +238,10 @@ async def test_a_port_on_the_loopback_opens_the_loopback_to_nobody(host: Host) -
 
 async def test_a_removed_node_takes_its_ports_and_leaves_the_others(host: Host) -> None:
     other = NativeNetwork(cluster=host.cluster, cluster_cidr=CLUSTER_CIDR)
-    node_ip = await other.prepare_node("10.252.8.0/24")
+    node_ip = await other.prepare_node(OTHER_NODE_CIDR)
     _, address = await serve(host, WEB, name="kept")
     _, pid, _ = await host.start_sandbox()
-    theirs = PodAddress(ip="10.252.8.9", node_ip=node_ip)
+    theirs = PodAddress(ip=node_ip.removesuffix("1") + "9", node_ip=node_ip)
     await other.attach(pid, theirs, {}, [WEB])
     assert theirs.ip in rules(host)
 

@@ -14,7 +14,7 @@ import pytest
 from agent.network.native import NativeNetwork
 from agent.network.nftables import table_name
 from agent.network.protocol import NetworkError
-from tests.contract.network.native_host import CLUSTER_CIDR, Host
+from tests.contract.network.native_host import CLUSTER_CIDR, NODE_CIDR, OTHER_NODE_CIDR, Host
 from tests.fakes.docker_images import BUSYBOX_IMAGE
 
 pytestmark = pytest.mark.docker
@@ -26,7 +26,7 @@ def read(path: str) -> str:
 
 def firewall() -> str:
     tables = subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True).stdout
-    return tables + subprocess.run(["iptables", "-S"], check=True, capture_output=True, text=True).stdout
+    return tables + subprocess.run(["iptables", "-w", "-S"], check=True, capture_output=True, text=True).stdout
 
 
 SERVE = "echo page > /tmp/index.html && httpd -p 80 -h /tmp"  # returns when it listens
@@ -50,7 +50,7 @@ async def test_the_host_reaches_the_pod_from_the_nodes_address(host: Host) -> No
     container, address = await host.start_pod("sleep", "1000")
     await host.run(container, SERVE)
 
-    _, writer = await asyncio.wait_for(asyncio.open_connection(address.ip, 80), 10)
+    _, writer = await asyncio.wait_for(asyncio.open_connection(address.ip, 80), 60)
 
     assert writer.get_extra_info("sockname")[0] == host.node_ip
     writer.close()
@@ -159,7 +159,7 @@ async def test_detaching_and_garbage_collection_remove_links(host: Host) -> None
 
 async def test_a_second_node_shares_the_rules_and_the_last_one_removes_them(host: Host) -> None:
     other = NativeNetwork(cluster=host.cluster, cluster_cidr=CLUSTER_CIDR)
-    await other.prepare_node("10.252.8.0/24")
+    await other.prepare_node(OTHER_NODE_CIDR)
     assert firewall().count(table_name(host.cluster)) == 3
 
     await other.remove_node()
@@ -176,4 +176,4 @@ async def test_a_range_that_the_host_routes_elsewhere_is_refused(host: Host) -> 
     await host.network.attach(pid, address, {})
 
     with pytest.raises(NetworkError, match="the host routes"):
-        await stranger.prepare_node("10.252.7.0/24")
+        await stranger.prepare_node(NODE_CIDR)

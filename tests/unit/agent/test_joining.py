@@ -19,6 +19,8 @@ from agent.server.serving_certificate import ensure_serving_certificate
 from control.client.kubeconfig import Access, format_kubeconfig, make_kubeconfig
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+#: Locks are on the host: a cluster that no other process of tests has.
+MINE = f"mine-{os.getpid()}"
 
 
 @pytest.mark.parametrize(
@@ -48,37 +50,39 @@ def test_a_second_agent_is_refused_wherever_its_directory_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(format_kubeconfig(make_kubeconfig("podling-mine", Access(server="https://127.0.0.1:1"))))
+    kubeconfig.write_text(format_kubeconfig(make_kubeconfig(f"podling-{MINE}", Access(server="https://127.0.0.1:1"))))
     monkeypatch.setattr("agent.node_lock.PREDECESSOR_SECONDS_MAX", 0.1)
     arguments = ["run", "--kubeconfig", str(kubeconfig), "--node-name", "n1", "--state-dir"]
-    with only_agent(tmp_path / "one", "mine", "n1"):
+    with only_agent(tmp_path / "one", MINE, "n1"):
         assert main([*arguments, str(tmp_path / "two")]) == 1
         assert capsys.readouterr().err == (
-            "another agent runs node n1 of cluster 'mine' on this host, with another --state-dir\n"
+            f"another agent runs node n1 of cluster {MINE!r} on this host, with another --state-dir\n"
         )
         assert main([*arguments, str(tmp_path / "one")]) == 1
         assert f"it holds {tmp_path / 'one' / 'agent.lock'}" in capsys.readouterr().err
-        with only_agent(tmp_path / "three", "mine", "n2"), only_agent(tmp_path / "four", "other", "n1"):
+        with only_agent(tmp_path / "three", MINE, "n2"), only_agent(tmp_path / "four", f"other-{MINE}", "n1"):
             pass  # other nodes are not in its way
-    with only_agent(tmp_path / "two", "mine", "n1"):
+    with only_agent(tmp_path / "two", MINE, "n1"):
         pass
 
 
 def test_the_lock_of_a_killed_agent_is_free(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from agent.node_lock import only_agent\n"
-        "with only_agent(Path(sys.argv[1]), 'c', 'n'):\n    print('held', flush=True); time.sleep(60)"
+        "with only_agent(Path(sys.argv[1]), sys.argv[2], 'n'):\n    print('held', flush=True); time.sleep(60)"
     )
-    command = [sys.executable, "-c", script, str(tmp_path / "one")]
+    command = [sys.executable, "-c", script, str(tmp_path / "one"), MINE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.getcwd()}) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         holder.kill()
-    with only_agent(tmp_path / "two", "c", "n"):
+    with only_agent(tmp_path / "two", MINE, "n"):
         assert [item.name for item in (tmp_path / "two").iterdir()] == ["agent.lock"]
 
 
-def test_of_the_nodes_of_a_host_one_evicts_at_a_time() -> None:
+def test_of_the_nodes_of_a_host_one_evicts_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The host may have nodes that are no test's.
+    monkeypatch.setattr("agent.node_lock.EVICTION_NAME", f"\0podling-test-eviction-{os.getpid()}")
     with take_eviction_turn() as first, take_eviction_turn() as second:
         assert (first, second) == (True, False)
     with take_eviction_turn() as again:

@@ -39,7 +39,8 @@ def directory(tmp_path: Path) -> Iterator[ClusterDirectory]:
     stop_supervisor(made)
 
 
-FIRST_PORT = 1  # a reservation is a name, nobody listens there
+#: A reservation is a name on this host, and nobody listens there: other processes of tests have others.
+FIRST_PORT = 100_000 + 10 * os.getpid()
 
 
 def list_processes(directory: ClusterDirectory, **scripts: str | None) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -44,10 +45,12 @@ async def port() -> AsyncIterator[int]:
     server.close()
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, and nobody else can: it is held."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 async def attempt(probe: dict[str, Any], container: dict[str, Any] | None = None) -> ProbeResult:
@@ -67,7 +70,7 @@ async def attempt(probe: dict[str, Any], container: dict[str, Any] | None = None
     ],
 )
 async def test_http(port: int, path: str, passed: bool, output: str, warns: bool) -> None:
-    result = await attempt({"httpGet": {"path": path, "port": port}, "timeoutSeconds": 5})
+    result = await attempt({"httpGet": {"path": path, "port": port}, "timeoutSeconds": 60})
     assert (result.passed, result.warns) == (passed, warns)
     assert output in result.output
 
@@ -75,25 +78,25 @@ async def test_http(port: int, path: str, passed: bool, output: str, warns: bool
 async def test_headers_and_named_ports_are_used(port: int) -> None:
     action = {"path": "headers", "port": "web", "httpHeaders": [{"name": "X-Probe", "value": "yes"}]}
     container = {"name": "web", "ports": [{"name": "web", "containerPort": port}]}
-    assert (await attempt({"httpGet": action}, container)).passed
+    assert (await attempt({"httpGet": action, "timeoutSeconds": 60}, container)).passed
     unknown = await attempt({"httpGet": {"port": "other"}}, container)
     assert (unknown.errored, unknown.output) == (True, "couldn't find port: other in web")
 
 
 async def test_failures_to_connect_are_worded_as_go_does() -> None:
-    port = closed_port()
-    http = await attempt({"httpGet": {"path": "/", "port": port}})
+    with closed_port() as port:
+        http = await attempt({"httpGet": {"path": "/", "port": port}, "timeoutSeconds": 60})
+        tcp = await attempt({"tcpSocket": {"port": port}, "timeoutSeconds": 60})
     assert http.output == f'Get "http://127.0.0.1:{port}/": dial tcp 127.0.0.1:{port}: connect: connection refused'
-    tcp = await attempt({"tcpSocket": {"port": port}})
     assert tcp.output == f"dial tcp 127.0.0.1:{port}: connect: connection refused"
 
 
 async def test_an_open_port_passes(port: int) -> None:
-    assert (await attempt({"tcpSocket": {"port": port}})).passed
+    assert (await attempt({"tcpSocket": {"port": port}, "timeoutSeconds": 60})).passed
 
 
 async def test_a_server_that_says_nothing_times_out(port: int) -> None:
-    result = await attempt({"httpGet": {"path": "/silent", "port": port}, "timeoutSeconds": 0.05})
+    result = await attempt({"httpGet": {"path": "/silent", "port": port}, "timeoutSeconds": 1})
     assert result.output.endswith("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+import pytest
 import pytest_asyncio
 
 from agent.node.eviction.pod_usage import ContainerUse, FileUsage, PodUse
@@ -33,6 +33,7 @@ from control.auth.pki import CertificateAuthority, make_ca
 from control.client.client import Client
 from control.client.transport import Transport
 from tests.fakes.agent_node import OWNER, make_pod
+from tests.own_ports import own_port
 from tests.unit.agent.server.served_node import LoopbackDialer, ReviewingApi, ServedNode
 
 DISK = DiskUsage(capacity_bytes=1 << 40, available_bytes=1 << 39)
@@ -67,8 +68,15 @@ def usage_source(engine: EngineInfo) -> UsageSource:
     )
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Where the node serves."""
+    with own_port() as chosen:
+        yield chosen
+
+
 @pytest_asyncio.fixture
-async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
+async def node(tmp_path: Path, port: int) -> AsyncIterator[ServedNode]:
     authority = CertificateAuthority(make_ca("test", now=datetime.now(UTC)))
     serving = authority.issue_serving("node", ["127.0.0.1"], now=datetime.now(UTC))
     for name, content in (
@@ -91,9 +99,6 @@ async def node(tmp_path: Path) -> AsyncIterator[ServedNode]:
         await runtime.start_container(created)
     cache = ContainerCache(runtime, OWNER, runtime.clock)
     await cache.relist()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     dialer, api, probes = LoopbackDialer(), ReviewingApi(), ProbeTally()
     reviews = AccessReviews(Client(cast(Transport, api)), runtime.clock, node_name="node-1")
     server = NodeServer(
