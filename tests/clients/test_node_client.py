@@ -72,7 +72,7 @@ def test_logs_and_exec(modules: Path, tmp_path: Path, cluster: Cluster) -> None:
     cluster.kubectl("create", "namespace", place)
     try:
         cluster.kubectl("-n", place, "apply", "-f", "-", stdin=CHATTY)
-        cluster.kubectl("-n", place, "wait", "--for=condition=Ready", "pod/chatty", "--timeout=60s")
+        cluster.kubectl("-n", place, "wait", "--for=condition=Ready", "pod/chatty", "--timeout=120s")
         run_script("streams.test.js", modules, tmp_path, cluster, NAMESPACE=place, POD="chatty")
     finally:
         cluster.kubectl("delete", "namespace", place)

@@ -24,15 +24,20 @@ def core(cluster: Cluster) -> Iterator[client.CoreV1Api]:
         yield client.CoreV1Api(api_client)
 
 
+def is_ready(pod: client.V1Pod) -> bool:
+    return any(item.type == "Ready" and item.status == "True" for item in pod.status.conditions or ())
+
+
 @pytest.fixture(scope="module")
 def place(core: client.CoreV1Api) -> Iterator[str]:
     """A namespace with the Pod `chatty`, which prints and echoes."""
     name = f"streams-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": name}})
     container = {"name": "main", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", SCRIPT]}
+    container |= {"readinessProbe": {"tcpSocket": {"port": 7001}, "periodSeconds": 1}}
     spec = {"terminationGracePeriodSeconds": 0, "containers": [container]}
     core.create_namespaced_pod(name, {"metadata": {"name": "chatty"}, "spec": spec})
-    wait_for(lambda: core.read_namespaced_pod("chatty", name).status.phase == "Running", "the Pod runs")
+    wait_for(lambda: is_ready(core.read_namespaced_pod("chatty", name)), "the Pod is ready")
     yield name
     core.delete_namespace(name)
 
@@ -51,18 +56,18 @@ def test_exec_carries_output_errors_input_and_the_exit_code(core: client.CoreV1A
 
     assert run("echo", "hello") == "hello\n"
     failing = run("sh", "-c", "echo out; echo wrong >&2; exit 7", _preload_content=False)
-    failing.run_forever(timeout=30)
+    failing.run_forever(timeout=120)
     assert (failing.read_stdout(), failing.read_stderr(), failing.returncode) == ("out\n", "wrong\n", 7)
     reading = run("head", "-c", "6", stdin=True, _preload_content=False)
     reading.write_stdin("hello\n")
-    reading.run_forever(timeout=30)
+    reading.run_forever(timeout=120)
     assert (reading.read_stdout(), reading.returncode) == ("hello\n", 0)
 
 
 def test_a_port_is_forwarded(core: client.CoreV1Api, place: str) -> None:
     forwarded = portforward(core.connect_get_namespaced_pod_portforward, "chatty", place, ports="7001")
     connection = forwarded.socket(7001)
-    connection.settimeout(30)
+    connection.settimeout(120)
     connection.sendall(b"hello")
     assert connection.recv(5) == b"hello"
     connection.close()

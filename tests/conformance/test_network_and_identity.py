@@ -180,7 +180,7 @@ def test_the_node_reaches_pods_by_http(world: World) -> None:
 )
 def test_the_node_reaches_pods_by_udp(world: World) -> None:
     with answering_udp(world.batch.cluster, "server", UDP_PORT), socket.socket(type=socket.SOCK_DGRAM) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.sendto(b"hostName", (world.address, UDP_PORT))
         assert client.recv(100) == b"server"
 

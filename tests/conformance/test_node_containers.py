@@ -125,7 +125,7 @@ def hooked_pods(address: str) -> list[Object]:
 
     # The hook calls its own Pod's sidecar, which lives until the hook is done and tells the server.
     relay = f'wget -q -O - --header "X-Test: $HTTP_X_TEST" "{url}?$QUERY_STRING"'
-    probe = {"httpGet": {"port": 8080, "path": "/calls"}, "periodSeconds": 1}
+    probe = {"httpGet": {"port": 8080, "path": "/calls"}, "periodSeconds": 1, "failureThreshold": 100}
     sidecar = {"name": "relay", **IMAGE, **shell(serve(relay)), "restartPolicy": "Always", "startupProbe": probe}
     headers = [{"name": "X-Test", "value": "header"}]
     handlers = {
@@ -201,7 +201,7 @@ def test_ephemeral_containers_will_start_an_ephemeral_container_in_an_existing_p
     assert pod["metadata"]["generation"] == 2
     assert is_ready(pod)
     assert debugged.kubectl("exec", "target", "-c", "debugger", "--", "/bin/echo", "marco") == "marco\n"
-    assert "polo" in debugged.logs("target", "-c", "debugger")
+    wait_for(lambda: "polo" in debugged.logs("target", "-c", "debugger"), "it has printed")
 
 
 @pytest.mark.requirement(

@@ -178,7 +178,7 @@ def test_the_log_of_a_former_container_is_whole_after_rotations(pods: Batch) -> 
         [status] = pods.pods()["writer"]["status"].get("containerStatuses") or [{}]
         return bool(status.get("restartCount")) and "running" in status["state"]
 
-    wait_for(restarts, "the container runs for the second time")
+    wait_for(restarts, "the container runs for the second time", seconds_max=240)
     lines = pods.logs("writer", "--previous").splitlines()
     assert (lines[0], lines[-1], len(lines)) == ("first", "last", LINES + 2)
     assert {len(line) for line in lines[1:-1]} == {1000}

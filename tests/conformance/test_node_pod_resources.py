@@ -136,7 +136,8 @@ def test_pod_level_resources_are_resized_in_place(started: Batch) -> None:
             lambda wanted=amounts(cpu, memory): started.get("pod", "whole")["status"].get("resources") == wanted,
             "the status has the new resources",
         )
-        assert held(path) == expected(quota, int(memory[:-2]), quota * 1024 // 100_000)
+        holds = expected(quota, int(memory[:-2]), quota * 1024 // 100_000)
+        wait_for(lambda holds=holds: held(path) == holds, f"the kernel holds {holds}")
     after = started.get("pod", "whole")["status"]["containerStatuses"]
     assert [item["containerID"] for item in after] == [item["containerID"] for item in before]
 

@@ -103,12 +103,15 @@ def test_pod_generation_should_start_at_1_and_increment_per_update(made: Batch) 
 def test_pod_generation_custom_set_generation_on_new_pods_and_graceful_delete(made: Batch) -> None:
     made.wait(is_ready, "graceful", what="the Pod runs")
     assert made.pod("graceful")["metadata"]["generation"] == 1
-    made.api.delete(made.path("pods/graceful"), gracePeriodSeconds="3")
-    pod = made.pod("graceful")
-    assert pod["metadata"]["generation"] == 2
-    assert pod["metadata"]["deletionTimestamp"]
-    made.wait(lambda one: generations(one) == (2, 2), "graceful", what="the deletion was seen")
-    wait_for(lambda: "graceful" not in made.pods(), "the Pod is gone")
+    with made.api.watch(made.path("pods"), "name=graceful") as events:
+        pod = made.api.delete(made.path("pods/graceful"), gracePeriodSeconds="3")
+        assert pod["metadata"]["generation"] == 2
+        assert pod["metadata"]["deletionTimestamp"]
+        seen = [next(events)]
+        while seen[-1][0] != "DELETED":
+            seen.append(next(events))
+    assert (2, 2) in [generations(one) for _, one in seen], "the deletion was seen"
+    assert "graceful" not in made.pods()
 
 
 @pytest.mark.requirement(

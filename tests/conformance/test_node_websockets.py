@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import websocket
 
+from tests.cluster import wait_for
 from tests.conformance.batch import Batch, is_ready, make_pod, shell
 
 pytestmark = pytest.mark.docker
@@ -15,6 +16,7 @@ def alive(batch: Batch) -> Batch:
     """A Pod that has printed and runs on."""
     batch.create(make_pod("alive", shell("echo container is alive; sleep 10000")))
     batch.wait(is_ready, "alive", what="the Pod runs")
+    wait_for(lambda: batch.logs("alive"), "it has printed")
     return batch
 
 

@@ -96,7 +96,11 @@ def seen(batch: Batch, kind: str, container: str) -> list[str]:
 
 def assert_follows(batch: Batch, kind: str, after: dict[str, str]) -> None:
     for name, text in after.items():
-        wait_for(lambda name=name, text=text: seen(batch, kind, name)[-1] == text, f"{kind} {name} is {text}")
+        wait_for(
+            lambda name=name, text=text: seen(batch, kind, name)[-1] == text,
+            f"{kind} {name} is {text}",
+            seconds_max=240,
+        )
 
 
 UPDATES = {
@@ -173,7 +177,7 @@ def test_five_pods_with_fifty_config_maps_each_run(batch: Batch) -> None:
         pods = batch.get("pods", "-l", "racer=yes")["items"]
         return [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
 
-    wait_for(lambda: len(running()) == 5, "all five run", seconds_max=180)
+    wait_for(lambda: len(running()) == 5, "all five run", seconds_max=240)
     for name in running():
         wait_for(lambda name=name: batch.logs(name).split() == ["50", "value-1"], f"{name} has read all")
     batch.kubectl("delete", "rc", "racer", "--wait=false")

@@ -34,7 +34,7 @@ from tests.fakes.docker_images import ensure_busybox_image
 
 pytestmark = pytest.mark.docker
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 
 
 class RealNode:
@@ -155,7 +155,7 @@ async def test_containers_join_the_sandbox_and_the_pod_has_an_address(node: Real
     for namespace in ("net", "ipc", "pid"):
         assert os.readlink(f"/proc/{pause.pid}/ns/{namespace}") == os.readlink(f"/proc/{web.pid}/ns/{namespace}")
     assert os.readlink(f"/proc/{pause.pid}/ns/net") != os.readlink("/proc/self/ns/net")
-    result = await node.runtime.run_exec(web.id, ["ip", "-4", "addr", "show", "eth0"], timeout_seconds=5)
+    result = await node.runtime.run_exec(web.id, ["ip", "-4", "addr", "show", "eth0"], timeout_seconds=60)
     assert (await node.status())["podIP"] in result.output.decode()
 
 
@@ -182,18 +182,25 @@ async def test_a_killed_sandbox_is_replaced_with_its_containers(node: RealNode) 
 async def test_a_pod_whose_containers_were_removed_by_hand_is_rebuilt(node: RealNode) -> None:
     await node.create()
     await node.until(node.is_running)
-    for record in await node.containers():
+    removed = await node.containers()
+    for record in removed:
         await node.runtime.remove_container(record.id)
-    await node.until(lambda: node.restarted(1))
+
+    async def rebuilt() -> bool:
+        """The agent may have begun anew between the removals."""
+        status = await node.status()
+        return await node.is_running() and status["containerStatuses"][0]["restartCount"] >= 1
+
+    await node.until(rebuilt)
+    assert not {record.id for record in removed} & {record.id for record in await node.containers()}
 
 
 async def test_deletion_is_graceful_and_leaves_nothing(node: RealNode) -> None:
-    await node.create()
+    # Longer than anybody waits here: the program obeys SIGTERM.
+    await node.create(terminationGracePeriodSeconds=3600)
     await node.until(node.is_running)
-    began = time.monotonic()
     await node.client.delete(PODS, "web", namespace="default")
     await node.until(node.is_gone)
-    assert time.monotonic() - began < 25, "the program obeys SIGTERM"
 
     async def nothing_left() -> bool:
         return not await node.containers() and not list((node.config.state_dir / "pods").iterdir())

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
+import uuid
 from collections.abc import Iterator
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -19,7 +22,7 @@ from tests.fakes.docker_images import busybox_archive, ensure_busybox_image, loa
 
 pytestmark = pytest.mark.docker
 
-DECLARING_IMAGE = "podling-test/declaring:1"
+DECLARING_IMAGE = f"podling-test/declaring:{uuid.uuid4().hex[:8]}"
 VARIABLES, VARIABLE_BYTES = 60, 2000
 # What a container of another cluster's node would carry, were it committed as an image.
 FOREIGN_LABELS = {
@@ -48,9 +51,10 @@ QUIT += "while :; do sleep 0.1; done"
 # A first process that waits for nobody inherits children whose own parents have become other programs.
 ZOMBIES = "(sleep 0.2; for i in $(seq 5); do (sh -c 'exit 0' & exec sleep 0.05); done; echo done) & exec sleep 1000"
 STATES = "cat /proc/[0-9]*/stat 2>/dev/null | cut -d' ' -f3"
-# The kernel kills the child that asks for too much; its parent sees that and says so. Before and after is a moment's
-# rest: on cgroup v1 the engine does not hear of what happens before it listens or after the cgroup has gone.
-GREEDY_CHILD = "sleep 1; tail /dev/zero; echo child $?; sleep 2; exit 3"
+# The kernel kills the child that asks for too much; its parent sees that and says so. It begins and ends when it is
+# told: on cgroup v1 the engine does not hear of what happens before it listens or after the cgroup has gone.
+WAIT = "until [ -e /{0} ]; do sleep 0.1; done; "
+GREEDY_CHILD = f"{WAIT.format('begin')}tail /dev/zero; echo child $?; {WAIT.format('end')}exit 3"
 MEMORY = {"resources": {"limits": {"memory": "24Mi"}}}
 
 
@@ -79,7 +83,7 @@ def batch(cluster: Cluster, declaring_image: str) -> Iterator[Batch]:
         make_pod("init", {"command": ["init"]}, shareProcessNamespace=False),
         make_pod("init-shared", {"command": ["init"]}, shareProcessNamespace=True, restartPolicy="Always"),
     )
-    made.wait(is_ready, "declaring", "hoarder", "deaf", "init", what="the Pods run", seconds_max=90)
+    made.wait(is_ready, "declaring", "hoarder", "deaf", "init", what="the Pods run")
     yield made
     cluster.kubectl("delete", "namespace", namespace, "--wait=true")
 
@@ -87,6 +91,10 @@ def batch(cluster: Cluster, declaring_image: str) -> Iterator[Batch]:
 def terminated(pod: Object) -> Any:
     statuses = {status["name"]: status for status in pod["status"].get("containerStatuses", ())}
     return statuses["main"]["state"].get("terminated") if statuses else None
+
+
+def is_running(pod: Object) -> bool:
+    return bool(pod.get("status", {}).get("phase") == "Running")
 
 
 def is_out_of_memory(pod: Object) -> bool:
@@ -144,7 +152,15 @@ def test_a_container_that_got_our_labels_from_its_image_is_left_alone(batch: Bat
 
 def test_children_that_run_out_of_memory_are_reported(batch: Batch) -> None:
     for name in ("greedy", "greedy-shared"):
-        batch.wait(is_out_of_memory, name, what=f"{name} has ended for want of memory", seconds_max=60)
+        batch.wait(is_running, name, what=f"{name} runs")
+        heard = ("--filter", f"container={container(batch, name)['Id']}", "--filter", "event=oom")
+        with subprocess.Popen(["docker", "events", "--since", f"{time.time():.6f}", *heard], stdout=PIPE) as events:
+            batch.kubectl("exec", name, "-c", "main", "--", "touch", "/begin")
+            assert events.stdout
+            assert events.stdout.readline(), "the engine hears of it"
+            events.terminate()
+        batch.kubectl("exec", name, "-c", "main", "--", "touch", "/end", check=False)
+        batch.wait(is_out_of_memory, name, what=f"{name} has ended for want of memory")
         assert terminated(batch.pods()[name])["exitCode"] in (3, 137), name
 
 
@@ -170,11 +186,15 @@ def test_stop_signals_volumes_and_grace_periods_at_the_end(batch: Batch) -> None
     found = container(batch, "declaring")
     volumes = [mount["Name"] for mount in found["Mounts"] if mount["Type"] == "volume"]
     assert len(volumes) == 2
-    ids = {name: container(batch, name)["Id"] for name in ("declaring", "deaf")}
-    waiting = [subprocess.Popen(["docker", "wait", one], stdout=subprocess.PIPE, text=True) for one in ids.values()]
-    batch.kubectl("delete", "pod", *ids, "--wait=true")
-    codes = [process.communicate()[0].strip() for process in waiting]
+    names = ("declaring", "deaf")
+    # Their objects stay to be read when the Pods have ended.
+    batch.kubectl("patch", "pod", *names, "-p", '{"metadata":{"finalizers":["example.com/hold"]}}')
+    batch.kubectl("delete", "pod", *names, "--wait=false")
+    batch.wait(terminated, *names, what="both have ended")
+    codes = [terminated(batch.pod(name))["exitCode"] for name in names]
+    batch.kubectl("patch", "pod", *names, "-p", '{"metadata":{"finalizers":null}}')
 
-    assert codes == ["0", "137"]
-    assert not set(volumes) & set(docker("volume", "ls", "-q").split())
-    assert [name for name in ids if batch.cluster.containers(name, everything=True)] == []
+    assert codes == [0, 137]
+    wait_for(lambda: not any(batch.cluster.containers(name, everything=True) for name in names), "no container is left")
+    wait_for(lambda: not set(volumes) & set(docker("volume", "ls", "-q").split()), "no volume is left")
+    batch.kubectl("wait", "--for=delete", "pod", *names)

@@ -74,7 +74,7 @@ def test_pods_over_their_limits_and_pods_of_a_node_under_pressure_are_evicted(ba
     # Agents look at once when they start; it is also how a user changes their flags.
     flags = [item for text in (f"eviction-hard={','.join(LOW)}", "max-pods=20") for item in ("--kubelet-arg", text)]
     batch.cluster.up(*flags)
-    batch.wait(is_evicted, *OVER_LIMITS, "within", "asking", what="evicted", seconds_max=60)
+    batch.wait(is_evicted, *OVER_LIMITS, "within", "asking", what="evicted")
 
     pods = batch.pods()
     for name, message in OVER_LIMITS.items():
@@ -89,17 +89,24 @@ def test_pods_over_their_limits_and_pods_of_a_node_under_pressure_are_evicted(ba
     assert order(batch, "within", "asking") == ["within", "asking"], "who asked for nothing goes first"
     wait_for(lambda: containers(batch) == {"critical"}, "what the evicted Pods wrote is gone")
 
+    wait_for(lambda: pressures(batch) == ("True", "True"), "the node says what it is short of")
     [node] = batch.get("nodes")["items"]
-    conditions = {item["type"]: item["status"] for item in node["status"]["conditions"]}
-    assert (conditions["MemoryPressure"], conditions["DiskPressure"]) == ("True", "True")
     assert node["status"]["allocatable"]["pods"] == "20"
-    events = batch.get("events", "--field-selector", "involvedObject.kind=Node,reason=EvictionThresholdMet")["items"]
+    selector = "involvedObject.kind=Node,reason=EvictionThresholdMet"
+    events = wait_for(lambda: batch.get("events", "--field-selector", selector)["items"], "an Event tells")
     assert {event["message"] for event in events} == {"Attempting to reclaim memory"}
 
     batch.create(make_pod("late", sleeper, nodeName=node["metadata"]["name"]))
     batch.wait(is_evicted, "late", what="refused")
     refusal = "Pod was rejected: The node had condition: [DiskPressure MemoryPressure]. "
     assert batch.pods()["late"]["status"]["message"] == refusal
+
+
+def pressures(batch: Batch) -> tuple[str, str]:
+    """Whether the node says that it is short of memory, and of disk."""
+    [node] = batch.get("nodes")["items"]
+    conditions = {item["type"]: item["status"] for item in node["status"]["conditions"]}
+    return conditions["MemoryPressure"], conditions["DiskPressure"]
 
 
 def is_evicted(pod: dict[str, Any]) -> bool:

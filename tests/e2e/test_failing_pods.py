@@ -29,6 +29,28 @@ def event_messages(cluster: Cluster, namespace: str, pod: str) -> dict[str, str]
     return {f"{event['reason']}: {event['message']}": event["type"] for event in events}
 
 
+def wait_for_event(cluster: Cluster, namespace: str, pod: str, start: str) -> str:
+    """The type of the Event whose reason and message begin so. Events are written beside what they tell of."""
+
+    def find() -> str:
+        messages = event_messages(cluster, namespace, pod)
+        return next((messages[text] for text in messages if text.startswith(start)), "")
+
+    found: str = wait_for(find, f"an Event of {pod}: {start}")
+    return found
+
+
+def wait_for_log(cluster: Cluster, namespace: str, pod: str, text: str) -> str:
+    """The log of a Pod once it has this text: what runs may be Ready before it has printed anything."""
+
+    def find() -> str:
+        log: str = cluster.kubectl("logs", "-n", namespace, pod).stdout
+        return log if text in log else ""
+
+    found: str = wait_for(find, f"{text!r} in the log of {pod}")
+    return found
+
+
 def test_an_image_that_does_not_exist_backs_off_and_leaves_other_pods_alone(cluster: Cluster, namespace: str) -> None:
     image = "127.0.0.1:1/no/such-image:1"
     cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=make_pod("healthy", {"command": ["sleep", "1000"]}))
@@ -43,11 +65,13 @@ def test_an_image_that_does_not_exist_backs_off_and_leaves_other_pods_alone(clus
         "the pull backs off",
     )
     assert state["message"].startswith(f'Back-off pulling image "{image}"')
-    messages = event_messages(cluster, namespace, "broken")
-    assert messages[f'Pulling: Pulling image "{image}"'] == "Normal"
-    assert any(text.startswith(f'Failed: Failed to pull image "{image}": ') for text in messages)
-    assert messages["Failed: Error: ErrImagePull"] == "Warning"
-    assert messages[f'BackOff: Back-off pulling image "{image}"'] == "Normal"
+    for event_type, start in (
+        ("Normal", f'Pulling: Pulling image "{image}"'),
+        ("Warning", f'Failed: Failed to pull image "{image}": '),
+        ("Warning", "Failed: Error: ErrImagePull"),
+        ("Normal", f'BackOff: Back-off pulling image "{image}"'),
+    ):
+        assert wait_for_event(cluster, namespace, "broken", start) == event_type
     assert cluster.get("-n", namespace, "pod", "broken")["status"]["phase"] == "Pending"
     healthy = cluster.get("-n", namespace, "pod", "healthy")["status"]["containerStatuses"][0]
     assert healthy["ready"]
@@ -88,7 +112,7 @@ def test_a_missing_config_map_is_a_config_error_and_heals_when_it_appears(cluste
     assert state["message"] == 'configmap "settings" not found'
     cluster.kubectl("create", "-n", namespace, "configmap", "settings", "--from-literal=colour=red")
     cluster.wait("-n", namespace, "--for=condition=Ready", "pod/needy")
-    assert cluster.kubectl("logs", "-n", namespace, "needy").stdout == "red\n"
+    assert wait_for_log(cluster, namespace, "needy", "\n") == "red\n"
 
 
 def test_restart_policies_decide_what_becomes_of_a_finished_container(cluster: Cluster, namespace: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import MANIFESTS, Cluster, docker, run
+from tests.cluster import MANIFESTS, Cluster, docker, run, wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -68,8 +68,8 @@ def test_the_outside_sees_the_nodes_address_not_the_pods(cluster: Cluster, names
     server = docker("run", "-d", "--label", f"io.podling.test={cluster.name}", "nginx")
     try:
         address = docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", server)
-        answer = cluster.kubectl("exec", "-n", namespace, "nginx", "--", "wget", "-q", "-O", "-", f"http://{address}/")
-        assert "nginx" in answer.stdout
+        fetch = ("exec", "-n", namespace, "nginx", "--", "wget", "-q", "-O", "-", f"http://{address}/")
+        wait_for(lambda: "nginx" in cluster.kubectl(*fetch, check=False).stdout, "it serves its page")
         assert not any(pod["status"]["podIP"] in docker("logs", server) for pod in pods)
     finally:
         docker("rm", "-f", server)

@@ -49,7 +49,8 @@ def test_data_outlives_pods_and_goes_with_its_claim(cluster: Cluster, namespace:
     cluster.kubectl("delete", "-n", namespace, "pvc", "data", "--wait=false")
     assert cluster.get("-n", namespace, "pvc", "data")["metadata"]["deletionTimestamp"], "it is in use"
     cluster.kubectl("delete", "-n", namespace, "pod", "second", "--now")
-    wait_for(lambda: not cluster.kubectl("get", "pv", "-o", "name").stdout, "no volume")
+    name = volume["metadata"]["name"]
+    wait_for(lambda: "(NotFound)" in cluster.kubectl("get", "pv", name, check=False).stderr, "the volume is gone")
     assert not directory.exists()
 
 

@@ -49,6 +49,8 @@ while :; do sleep 0.2; done
 """
 # Each turn leaves a child behind whose parent has become another program, which waits for nobody.
 ZOMBIES = "for i in $(seq 50); do (sh -c 'exit 0' & exec sleep 0.01); done; sleep 1; echo done; exec sleep 1000"
+# On cgroup v1 the engine does not hear of what happens before it listens.
+HUNGRY = "until [ -e /begin ]; do sleep 0.1; done; exec tail /dev/zero"
 LINE = "0123456789" * 8
 TALK = f"yes {LINE} | head -c 104857600; echo last"
 
@@ -94,7 +96,7 @@ def pods(cluster: Cluster, scratch_image: str) -> Iterator[str]:
         make_pod("deaf", shell("trap '' TERM; echo deaf; while :; do sleep 1; done"), terminationGracePeriodSeconds=3),
         make_pod("zombies", shell(ZOMBIES)),
         make_pod("talkative", shell(TALK), restartPolicy="Never"),
-        make_pod("hungry", shell("sleep 1; exec tail /dev/zero", resources=memory), restartPolicy="Never"),
+        make_pod("hungry", shell(HUNGRY, resources=memory), restartPolicy="Never"),
     ]
     cluster.kubectl(
         "create", "-n", namespace, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
@@ -174,6 +176,8 @@ def test_a_hundred_megabytes_of_log_are_rotated_and_their_end_is_kept(cluster: C
 
 
 def test_a_program_that_runs_out_of_memory_is_reported(cluster: Cluster, pods: str) -> None:
+    cluster.wait("-n", pods, "--for=condition=Ready", "pod/hungry")
+    cluster.kubectl("exec", "-n", pods, "hungry", "--", "touch", "/begin")
     wait_for_end(cluster, pods, "hungry")
 
     def killed() -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 from typing import Any
 
 import pytest
 
 from tests.cluster import MANIFESTS, Cluster, docker, wait_for
+from tests.e2e.test_failing_pods import wait_for_event
 
 pytestmark = pytest.mark.docker
 
@@ -18,7 +20,7 @@ def healing(cluster: Cluster, namespace: str) -> str:
     """The namespace with manifests/self-healing.yaml applied and its steady parts Ready."""
     cluster.kubectl("apply", "-n", namespace, "-f", str(MANIFESTS / "self-healing.yaml"))
     cluster.wait("-n", namespace, "--for=condition=Ready", "pod/steady")
-    cluster.kubectl("rollout", "status", "-n", namespace, "deployment/healing", "--timeout=90s")
+    cluster.kubectl("rollout", "status", "-n", namespace, "deployment/healing", "--timeout=120s")
     return namespace
 
 
@@ -64,21 +66,30 @@ def test_a_killed_pause_container_rebuilds_the_sandbox(cluster: Cluster, healing
 
 
 def test_a_pod_whose_containers_are_all_removed_is_rebuilt(cluster: Cluster, healing: str) -> None:
-    docker("rm", "-f", *(item["Id"] for item in cluster.containers("steady", everything=True)))
-    wait_for(
-        lambda: cluster.containers("steady", "nginx") and container_status(cluster, healing, "steady")["ready"],
-        "the Pod is rebuilt and Ready",
-    )
+    removed = {item["Id"] for item in cluster.containers("steady", everything=True)}
+    # The node may be removing one of them already, which the command takes for a failure.
+    docker("rm", "-f", *removed, check=False)
+
+    def is_rebuilt() -> bool:
+        running = {item["Id"] for item in cluster.containers("steady", "nginx")}
+        present = {item["Id"] for item in cluster.containers("steady", everything=True)}
+        return bool(running - removed) and not present & removed
+
+    wait_for(is_rebuilt, "the Pod is rebuilt")
+    wait_for(lambda: container_status(cluster, healing, "steady")["ready"], "the Pod is Ready")
     assert cluster.get("-n", healing, "pod", "steady")["status"]["phase"] == "Running"
 
 
 def test_a_deleted_pod_of_a_deployment_is_replaced(cluster: Cluster, healing: str) -> None:
     before = {pod["metadata"]["uid"] for pod in cluster.get("-n", healing, "pods", "-l", "app=healing")["items"]}
     cluster.kubectl("delete", "-n", healing, "pods", "-l", "app=healing")
-    cluster.kubectl("rollout", "status", "-n", healing, "deployment/healing", "--timeout=90s")
-    after = cluster.get("-n", healing, "pods", "-l", "app=healing")["items"]
-    assert len(after) == 2
-    assert not before & {pod["metadata"]["uid"] for pod in after}
+
+    def replaced() -> bool:
+        after = {pod["metadata"]["uid"] for pod in cluster.get("-n", healing, "pods", "-l", "app=healing")["items"]}
+        return len(after) == 2 and not before & after
+
+    wait_for(replaced, "two others are there")
+    cluster.kubectl("rollout", "status", "-n", healing, "deployment/healing", "--timeout=120s")
 
 
 def test_a_container_that_ends_by_itself_backs_off_visibly(cluster: Cluster, healing: str) -> None:
@@ -94,8 +105,8 @@ def test_a_container_that_ends_by_itself_backs_off_visibly(cluster: Cluster, hea
     assert status["lastState"]["terminated"]["exitCode"] == 7
     assert status["lastState"]["terminated"]["reason"] == "Error"
     assert "CrashLoopBackOff" in cluster.kubectl("get", "-n", healing, "pod", "fragile").stdout
-    events = cluster.get("-n", healing, "events", "--field-selector", "involvedObject.name=fragile,reason=BackOff")
-    assert events["items"][0]["message"].startswith("Back-off restarting failed container worker in pod fragile")
+    told = "BackOff: Back-off restarting failed container worker in pod fragile"
+    assert wait_for_event(cluster, healing, "fragile", told) == "Warning"
     assert "working" in cluster.kubectl("logs", "-n", healing, "fragile").stdout
 
 
@@ -108,16 +119,18 @@ def test_a_new_image_rolls_out_within_its_bounds(cluster: Cluster, namespace: st
         cluster.kubectl(
             "patch", "-n", namespace, "deployment", "web", "-p", json.dumps({"spec": {"strategy": strategy}})
         )
-        cluster.kubectl("rollout", "status", "-n", namespace, "deployment/web", "--timeout=90s")
+        cluster.kubectl("rollout", "status", "-n", namespace, "deployment/web", "--timeout=120s")
         watch = subprocess.Popen(
             ["kubectl", "get", "-n", namespace, "deployment", "web", "--watch", "-o", "json"],
             env=cluster.env, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
+        assert watch.stdout
+        select.select([watch.stdout], [], [])  # it shows the Deployment as it is before anything changes
         image = f"podling-test/nginx:{cluster.name}"
         cluster.kubectl("set", "image", "-n", namespace, "deployment/web", f"nginx={image}")
         cluster.kubectl("rollout", "status", "-n", namespace, "deployment/web", "--timeout=120s")
         watch.terminate()
-        output, _ = watch.communicate(timeout=10)
+        output, _ = watch.communicate()
         seen = list(decode_stream(output))
         assert len(seen) > 3
         for deployment in seen:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, run
+from tests.cluster import Cluster, run, wait_for
 from tests.joined_node import joined_node
 from tests.part_process import PartProcess, holder_of, wait_for_leader
 
@@ -37,7 +37,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, l
 
 
 def wait_rolled_out(cluster: Cluster, name: str) -> None:
-    cluster.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s", timeout=150)
+    cluster.kubectl("rollout", "status", f"deployment/{name}", "--timeout=180s")
 
 
 def test_a_deployment_is_ready_and_scaled_by_the_standbys_when_both_leaders_are_killed(
@@ -59,7 +59,8 @@ def test_a_deployment_is_ready_and_scaled_by_the_standbys_when_both_leaders_are_
         leader.kill()
     cluster.kubectl("scale", "deployment/web", "--replicas=4")
     wait_rolled_out(cluster, "web")
-    assert len(cluster.get("pods", "-l", "app=web")["items"]) == 4
+    # Those of the first rollout may still be ending.
+    wait_for(lambda: len(cluster.get("pods", "-l", "app=web")["items"]) == 4, "there are as many Pods")
     for lease, candidates, dead in (
         ("kube-scheduler", schedulers, leaders[0]),
         ("kube-controller-manager", managers, leaders[1]),
@@ -86,7 +87,7 @@ def test_a_node_that_joined_by_hand_runs_pods_and_serves_their_streams(joined: t
     cluster.wait("--for=condition=Ready", "pod/there")
     assert cluster.get("pod", "there")["spec"]["nodeName"] == JOINED
     assert len(cluster.containers("there", "there")) == 1
-    assert "start worker process" in cluster.kubectl("logs", "there").stdout
+    wait_for(lambda: "start worker process" in cluster.kubectl("logs", "there").stdout, "the server has started")
     assert cluster.kubectl("exec", "there", "--", "cat", "/etc/hostname").stdout == "there\n"
     token = cluster.kubectl("exec", "there", "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token").stdout
     assert token.count(".") == 2

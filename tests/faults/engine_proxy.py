@@ -47,13 +47,15 @@ class EngineProxy:
         """End all faults."""
         self.refuses = self.forgets = lambda method, path: False
 
-    def cut_events(self) -> int:
-        """Close the streams of events that are open; returns how many."""
-        streams = list(self._streams)
-        for stream in streams:
+    def open_streams(self) -> int:
+        """How many streams of events are open."""
+        return len(self._streams)
+
+    def cut_events(self) -> None:
+        """Close the streams of events that are open."""
+        for stream in list(self._streams):
             with suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)
-        return len(streams)
 
     def _accept(self) -> None:
         with suppress(OSError):

@@ -104,7 +104,7 @@ def test_a_refused_call_is_told_and_tried_again(proxied: Cluster, proxy: EngineP
     wait_for(lambda: told in proxied.kubectl("get", *events).stdout, "an Event tells why")
     proxy.behave()
     proxied.wait("--for=condition=Ready", "pod/unlucky")
-    wait_for(lambda: is_orderly(proxied), "every Pod runs once")
+    wait_for(lambda: is_orderly(proxied), "every Pod runs once", seconds_max=240)
     assert steady_ids(proxied) == before
 
 
@@ -128,14 +128,15 @@ def test_a_death_while_events_are_lost_is_seen(proxied: Cluster, proxy: EnginePr
     proxied.wait("--for=condition=Ready", "pod/mortal")
     before = steady_ids(proxied)
     proxy.refuses = lambda method, path: path == "/events"
-    assert proxy.cut_events() == 2  # of containers, and of images
+    wait_for(lambda: proxy.open_streams() == 2, "events of containers and of images are followed")
+    proxy.cut_events()
     [container] = proxied.containers("mortal", "main")
     os.kill(container["State"]["Pid"], signal.SIGKILL)
     wait_for(lambda: proxy.refused.count("GET /events") >= 2, "the agent asks for events in vain")
     proxy.behave()
     status = wait_for(lambda: restarted(proxied, "mortal"), "it is restarted")
     assert status["restartCount"] == 1
-    wait_for(lambda: is_orderly(proxied), "every Pod runs once")
+    wait_for(lambda: is_orderly(proxied), "every Pod runs once", seconds_max=240)
     assert steady_ids(proxied) == before
 
 
@@ -144,6 +145,12 @@ def restarted(cluster: Cluster, pod: str) -> dict[str, Any] | None:
     return status if status["ready"] and status["restartCount"] else None
 
 
+def wait_rolled_out(cluster: Cluster) -> None:
+    """Every failed call may cost a back-off, and several of them in a row one that has grown."""
+    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=400s", timeout=460)
+
+
+@pytest.mark.timeout(1200)
 def test_a_rollout_converges_while_calls_fail_at_random(proxied: Cluster, proxy: EngineProxy) -> None:
     seed = int(os.environ.get("PODLING_FAULT_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"PODLING_FAULT_SEED={seed}")
@@ -154,12 +161,12 @@ def test_a_rollout_converges_while_calls_fail_at_random(proxied: Cluster, proxy:
     proxy.refuses = sometimes(FAILING_SHARE / 2, random.Random(seed))
     proxy.forgets = sometimes(FAILING_SHARE / 2, random.Random(seed + 1))
     proxied.kubectl("apply", "-f", "-", stdin=json.dumps(deployment))
-    proxied.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    wait_rolled_out(proxied)
     change = {"spec": {"template": {"spec": pod_spec(env=[{"name": "ROUND", "value": "2"}])}}}
     proxied.kubectl("patch", "deployment", "web", "-p", json.dumps(change))
-    proxied.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    wait_rolled_out(proxied)
     assert proxy.refused
     assert proxy.forgotten
     proxy.behave()
-    wait_for(lambda: is_orderly(proxied), "every Pod runs once")
+    wait_for(lambda: is_orderly(proxied), "every Pod runs once", seconds_max=240)
     assert steady_ids(proxied) == before

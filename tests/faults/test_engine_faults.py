@@ -89,7 +89,7 @@ def test_pods_run_again_after_the_engine_came_back(moved: Cluster, engine: OwnEn
     uids = {pod["metadata"]["uid"] for pod in moved.get("pods")["items"]}
     getattr(engine, end)()
     engine.start()
-    wait_for(lambda: is_orderly(moved, engine), "every Pod runs once", seconds_max=60)
+    wait_for(lambda: is_orderly(moved, engine), "every Pod runs once", seconds_max=240)
     assert {pod["metadata"]["uid"] for pod in moved.get("pods")["items"]} == uids
 
 

@@ -169,10 +169,13 @@ async def test_a_leader_that_is_told_to_end_hands_over_at_once(api: Cluster, sch
     before = api.get("lease", "-n", "kube-system", LEASE)["spec"]
     assert first.terminate() == 0
     assert await asyncio.to_thread(wait_for_leader, api, LEASE, [second]) is second
-    events = api.get("events", "-n", "kube-system", "--field-selector", "reason=LeaderElection")["items"]
-    assert {f"{first.identity} stopped leading", f"{second.identity} became leader"} <= {
-        event["message"] for event in events
-    }
+    wanted = {f"{first.identity} stopped leading", f"{second.identity} became leader"}
+
+    def told() -> set[str]:
+        events = api.get("events", "-n", "kube-system", "--field-selector", "reason=LeaderElection")["items"]
+        return {event["message"] for event in events}
+
+    await asyncio.to_thread(wait_for, lambda: wanted <= told(), "Events tell of both")
     after = api.get("lease", "-n", "kube-system", LEASE)["spec"]
     assert after["leaseTransitions"] == before["leaseTransitions"] + 1
 

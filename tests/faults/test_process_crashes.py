@@ -29,9 +29,9 @@ from control.cli.api_probe import ApiProbe
 from control.cli.supervisor_client import ask, start_supervisor
 from control.config import ClusterDirectory
 from tests.cluster import Cluster, wait_for
-from tests.own_ports import away_from_the_first_ports
+from tests.own_ports import away_from_the_first_ports, fixed_port
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
 ROUNDS = 20
 #: Every round kills each of these once, in an order of its own, each at an instant of a rollout of its own.
@@ -40,7 +40,7 @@ VICTIMS = (("agent",), ("control",), ("supervisor",), ("supervisor", "control", 
 INSTANT_SECONDS_MAX = 0.8
 STEADY = ("steady-0", "steady-1")
 REPLICAS = 2
-HOST_PORT = 20_700
+HOST_PORT = fixed_port(20_700)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def shaken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "web"}}, "template": template}
         made.kubectl("apply", "-f", "-", stdin=manifest("apps/v1", "Deployment", "web", spec))
         made.wait("--for=condition=Ready", *(f"pod/{name}" for name in STEADY))
-        made.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+        made.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
         yield made
     finally:
         made.delete()
@@ -282,8 +282,11 @@ def leave_nothing_behind(cluster: Cluster) -> None:
     wait_for(lambda: is_running_again(cluster), "the Pods run again")
     uids = {pod["metadata"]["uid"] for pod in cluster.get("pods")["items"]}
     for name in ("pods", "volumes"):
-        directories = {path.name for path in cluster.state.glob(f"nodes/*/{name}/*")}
-        assert directories <= uids, name
+
+        def are_collected(place: str = f"nodes/*/{name}/*") -> bool:
+            return {path.name for path in cluster.state.glob(place)} <= uids
+
+        wait_for(are_collected, f"no other {name} are left")
 
 
 def is_running_again(cluster: Cluster) -> bool:
@@ -294,7 +297,7 @@ def is_running_again(cluster: Cluster) -> bool:
 def test_a_second_agent_of_a_node_refuses(shaken: Cluster) -> None:
     [entry, _] = [item for item in json.loads((shaken.state / "processes.json").read_text()) if "agent" in item["name"]]
     command = [argument for argument in entry["command"] if argument != "--lifeline"]
-    result = subprocess.run(command, env=shaken.env, capture_output=True, text=True, check=False, timeout=30)
+    result = subprocess.run(command, env=shaken.env, capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 1
     assert re.search(r"another agent runs node \S+-node-1 \(it holds \S+\)", result.stderr)
     assert Path(f"/proc/{process_ids(shaken)[entry['name']]}").exists()

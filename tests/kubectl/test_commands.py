@@ -33,7 +33,7 @@ spec:
 def sleeper(kubectl: Run) -> str:
     """A Ready Pod that prints a line five times a second."""
     kubectl("apply", "-f", "-", stdin=SLEEPER)
-    kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=60s")
+    kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=120s")
     return "sleeper"
 
 
@@ -41,7 +41,7 @@ def sleeper(kubectl: Run) -> str:
 def web(kubectl: Run) -> str:
     """The rolled out Deployment of manifests/nginx.yaml."""
     kubectl("apply", "-f", str(MANIFESTS / "nginx.yaml"))
-    kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     return "web"
 
 
@@ -91,7 +91,7 @@ def test_get_watch_sees_changes_as_they_happen(cluster: Cluster, namespace: str,
     try:
         assert watch.stdout
         # A watch has no sign that it began: create until it shows one.
-        wait_for(lambda: _sees(watch, kubectl), "the watch shows a new ConfigMap", seconds_max=30)
+        wait_for(lambda: _sees(watch, kubectl), "the watch shows a new ConfigMap")
     finally:
         watch.terminate()
         watch.wait()
@@ -108,7 +108,8 @@ def _sees(watch: subprocess.Popen[str], kubectl: Run) -> bool:
 
 
 def test_describe_shows_the_pod_and_its_events(kubectl: Run, sleeper: str) -> None:
-    text = kubectl("describe", "pod", sleeper).stdout
+    # Events are written beside what they tell of.
+    text = wait_for(lambda: "Started" in (text := kubectl("describe", "pod", sleeper).stdout) and text, "its Events")
     assert re.search(r"Status:\s+Running", text)
     assert re.search(r"Container ID:\s+docker://[0-9a-f]{64}", text)
     for reason in ("Scheduled", "Pulled", "Created", "Started"):
@@ -137,7 +138,7 @@ def test_logs_with_their_options(kubectl: Run, sleeper: str) -> None:
 
 def test_logs_of_a_previous_container_that_never_was(kubectl: Run) -> None:
     kubectl("run", "once", "--image=busybox", "--image-pull-policy=Never", "--restart=Never", "--", "echo", "done")
-    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/once", "--timeout=60s")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/once", "--timeout=120s")
     assert kubectl("logs", "once").stdout == "done\n"
     missing = kubectl("logs", "once", "--previous", check=False)
     assert missing.returncode == 1
@@ -156,7 +157,7 @@ def test_logs_follow_prints_what_comes_and_ends_with_the_container(
     assert first == [f"line {number}\n" for number in range(10)]
     kubectl("delete", "pod", sleeper)
     follow.stdout.read()
-    assert follow.wait(timeout=30) == 0
+    assert follow.wait(timeout=120) == 0
 
 
 def test_exec_passes_output_input_and_exit_code(kubectl: Run, sleeper: str) -> None:
@@ -186,25 +187,26 @@ def test_exec_with_a_terminal(cluster: Cluster, namespace: str, binary: Kubectl,
         except OSError:
             break
     os.close(leader)
-    assert shell.wait(timeout=30) == 3
+    assert shell.wait(timeout=120) == 3
     assert b"/dev/pts/" in seen
 
 
 def test_scale_rollout_history_and_undo(kubectl: Run, web: str) -> None:
     assert "deployment.apps/web scaled" in kubectl("scale", "deployment", web, "--replicas=1").stdout
-    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-    assert kubectl("get", "deployment", web, "-o", "jsonpath={.status.readyReplicas}").stdout == "1"
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
+    ready = ("get", "deployment", web, "-o", "jsonpath={.status.readyReplicas}")
+    wait_for(lambda: kubectl(*ready).stdout == "1", "one is left")
     kubectl("set", "env", "deployment/web", "COLOUR=green")
-    status = kubectl("rollout", "status", "deployment/web", "--timeout=90s").stdout
+    status = kubectl("rollout", "status", "deployment/web", "--timeout=120s").stdout
     assert 'deployment "web" successfully rolled out' in status
     history = kubectl("rollout", "history", "deployment/web").stdout.splitlines()
     assert [line.split()[0] for line in history[2:] if line] == ["1", "2"]
     assert "COLOUR" in kubectl("rollout", "history", "deployment/web", "--revision=2").stdout
     assert "rolled back" in kubectl("rollout", "undo", "deployment/web").stdout
-    kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     assert kubectl("get", "deployment", web, "-o", "jsonpath={.spec.template.spec.containers[0].env}").stdout == ""
     kubectl("rollout", "restart", "deployment/web")
-    kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     kubectl("rollout", "pause", "deployment/web")
     kubectl("rollout", "resume", "deployment/web")
 
@@ -254,17 +256,17 @@ def test_delete_by_name_selector_and_file(kubectl: Run, sleeper: str) -> None:
 
 
 def test_wait_for_conditions_json_paths_and_deletion(kubectl: Run, sleeper: str) -> None:
-    kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/sleeper", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/sleeper", "--timeout=120s")
     late = kubectl("wait", "--for=condition=Never", "pod/sleeper", "--timeout=1s", check=False)
     assert "timed out waiting for the condition" in late.stderr
     kubectl("delete", "pod", sleeper, "--wait=false")
-    kubectl("wait", "--for=delete", "pod/sleeper", "--timeout=30s")
+    kubectl("wait", "--for=delete", "pod/sleeper", "--timeout=120s")
 
 
 def test_events_are_listed(kubectl: Run, sleeper: str) -> None:
-    text = kubectl("events", "--for", "pod/sleeper").stdout
+    events = ("events", "--for", "pod/sleeper")
+    text = wait_for(lambda: "Started" in (text := kubectl(*events).stdout) and text, "its Events")
     assert "Scheduled" in text
-    assert "Started" in text
     assert "Started" in kubectl("get", "events", "--sort-by=.metadata.creationTimestamp").stdout
 
 

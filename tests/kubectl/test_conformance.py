@@ -53,7 +53,7 @@ def run_pod(kubectl: Run, name: str, *command: str) -> None:
     overrides = '{"spec":{"terminationGracePeriodSeconds":0}}'
     options = (f"--image={IMAGE}", "--image-pull-policy=IfNotPresent", "--restart=Never", f"--overrides={overrides}")
     kubectl("run", name, *options, "--", *(command or ("sleep", "100000")))
-    kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
 
 
 @pytest.mark.requirement(
@@ -76,12 +76,12 @@ def test_cluster_info_should_check_if_control_plane_services_is_included_in_clus
 @pytest.mark.requirement("[sig-cli] Kubectl client Update Demo should scale a replication controller")
 def test_update_demo_should_create_stop_and_scale_a_replication_controller(kubectl: Run) -> None:
     kubectl("create", "-f", "-", stdin=controller("demo", 2))
-    wait_for(lambda: len(running(kubectl, "demo")) == 2, "two Pods run", seconds_max=90)
+    wait_for(lambda: len(running(kubectl, "demo")) == 2, "two Pods run")
     for replicas in (1, 2):
         assert kubectl("scale", "rc", "demo", f"--replicas={replicas}", "--timeout=5m").stdout == (
             "replicationcontroller/demo scaled\n"
         )
-        wait_for(lambda wanted=replicas: len(running(kubectl, "demo")) == wanted, "as many Pods run", seconds_max=90)
+        wait_for(lambda wanted=replicas: len(running(kubectl, "demo")) == wanted, "as many Pods run")
     kubectl("delete", "--grace-period=0", "--force", "-f", "-", stdin=controller("demo", 2))
     wait_for(lambda: kubectl("get", "rc,pods", "-l", "app=demo", "-o", "name").stdout == "", "nothing is left")
 
@@ -111,15 +111,25 @@ DESCRIPTIONS = {
 def test_describe_should_print_relevant_information_for_rc_and_pods(kubectl: Run, namespace: str) -> None:
     kubectl("create", "-f", "-", stdin=controller("primary", 1))
     kubectl("expose", "rc", "primary", "--port=6379", "--target-port=80")
-    (pod,) = wait_for(lambda: running(kubectl, "primary"), "the Pod runs", seconds_max=90)
+    (pod,) = wait_for(lambda: running(kubectl, "primary"), "the Pod runs")
     endpoints = ("get", "endpointslices", "-l", "kubernetes.io/service-name=primary", "-o")
     wait_for(lambda: kubectl(*endpoints, "jsonpath={.items[*].endpoints[*].addresses}").stdout, "the Service has it")
     names = {"pod": pod, "namespace": namespace}
     names["node"] = kubectl("get", "pod", pod, "-o", "jsonpath={.spec.nodeName}").stdout
     for name, patterns in DESCRIPTIONS.items():
-        text = kubectl("describe", name.format(**names)).stdout
-        for pattern in patterns:
-            assert re.search(pattern.format(**names), text), (pattern, text)
+        text, missing = "", [*patterns]
+
+        def is_described(name: str = name, patterns: tuple[str, ...] = patterns) -> bool:
+            """Events, and what controllers note, come a moment later."""
+            nonlocal text, missing
+            text = kubectl("describe", name.format(**names)).stdout
+            missing = [pattern for pattern in patterns if not re.search(pattern.format(**names), text)]
+            return not missing
+
+        try:
+            wait_for(is_described, f"{name} is described")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {missing} in {text}") from error
 
 
 @pytest.mark.requirement(
@@ -149,7 +159,7 @@ def test_label_should_update_the_label_on_a_resource(kubectl: Run) -> None:
 @pytest.mark.requirement("[sig-cli] Kubectl client Kubectl patch should add annotations for pods in rc")
 def test_patch_should_add_annotations_for_pods_in_rc(kubectl: Run) -> None:
     kubectl("create", "-f", "-", stdin=controller("patched", 1))
-    for pod in wait_for(lambda: running(kubectl, "patched"), "the Pod runs", seconds_max=90):
+    for pod in wait_for(lambda: running(kubectl, "patched"), "the Pod runs"):
         kubectl("patch", "pod", pod, "-p", '{"metadata":{"annotations":{"x":"y"}}}')
     pods = json.loads(kubectl("get", "pods", "-l", "app=patched", "-o", "json").stdout)["items"]
     assert [pod["metadata"]["annotations"]["x"] for pod in pods] == ["y"]
@@ -215,8 +225,11 @@ def test_proxy_server_should_support_proxy_with_port_0(cluster: Cluster, binary:
 
 
 @pytest.mark.requirement("[sig-cli] Kubectl client Proxy server should support --unix-socket=/path")
-def test_proxy_server_should_support_unix_socket_path(cluster: Cluster, binary: Kubectl, tmp_path: Path) -> None:
-    path = f"/tmp/{tmp_path.parent.name[-12:]}-{tmp_path.name[-8:]}.sock"  # the paths of sockets are short
+def test_proxy_server_should_support_unix_socket_path(
+    cluster: Cluster, binary: Kubectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "proxy.sock"  # the paths of sockets are short: relative to a directory of the test's own
+    monkeypatch.chdir(tmp_path)
     with proxy(cluster, binary, f"--unix-socket={path}"):
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX)
@@ -224,4 +237,3 @@ def test_proxy_server_should_support_unix_socket_path(cluster: Cluster, binary: 
         connection.request("GET", "/api/")
         assert json.load(connection.getresponse())["versions"] == ["v1"]
         connection.close()
-    Path(path).unlink(missing_ok=True)

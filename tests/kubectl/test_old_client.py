@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import MANIFESTS, Cluster, Kubectl
+from tests.cluster import MANIFESTS, Cluster, Kubectl, wait_for
 
 pytestmark = pytest.mark.docker
 Run = Callable[..., Any]
@@ -28,12 +28,12 @@ def test_an_old_client_validates_explains_and_works(kubectl: Run) -> None:
     manifest = str(MANIFESTS / "nginx.yaml")
     assert kubectl("apply", "-f", manifest).stdout == "pod/nginx created\ndeployment.apps/web created\n"
     assert kubectl("apply", "-f", manifest).stdout == "pod/nginx unchanged\ndeployment.apps/web unchanged\n"
-    kubectl("rollout", "status", "deployment/web", "--timeout=90s")
-    kubectl("wait", "--for=condition=Ready", "pod/nginx", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
+    kubectl("wait", "--for=condition=Ready", "pod/nginx", "--timeout=120s")
     assert kubectl("get", "pod", "nginx", "--no-headers").stdout.split()[:3] == ["nginx", "1/1", "Running"]
     assert kubectl("exec", "nginx", "--", "echo", "hello").stdout == "hello\n"
     assert "nginx" in kubectl("logs", "nginx").stdout
-    assert "Successfully assigned" in kubectl("describe", "pod", "nginx").stdout
+    wait_for(lambda: "Successfully assigned" in kubectl("describe", "pod", "nginx").stdout, "an Event tells")
     explained = kubectl("explain", "pod.spec.containers.livenessProbe").stdout
     assert explained.startswith("KIND:     Pod\nVERSION:  v1\n\nRESOURCE: livenessProbe <Object>\n\nDESCRIPTION:\n")
     assert "   failureThreshold\t<integer>\n" in explained

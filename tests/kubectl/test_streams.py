@@ -41,10 +41,14 @@ spec:
       image: busybox
       imagePullPolicy: IfNotPresent
       command: ["sh", "-c", "nc -ll -p 7001 -e cat & exec sleep 100000"]
+      readinessProbe: {tcpSocket: {port: 7001}, periodSeconds: 1}
     - name: web
       image: nginx
       imagePullPolicy: IfNotPresent
+      readinessProbe: {tcpSocket: {port: 80}, periodSeconds: 1}
 """
+#: of one whose first process prints, as a sign that somebody is attached to it
+TALKING = BOX.replace("exec sleep 100000", "while true; do echo tick; sleep 0.2; done")
 
 
 WEBSOCKET_SINCE = (1, 31)
@@ -85,9 +89,9 @@ def box(cluster: Cluster, namespace: str) -> str:
     return make_box(cluster, namespace, "box")
 
 
-def make_box(cluster: Cluster, namespace: str, name: str) -> str:
-    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=BOX.replace("NAME", name))
-    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+def make_box(cluster: Cluster, namespace: str, name: str, manifest: str = BOX) -> str:
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=manifest.replace("NAME", name))
+    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
     return name
 
 
@@ -143,7 +147,7 @@ def set_size(leader: int, rows: int, columns: int) -> None:
 
 def read_until(leader: int, pattern: bytes, *, again: Callable[[], None] | None = None) -> bytes:
     """Read from a terminal until the pattern shows; `again` is called whenever nothing came for half a second."""
-    seen, deadline = b"", time.monotonic() + 60
+    seen, deadline = b"", time.monotonic() + 120
     while not re.search(pattern, seen):
         assert time.monotonic() < deadline, seen
         if select.select([leader], [], [], 0.5)[0]:
@@ -179,7 +183,7 @@ def test_exec_in_a_terminal_follows_its_size(start: Any, box: str) -> None:
         shell.send_signal(signal.SIGWINCH)
         read_until(leader, rb"55 77\r\n", again=ask)
         os.write(leader, b"exit 5\n")
-        assert shell.wait(timeout=30) == 5
+        assert shell.wait(timeout=120) == 5
 
 
 def test_run_attaches_shows_and_removes(cluster: Cluster, namespace: str, start: Any) -> None:
@@ -192,7 +196,7 @@ def test_run_attaches_shows_and_removes(cluster: Cluster, namespace: str, start:
         os.write(leader, b"hey\n")
         read_until(leader, rb"got-hey\r\n")
         read_until(leader, rb'pod "once" deleted')
-        assert attached.wait(timeout=60) == 3
+        assert attached.wait(timeout=120) == 3
     gone = lambda: cluster.kubectl("-n", namespace, "get", "pod", "once", check=False).returncode == 1  # noqa: E731
     wait_for(gone, "the Pod is gone")
 
@@ -202,7 +206,7 @@ def run_ticker(cluster: Cluster, namespace: str, name: str) -> None:
     script = "while true; do echo tick; sleep 0.2; done"
     flags = ["--restart=Never", "--image=busybox", "--image-pull-policy=IfNotPresent"]
     cluster.kubectl("-n", namespace, "run", name, *flags, "--", "sh", "-c", script)
-    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
 
 
 def test_attach_sees_what_the_container_prints_and_ends_with_it(cluster: Cluster, namespace: str, start: Any) -> None:
@@ -213,7 +217,7 @@ def test_attach_sees_what_the_container_prints_and_ends_with_it(cluster: Cluster
         pass
     cluster.kubectl("-n", namespace, "delete", "pod", "ticker", "--grace-period=1")
     attached.stdout.read()
-    assert attached.wait(timeout=30) == 0
+    assert attached.wait(timeout=120) == 0
 
 
 def test_cp_copies_files_and_folders_both_ways(kubectl: Run, box: str, tmp_path: Path) -> None:
@@ -246,10 +250,10 @@ def forward(start: Any, pod: str, *ports: int) -> tuple[subprocess.Popen[bytes],
 def test_port_forward_serves_many_connections_and_half_closed_ones(start: Any, box: str) -> None:
     _, local = forward(start, box, 80, ECHO_PORT)
     for _ in range(5):
-        with urllib.request.urlopen(f"http://127.0.0.1:{local[80]}/", timeout=30) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{local[80]}/", timeout=120) as page:
             assert b"Welcome to nginx" in page.read()
     content = os.urandom(4 << 20)
-    with socket.create_connection(("127.0.0.1", local[ECHO_PORT]), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", local[ECHO_PORT]), timeout=120) as connection:
         # More than all buffers hold, so it is read while it is written.
         sender = os.fork()
         if sender == 0:
@@ -267,7 +271,7 @@ def test_port_forward_serves_many_connections_and_half_closed_ones(start: Any, b
 
 def test_port_forward_says_why_a_port_is_closed(start: Any, box: str) -> None:
     process, local = forward(start, box, CLOSED_PORT)
-    with socket.create_connection(("127.0.0.1", local[CLOSED_PORT]), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", local[CLOSED_PORT]), timeout=120) as connection:
         assert connection.recv(1) == b""
     text = ""
     while "an error occurred forwarding" not in text:
@@ -283,24 +287,27 @@ def test_streams_end_with_their_pod(cluster: Cluster, namespace: str, start: Any
     _, local = forward(start, doomed, ECHO_PORT)
     sleeping = start("exec", "-i", doomed, "-c", "main", "--", "sh", "-c", "echo started; exec sleep 1000")
     assert sleeping.stdout.readline() == b"started\n"
-    with socket.create_connection(("127.0.0.1", local[ECHO_PORT]), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", local[ECHO_PORT]), timeout=120) as connection:
         connection.sendall(b"hello")
         assert connection.recv(5) == b"hello"
         cluster.kubectl("-n", namespace, "delete", "pod", doomed)
         assert connection.recv(1) == b""
-    assert sleeping.wait(timeout=30) == 137
+    assert sleeping.wait(timeout=120) == 137
 
 
 @pytest.mark.parametrize("binary", oldest_and_newest_of_each_protocol()[-1:], ids=str, indirect=True)
 def test_streams_end_with_their_container_though_the_pod_lives_on(cluster: Cluster, namespace: str, start: Any) -> None:
     """With a shared process namespace the command outlives the container's first process, and Docker its stream."""
-    mortal = make_box(cluster, namespace, "mortal-box")
+    mortal = make_box(cluster, namespace, "mortal-box", TALKING)
     attached = start("attach", mortal, "-c", "main")
+    while b"tick" not in attached.stdout.readline():
+        pass
     command = start("exec", "-i", mortal, "-c", "main", "--", "sh", "-c", "echo started; exec sleep 1000")
     assert command.stdout.readline() == b"started\n"
     os.kill(cluster.containers(mortal, "main")[0]["State"]["Pid"], signal.SIGKILL)
-    assert command.wait(timeout=30) == 137
-    assert attached.wait(timeout=30) == 0
+    assert command.wait(timeout=120) == 137
+    attached.stdout.read()
+    assert attached.wait(timeout=120) == 0
     restarted = lambda: len(cluster.containers(mortal, "main", everything=True)) == 2  # noqa: E731
     wait_for(restarted, "the container runs again")
 
@@ -317,7 +324,7 @@ def test_every_kind_of_stream_once(
     kubectl("cp", f"{box}:{remote}", str(tmp_path / "back"), "-c", "main")
     assert (tmp_path / "back").read_text() == "content\n"
     _, local = forward(start, box, 80)
-    with urllib.request.urlopen(f"http://127.0.0.1:{local[80]}/", timeout=30) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{local[80]}/", timeout=120) as page:
         assert b"Welcome to nginx" in page.read()
     run_ticker(cluster, namespace, "once-ticker")
     attached = start("attach", "once-ticker")
@@ -325,7 +332,7 @@ def test_every_kind_of_stream_once(
         pass
     cluster.kubectl("-n", namespace, "delete", "pod", "once-ticker", "--grace-period=1")
     attached.stdout.read()
-    assert attached.wait(timeout=30) == 0
+    assert attached.wait(timeout=120) == 0
 
 
 FOLLOWERS, WRITES = 100, 50
@@ -340,7 +347,7 @@ exec sleep 36000
 def test_a_hundred_followed_logs_starve_nothing_and_miss_no_line(cluster: Cluster, namespace: str, box: str) -> None:
     flags = ["--restart=Never", "--image=busybox", "--image-pull-policy=IfNotPresent"]
     cluster.kubectl("-n", namespace, "run", "chatty", *flags, "--", "sh", "-c", COUNT)
-    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/chatty", "--timeout=60s")
+    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/chatty", "--timeout=120s")
     path = f"/api/v1/namespaces/{namespace}/pods/chatty/log?follow=true"
     with proxied(cluster) as address, ExitStack() as stack:
         followers = [stack.enter_context(ask(address, path).makefile("r")) for _ in range(FOLLOWERS)]
@@ -387,6 +394,6 @@ def proxied(cluster: Cluster) -> Iterator[tuple[str, int]]:
 
 
 def ask(address: tuple[str, int], path: str) -> socket.socket:
-    made = socket.create_connection(address, timeout=30)
+    made = socket.create_connection(address, timeout=120)
     made.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     return made

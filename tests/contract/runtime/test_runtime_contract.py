@@ -156,7 +156,7 @@ async def test_the_death_of_the_pid_namespace_ends_every_container_that_joined_i
 
     await engine.runtime.kill_container(sandbox_id)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await watching.read() is None
     await watching.close()
     record = await engine.runtime.inspect_container(container_id)
@@ -176,12 +176,12 @@ async def test_events_tell_a_containers_life(engine: Engine) -> None:
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
     container_id = await engine.run("a", *FOREVER)
-    await engine.runtime.run_exec(container_id, ["true"], timeout_seconds=20)
+    await engine.runtime.run_exec(container_id, ["true"], timeout_seconds=60)
     await engine.runtime.kill_container(container_id)
     await engine.runtime.stop_container(container_id, signal="SIGKILL", grace_seconds=5)
     await engine.runtime.remove_container(container_id)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await watching
     assert seen == [("start", None), ("die", 137), ("destroy", None)]
 
@@ -189,7 +189,7 @@ async def test_events_tell_a_containers_life(engine: Engine) -> None:
 async def test_a_command_is_run_to_its_end(engine: Engine) -> None:
     container_id = await engine.run("a", *FOREVER)
 
-    result = await engine.runtime.run_exec(container_id, ["sh", "-c", "echo said; exit 3"], timeout_seconds=20)
+    result = await engine.runtime.run_exec(container_id, ["sh", "-c", "echo said; exit 3"], timeout_seconds=60)
 
     assert (result.exit_code, result.output) == (3, b"said\n")
 
@@ -199,14 +199,14 @@ async def test_a_command_that_closes_its_output_is_waited_for(docker_engine: Eng
     container_id = await docker_engine.run("a", *FOREVER)
     command = ["sh", "-c", "exec >&- 2>&-; sleep 1.5; exit 7"]
 
-    assert (await docker_engine.runtime.run_exec(container_id, command, timeout_seconds=20)).exit_code == 7
+    assert (await docker_engine.runtime.run_exec(container_id, command, timeout_seconds=60)).exit_code == 7
 
 
 @pytest.mark.docker
 async def test_what_a_container_writes_is_found_and_told(docker_engine: Engine) -> None:
     container_id = await docker_engine.run("a", *FOREVER)
     write = ["dd", "if=/dev/zero", "of=/file", "bs=1M", "count=2"]
-    await docker_engine.runtime.run_exec(container_id, write, timeout_seconds=20)
+    await docker_engine.runtime.run_exec(container_id, write, timeout_seconds=60)
 
     record = await docker_engine.runtime.inspect_container(container_id, with_size=True)
     assert 2 << 20 <= record.written_bytes < 3 << 20
@@ -220,7 +220,7 @@ async def test_output_is_cut_at_ten_kibibytes(docker_engine: Engine) -> None:
     container_id = await docker_engine.run("a", *FOREVER)
     command = ["sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x; exit 4"]
 
-    result = await docker_engine.runtime.run_exec(container_id, command, timeout_seconds=20)
+    result = await docker_engine.runtime.run_exec(container_id, command, timeout_seconds=60)
 
     assert (result.exit_code, result.output) == (4, b"x" * 10240)
 
@@ -252,7 +252,7 @@ async def test_an_abandoned_command_is_killed(docker_engine: Engine) -> None:
     await stream.close()
 
     count = ["sh", "-c", "while ps | grep -q 'sleep 424[2]'; do :; done; echo gone"]
-    assert (await docker_engine.runtime.run_exec(container_id, count, timeout_seconds=10)).output == b"gone\n"
+    assert (await docker_engine.runtime.run_exec(container_id, count, timeout_seconds=60)).output == b"gone\n"
 
 
 @pytest.mark.docker
@@ -266,7 +266,7 @@ async def test_a_command_that_is_left_sees_the_end_of_its_input_and_goes_on(dock
     await stream.detach()
 
     look = ["sh", "-c", "until [ -s /after ]; do :; done; cat /input /after"]
-    result = await docker_engine.runtime.run_exec(container_id, look, timeout_seconds=10)
+    result = await docker_engine.runtime.run_exec(container_id, look, timeout_seconds=60)
     assert result.output == b"typed still here\n"
 
 
@@ -322,7 +322,7 @@ async def test_a_stream_ends_when_its_containers_first_process_dies(engine: Engi
 
     await engine.runtime.kill_container(container_id)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await stream.read() is None
         assert await stream.exit_code() == 137
     await stream.close()
@@ -334,7 +334,7 @@ async def test_an_attachment_ends_with_its_container(engine: Engine) -> None:
 
     await engine.runtime.kill_container(container_id)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await stream.read() is None
     await stream.close()
 

@@ -69,7 +69,7 @@ class Pods:
 
     async def ask(self, container_id: str, command: str) -> str:
         """Output of a shell command in the container."""
-        result = await self.runtime.run_exec(container_id, ["sh", "-c", command], timeout_seconds=20)
+        result = await self.runtime.run_exec(container_id, ["sh", "-c", command], timeout_seconds=60)
         return result.output.decode().strip()
 
 

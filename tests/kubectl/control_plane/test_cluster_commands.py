@@ -84,11 +84,11 @@ def test_nodes_are_drained_by_eviction(kubectl: Run, api_client: client.ApiClien
     # Until a budget is counted, a server asks to come back in ten seconds, and kubectl does, ten times.
     counted = {"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1}
     policy.patch_namespaced_pod_disruption_budget_status("all", namespace, {"status": counted | {"expectedPods": 1}})
-    blocked = kubectl("drain", node, "--force", "--timeout=1s", check=False)
+    blocked = kubectl("drain", node, "--force", "--timeout=3s", check=False)
     assert blocked.returncode == 1
     assert "Cannot evict pod as it would violate the pod's disruption budget." in blocked.stderr
     policy.delete_namespaced_pod_disruption_budget("all", namespace)
-    assert f"node/{node} drained" in kubectl("drain", node, "--force", "--timeout=60s").stdout
+    assert f"node/{node} drained" in kubectl("drain", node, "--force", "--timeout=120s").stdout
     assert read(kubectl, "pods")["items"] == []
     assert read(kubectl, "node", node)["spec"]["unschedulable"] is True
 

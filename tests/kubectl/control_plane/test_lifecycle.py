@@ -33,7 +33,7 @@ spec: {{schedulerName: nobody, containers: [{{name: c, image: i}}]}}
 def web(kubectl: Run) -> str:
     """A Deployment of no Pods whose first rollout is done."""
     kubectl("create", "deployment", "web", "--image=nginx:1", "--replicas=0")
-    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     return "deployment/web"
 
 
@@ -58,7 +58,7 @@ def test_scale_with_its_conditions(kubectl: Run, web: str) -> None:
 def test_rollouts_are_told_paused_and_undone(kubectl: Run, web: str) -> None:
     assert kubectl("rollout", "status", web).stdout == 'deployment "web" successfully rolled out\n'
     kubectl("set", "image", web, "nginx=nginx:2")
-    kubectl("rollout", "status", web, "--timeout=60s")
+    kubectl("rollout", "status", web, "--timeout=120s")
     assert [line.split()[0] for line in lines(kubectl("rollout", "history", web).stdout)[2:]] == ["1", "2"]
     assert "nginx:1" in kubectl("rollout", "history", web, "--revision=1").stdout
     assert kubectl("rollout", "undo", web, "--to-revision=1").stdout == "deployment.apps/web rolled back\n"
@@ -79,7 +79,7 @@ def test_rollouts_are_told_paused_and_undone(kubectl: Run, web: str) -> None:
 
 def test_a_rollout_that_does_not_come_to_an_end(kubectl: Run, web: str) -> None:
     kubectl("scale", web, "--replicas=1")
-    waiting = kubectl("rollout", "status", web, "--timeout=2s", check=False)
+    waiting = kubectl("rollout", "status", web, "--timeout=5s", check=False)
     assert waiting.returncode == 1
     assert "Waiting for deployment" in waiting.stdout
     assert "0 of 1 updated replicas are available..." in waiting.stdout or "0 out of 1 new replicas" in waiting.stdout
@@ -88,16 +88,16 @@ def test_a_rollout_that_does_not_come_to_an_end(kubectl: Run, web: str) -> None:
 
 
 def test_waiting_for_conditions(kubectl: Run, web: str) -> None:
-    assert kubectl("wait", "--for=condition=Available", web, "--timeout=30s").stdout == (
+    assert kubectl("wait", "--for=condition=Available", web, "--timeout=120s").stdout == (
         "deployment.apps/web condition met\n"
     )
     kubectl("apply", "-f", "-", stdin=PODS)
-    late = kubectl("wait", "--for=condition=Ready", "pod", "-l", "set=pods", "--timeout=1s", check=False)
+    late = kubectl("wait", "--for=condition=Ready", "pod", "-l", "set=pods", "--timeout=3s", check=False)
     assert late.returncode == 1
     assert "timed out waiting for the condition on pods/one" in late.stderr
-    missing = kubectl("wait", "--for=condition=Ready", "pod/nobody", "--timeout=1s", check=False)
+    missing = kubectl("wait", "--for=condition=Ready", "pod/nobody", "--timeout=3s", check=False)
     assert 'pods "nobody" not found' in missing.stderr
-    none = kubectl("wait", "--for=condition=Ready", "pod", "-l", "set=none", "--timeout=1s", check=False)
+    none = kubectl("wait", "--for=condition=Ready", "pod", "-l", "set=none", "--timeout=3s", check=False)
     assert "no matching resources found" in none.stderr
 
 
@@ -105,16 +105,16 @@ def test_waiting_for_conditions(kubectl: Run, web: str) -> None:
 def test_waiting_for_values_and_deletion(
     cluster: Cluster, namespace: str, binary: Kubectl, kubectl: Run, web: str
 ) -> None:
-    kubectl("wait", "--for=jsonpath={.spec.replicas}=0", web, "--timeout=10s")
-    command = [binary.path, "-n", namespace, "wait", "--for=jsonpath={.spec.replicas}=2", web, "--timeout=60s"]
+    kubectl("wait", "--for=jsonpath={.spec.replicas}=0", web, "--timeout=120s")
+    command = [binary.path, "-n", namespace, "wait", "--for=jsonpath={.spec.replicas}=2", web, "--timeout=120s"]
     waiting = subprocess.Popen(command, env=cluster.env, stdout=subprocess.PIPE, text=True)
     kubectl("scale", web, "--replicas=2")
-    output, _ = waiting.communicate(timeout=90)
+    output, _ = waiting.communicate(timeout=180)
     assert output == "deployment.apps/web condition met\n"
-    kubectl("wait", "--for=condition=Available=False", web, "--timeout=30s")
+    kubectl("wait", "--for=condition=Available=False", web, "--timeout=120s")
     kubectl("delete", web, "--wait=false")
-    kubectl("wait", "--for=delete", web, "--timeout=30s")
-    assert kubectl("wait", "--for=delete", web, "--timeout=30s").returncode == 0, "it is gone already"
+    kubectl("wait", "--for=delete", web, "--timeout=120s")
+    assert kubectl("wait", "--for=delete", web, "--timeout=120s").returncode == 0, "it is gone already"
 
 
 def test_deleting_by_name_label_field_and_all(kubectl: Run) -> None:
@@ -140,7 +140,7 @@ def test_deleting_by_name_label_field_and_all(kubectl: Run) -> None:
 def test_a_finalizer_holds_an_object(kubectl: Run, namespace: str) -> None:
     kubectl("create", "configmap", "held")
     kubectl("patch", "configmap", "held", "-p", '{"metadata":{"finalizers":["example.com/hold"]}}')
-    waiting = kubectl("delete", "configmap", "held", "--timeout=1s", check=False)
+    waiting = kubectl("delete", "configmap", "held", "--timeout=3s", check=False)
     assert waiting.returncode == 1
     assert "timed out waiting for the condition on configmaps/held" in waiting.stderr
     held = read(kubectl, "configmap", "held")["metadata"]
@@ -167,7 +167,7 @@ def test_cascades(kubectl: Run, web: str) -> None:
     kubectl("delete", web, "--cascade=foreground")
     assert read(kubectl, *owned)["items"] == []
     kubectl("create", "deployment", "web", "--image=nginx:1", "--replicas=0")
-    kubectl("rollout", "status", web, "--timeout=60s")
+    kubectl("rollout", "status", web, "--timeout=120s")
     kubectl("delete", web, "--cascade=background")
     wait_for(lambda: read(kubectl, *owned)["items"] == [], "the garbage collector removes what is owned")
 

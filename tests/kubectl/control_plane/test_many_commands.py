@@ -33,7 +33,7 @@ FIRST = PAIR.partition("---")[0]
 def web(kubectl: Run) -> str:
     """A Deployment of no Pods: it has revisions, ReplicaSets and a rollout status, and costs no container."""
     kubectl("create", "deployment", "web", "--image=nginx", "--replicas=0", "--port=80")
-    kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     return "web"
 
 
@@ -153,12 +153,12 @@ def test_get_all_shows_the_kinds_of_the_category(kubectl: Run, web: str) -> None
 def test_set_changes_the_template_and_undo_goes_back_to_a_revision(kubectl: Run, web: str) -> None:
     target = f"deployment/{web}"
     assert kubectl("set", "image", target, "nginx=nginx:2").stdout == "deployment.apps/web image updated\n"
-    kubectl("rollout", "status", target, "--timeout=30s")
+    kubectl("rollout", "status", target, "--timeout=120s")
     limits = kubectl("set", "resources", target, "--limits=cpu=200m,memory=64Mi", "--requests=cpu=100m")
     assert limits.stdout == "deployment.apps/web resource requirements updated\n"
-    kubectl("rollout", "status", target, "--timeout=30s")
+    kubectl("rollout", "status", target, "--timeout=120s")
     assert kubectl("set", "serviceaccount", target, "robot").stdout == "deployment.apps/web serviceaccount updated\n"
-    kubectl("rollout", "status", target, "--timeout=30s")
+    kubectl("rollout", "status", target, "--timeout=120s")
     kubectl("annotate", target, "kubernetes.io/change-cause=by hand")
 
     def causes() -> list[list[str]]:
@@ -170,7 +170,7 @@ def test_set_changes_the_template_and_undo_goes_back_to_a_revision(kubectl: Run,
     assert revision.startswith("deployment.apps/web with revision #3\nPod Template:\n")
     assert re.search(r"Image:\s+nginx:2\n.*Limits:\n\s+cpu:\s+200m\n\s+memory:\s+64Mi\n", revision, re.DOTALL)
     assert kubectl("rollout", "undo", target, "--to-revision=1").stdout == "deployment.apps/web rolled back\n"
-    kubectl("rollout", "status", target, "--timeout=30s")
+    kubectl("rollout", "status", target, "--timeout=120s")
     container = read(kubectl, target)["spec"]["template"]["spec"]["containers"][0]
     assert (container["image"], container["resources"]) == ("nginx", {})
     assert [number for number, _ in causes()] == ["2", "3", "4", "5"]
@@ -189,7 +189,7 @@ def test_subresources_are_read_and_patched(kubectl: Run, web: str) -> None:
     assert patched.stdout.split()[0] == "scale.autoscaling/web"
     condition = '{"status":{"conditions":[{"type":"Odd","status":"True"}]},"spec":{"paused":true}}'
     assert "deployment.apps/web patched" in kubectl("patch", target, "--subresource=status", "-p", condition).stdout
-    kubectl("wait", "--for=condition=Odd", target, "--timeout=10s")
+    kubectl("wait", "--for=condition=Odd", target, "--timeout=120s")
     found = read(kubectl, target)
     assert "paused" not in found["spec"]
     assert "x" not in found["metadata"].get("labels", {})
@@ -202,7 +202,7 @@ def test_delete_cascades_as_asked(kubectl: Run, web: str) -> None:
     orphan = read(kubectl, name)
     assert "ownerReferences" not in orphan["metadata"]
     kubectl("create", "deployment", "web", "--image=nginx", "--replicas=0")
-    kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     kubectl("delete", "deployment", web, "--cascade=foreground")
     # Foreground deletion waits for what the object owned; what it adopted is owned too.
     owners = "jsonpath={.items[*].metadata.ownerReferences[*].kind}"
@@ -210,15 +210,15 @@ def test_delete_cascades_as_asked(kubectl: Run, web: str) -> None:
 
 
 def test_wait_for_creation_and_its_time_out(cluster: Cluster, namespace: str, binary: Kubectl, kubectl: Run) -> None:
-    command = [binary.path, "-n", namespace, "wait", "--for=create", "configmap/first", "--timeout=60s"]
+    command = [binary.path, "-n", namespace, "wait", "--for=create", "configmap/first", "--timeout=120s"]
     waiting = subprocess.Popen(command, env=cluster.env, stdout=subprocess.PIPE, text=True)
     kubectl("create", "configmap", "first")
-    output, _ = waiting.communicate(timeout=90)
+    output, _ = waiting.communicate(timeout=180)
     assert output == "configmap/first condition met\n"
     assert waiting.returncode == 0
-    late = kubectl("wait", "--for=create", "configmap/second", "--timeout=1s", check=False)
+    late = kubectl("wait", "--for=create", "configmap/second", "--timeout=3s", check=False)
     assert "timed out waiting for the condition" in late.stderr
-    missing = kubectl("wait", "--for=condition=Ready", "pod/nobody", "--timeout=1s", check=False)
+    missing = kubectl("wait", "--for=condition=Ready", "pod/nobody", "--timeout=3s", check=False)
     assert 'pods "nobody" not found' in missing.stderr
 
 
@@ -357,7 +357,7 @@ def test_describe_knows_every_kind(kubectl: Run, namespace: str, web: str) -> No
     claim = kubectl("describe", "pvc", "claim").stdout
     for pattern in (r"StorageClass:\s+none", r"Status:\s+Pending", r"Finalizers:\s+\[kubernetes.io/pvc-protection\]"):
         assert re.search(pattern, claim), claim
-    kubectl("delete", "pvc", "claim", "--timeout=30s")
+    kubectl("delete", "pvc", "claim", "--timeout=120s")
     text = kubectl("describe", "replicasets", "-l", "app=web").stdout
     for pattern in (
         r"Controlled By:\s+Deployment/web",

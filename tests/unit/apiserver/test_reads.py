@@ -207,7 +207,7 @@ async def test_watch_ends_with_the_server(api: ApiCalls, server: RunningApiServe
     reader = asyncio.ensure_future(anext(response.stream, None))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     await server.server.stop()
-    assert await asyncio.wait_for(reader, 5) is None
+    assert await asyncio.wait_for(reader, 60) is None
 
 
 async def test_in_process_watch_yields_objects(api: ApiCalls, server: RunningApiServer) -> None:

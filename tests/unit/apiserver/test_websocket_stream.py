@@ -59,7 +59,7 @@ class Server:
 
 def read_all(url: str, **options: object) -> tuple[str | None, list[tuple[int, bytes]]]:
     """The subprotocol and every message until the server closes: opcode and payload."""
-    connection = websocket.create_connection(url, timeout=20, **options)
+    connection = websocket.create_connection(url, timeout=60, **options)
     messages = []
     while True:
         opcode, data = connection.recv_data()
@@ -86,10 +86,10 @@ async def test_base64_messages_are_text() -> None:
 async def test_a_client_that_closes_ends_the_stream() -> None:
     server = Server(endless())
     async with server as url:
-        connection = await asyncio.to_thread(websocket.create_connection, url, timeout=20)
+        connection = await asyncio.to_thread(websocket.create_connection, url, timeout=60)
         await asyncio.to_thread(connection.recv)
         await asyncio.to_thread(connection.close)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await server.ended.wait()
 
 

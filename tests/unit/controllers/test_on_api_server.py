@@ -48,7 +48,7 @@ class Cluster:
 
     async def until(self, condition: Callable[[], Awaitable[Any]], what: str) -> Any:
         """Ask again and again until the answer is true. Controllers are asynchronous; nothing else tells."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if answer := await condition():
                 return answer

@@ -122,14 +122,14 @@ class Follower:
     async def until(self, text: str) -> None:
         """Read until exactly this has come."""
         received = ""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while received != text:
                 received += (await anext(self._chunks)).decode()
                 assert text.startswith(received)
 
     async def ends(self) -> None:
         """Nothing more comes."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert [chunk async for chunk in self._chunks] == []
 
 

@@ -75,7 +75,7 @@ async def test_new_changed_and_removed_files_are_noticed_at_once(tmp_path: Path)
         (lambda: (tmp_path / "a.yaml").unlink(), []),
     ):
         change()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await seen.get() != expected:
                 pass
     running.cancel()

@@ -270,5 +270,5 @@ async def test_a_closed_watcher_ends(storage: MemoryStorage, cache: WatchCache) 
     ended = asyncio.ensure_future(anext(watcher, None))
     await asyncio.sleep(0)
     watcher.close()
-    assert await asyncio.wait_for(ended, 5) is None
+    assert await asyncio.wait_for(ended, 60) is None
     await storage.create(f"{PREFIX}a/x", pod("x"))
