@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from tests.cluster import docker, run
+from tests.cluster import docker, run, wait_for
 
 
 def take_snapshot(*directories: Path) -> dict[str, list[str]]:
@@ -26,6 +26,19 @@ def take_snapshot(*directories: Path) -> dict[str, list[str]]:
         "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/podling/**")),
         "files": sorted(files),
     }
+
+
+def take_first_snapshot(*directories: Path) -> dict[str, list[str]]:
+    """The snapshot to compare with, once nothing changes by itself: the kernel may still tear down what others had."""
+    found = take_snapshot(*directories)
+
+    def is_settled() -> bool:
+        nonlocal found
+        before, found = found, take_snapshot(*directories)
+        return found == before
+
+    wait_for(is_settled, "the host rests")
+    return found
 
 
 def difference(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import MANIFESTS, Cluster, is_alive, wait_for
-from tests.host_snapshot import difference, take_snapshot
+from tests.host_snapshot import difference, take_first_snapshot, take_snapshot
 
 pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
@@ -36,12 +36,12 @@ def running_containers(cluster: Cluster, pod: str) -> set[str]:
 
 def apply_nginx(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", str(MANIFESTS / "nginx.yaml"))
-    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     cluster.wait("--for=condition=Ready", "pod/nginx")
 
 
 def test_up_and_delete_leave_the_host_as_it_was(own_cluster: Cluster) -> None:
-    before = take_snapshot(own_cluster.directory)
+    before = take_first_snapshot(own_cluster.directory)
     own_cluster.up()
     apply_nginx(own_cluster)
     own_cluster.kubectl("apply", "-f", str(MANIFESTS / "shared-localhost.yaml"))
@@ -95,7 +95,7 @@ def test_killed_processes_come_back_and_no_container_restarts(own_cluster: Clust
     own_cluster.up()
     assert own_cluster.get("configmap", "acknowledged")
     own_cluster.kubectl("scale", "deployment", "web", "--replicas=4")
-    own_cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    own_cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     assert running_containers(own_cluster, "nginx") == containers
     assert own_cluster.get("pod", "nginx")["status"]["containerStatuses"][0]["restartCount"] == 0
 
@@ -196,4 +196,4 @@ def test_a_dead_node_comes_back(own_cluster: Cluster) -> None:
     assert running_containers(own_cluster, "nginx") == set()
     own_cluster.podling("node", "start", node)
     own_cluster.wait("--for=condition=Ready", f"node/{node}")
-    own_cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    own_cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import Cluster
-from tests.host_snapshot import difference, take_snapshot
+from tests.host_snapshot import difference, take_first_snapshot, take_snapshot
 
 pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
@@ -30,7 +30,7 @@ class ClusterWithoutNft(Cluster):
 
 def test_a_first_up_whose_node_fails_leaves_logs_only(tmp_path: Path) -> None:
     cluster = ClusterWithoutNft(tmp_path)
-    before = take_snapshot()
+    before = take_first_snapshot()
     result = cluster.podling("up", check=False)
     assert result.returncode == 1
     assert "nft is not installed" in result.stderr
