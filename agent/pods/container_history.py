@@ -19,6 +19,8 @@ from agent.pods.pod_spec import (
 )
 from control.api.objects import ReadOnlyObject
 
+LOST_CONTAINER_EXIT_CODE = 137
+LOST_CONTAINER_REASON = "ContainerStatusUnknown"
 STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
@@ -56,9 +58,25 @@ def is_finished(pod: ReadOnlyObject, observed: ObservedPod, container: ReadOnlyO
     newest = observed.find(container["name"])
     if newest is not None and not is_later_lost(pod, newest):
         return newest.is_exited and not is_wanted_back(pod, observed, container, newest)
-    reported = reported_status(pod, container["name"]) or {}
-    terminated = (reported.get("state") or {}).get("terminated")
-    return terminated is not None and not restarts_after(pod, container, int(terminated.get("exitCode") or 0))
+    exit_code = _remembered_exit_code(pod, container["name"])
+    return exit_code is not None and not restarts_after(pod, container, exit_code)
+
+
+def _remembered_exit_code(pod: ReadOnlyObject, container_name: str) -> int | None:
+    """How a container that is gone ended last, as far as the API knows; one that ran there was lost.
+
+    What must not run twice does not run again because somebody has removed its container: upstream, too, counts it as
+    ended (convertToAPIContainerStatuses and getPhase in pkg/kubelet/kubelet_pods.go, v1.36).
+    """
+    reported = reported_status(pod, container_name) or {}
+    state = reported.get("state") or {}
+    ended = state.get("terminated")
+    if ended is None and "running" in state:
+        return LOST_CONTAINER_EXIT_CODE
+    last = (reported.get("lastState") or {}).get("terminated") or {}
+    if ended is None and last.get("reason") == LOST_CONTAINER_REASON:
+        ended = last
+    return None if ended is None else int(ended.get("exitCode") or 0)
 
 
 def is_wanted_back(
@@ -76,7 +94,10 @@ def is_wanted_back(
 def has_failed_for_good(pod: ReadOnlyObject, observed: ObservedPod, container: ReadOnlyObject) -> bool:
     """True when an init container (not a sidecar) failed and its policy does not try again."""
     newest = observed.find(container["name"])
-    if newest is None or not newest.is_exited or newest.succeeded:
+    if newest is None:
+        exit_code = _remembered_exit_code(pod, container["name"])
+        return bool(exit_code) and not restarts_after(pod, container, exit_code or 0)
+    if not newest.is_exited or newest.succeeded:
         return False
     return not is_wanted_back(pod, observed, container, newest)
 

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agent.pods.container_history import is_later_lost, is_stale, is_wanted_back, reported_status
+from agent.pods.container_history import (
+    LOST_CONTAINER_EXIT_CODE,
+    LOST_CONTAINER_REASON,
+    is_later_lost,
+    is_stale,
+    is_wanted_back,
+    reported_status,
+)
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.pod_spec import ContainerType, is_sidecar, regular_containers, restarts_after
 from agent.pods.resize import PendingResize
@@ -24,7 +31,6 @@ from control.api.meta import is_deleting
 from control.api.objects import Object, ReadOnlyObject
 from control.api.timestamps import format_time
 
-LOST_CONTAINER_EXIT_CODE = 137
 ASSUMED_MESSAGE = (
     "Unable to get init container status from container runtime and pod has been initialized, "
     "treat it as exited normally"
@@ -323,7 +329,7 @@ def _judge(
 
 def lost_state(message: str) -> Object:
     """The end of a container that nobody saw end."""
-    return {"terminated": _end(LOST_CONTAINER_EXIT_CODE, "ContainerStatusUnknown", message)}
+    return {"terminated": _end(LOST_CONTAINER_EXIT_CODE, LOST_CONTAINER_REASON, message)}
 
 
 def _end(exit_code: int, reason: str, message: str) -> Object:

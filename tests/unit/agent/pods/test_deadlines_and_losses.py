@@ -178,3 +178,20 @@ async def test_the_cgroup_of_an_ended_pod_whose_pause_was_removed_is_garbage(nod
     other = await node.find("other")
     assert other is not None
     assert [path.rpartition("/pod")[2] for path in node.cgroup_tree.pods()] == [other["metadata"]["uid"]]
+
+
+@pytest.mark.parametrize("agent_sees_it", [True, False])
+@pytest.mark.parametrize(("policy", "phase", "attempts"), [("Never", "Failed", []), ("OnFailure", "Running", ["_1"])])
+async def test_what_must_not_run_twice_does_not_because_its_container_was_removed(
+    node: HollowNode, policy: str, phase: str, attempts: list[str], agent_sees_it: bool
+) -> None:
+    await node.create(restartPolicy=policy, terminationGracePeriodSeconds=1)
+    (web,) = await node.running("web")
+    if not agent_sees_it:
+        await node.crash()
+    await node.runtime.remove_container(web.id)
+    if not agent_sees_it:
+        await node.start()
+    await node.settle(12)
+    assert (await node.status())["phase"] == phase
+    assert [record.name[-2:] for record in await node.running("web")] == attempts
