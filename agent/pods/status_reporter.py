@@ -138,7 +138,8 @@ class StatusReporter:
                 subresource="status",
             )
             reported = {**status, "conditions": (answer.get("status") or {}).get("conditions") or []}
-            self._reported[uid] = _Reported(reported, _version(answer))
+            if uid in self._wanted:  # and not forgotten while the answer was on its way
+                self._reported[uid] = _Reported(reported, _version(answer))
         if self._wanted.get(uid, (None, None))[1] is status:
             del self._wanted[uid]
 

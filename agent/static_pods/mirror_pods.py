@@ -16,7 +16,7 @@ from agent.static_pods.manifest import HASH_ANNOTATION
 from control.api.builtin_kinds import PODS
 from control.api.clock import Clock
 from control.api.errors import ApiError
-from control.api.meta import is_deleting
+from control.api.meta import find_condition, is_deleting
 from control.api.objects import Object, ReadOnlyObject
 from control.api.pods import is_terminal
 from control.client.client import Client
@@ -86,6 +86,23 @@ def mirror_of(static: ReadOnlyObject, node: ReadOnlyObject) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
+def shown_status(mirror: ReadOnlyObject, status: Object) -> Object:
+    """The status of a static Pod beside what its mirror says already: since when things are so.
+
+    An agent that starts knows neither when the Pod began nor since when a condition holds; the kubelet's status manager
+    goes by the mirror, too (updateStatusInternal in pkg/kubelet/status/status_manager.go, v1.36).
+    """
+    told = mirror.get("status") or {}
+    conditions = []
+    for condition in status.get("conditions") or ():
+        before = find_condition(told.get("conditions"), condition["type"])
+        if before is not None and before["status"] == condition["status"] and "lastTransitionTime" in before:
+            condition = {**condition, "lastTransitionTime": before["lastTransitionTime"]}
+        conditions.append(condition)
+    start = {"startTime": told["startTime"]} if told.get("startTime") else {}
+    return {**status, **start, "conditions": conditions}
+
+
 class MirrorPods:
     """All mirrors of the node; for the workers of static Pods also where their statuses go (`StatusSink`)."""
 
@@ -99,6 +116,8 @@ class MirrorPods:
         self._static: dict[FullName, ReadOnlyObject] = {}
         self._mirrors: dict[FullName, Object] = {}
         self._statuses: dict[FullName, Object] = {}
+        #: UIDs of mirrors that went while one is being made: its own end may be known before its beginning
+        self._gone: set[str] | None = None
         #: until when (monotonic) names stay free
         self._free_until: dict[FullName, float] = {}
         self._wake = asyncio.Event()
@@ -118,7 +137,7 @@ class MirrorPods:
         if mirror is None or static is None:
             return
         if compute_mirror_action(static, mirror, status) is MirrorAction.NONE:
-            self._reporter.submit(mirror, status)
+            self._reporter.submit(mirror, shown_status(mirror, status))
         else:
             self._wake.set()
 
@@ -148,6 +167,8 @@ class MirrorPods:
         if old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"]):
             self._reporter.forget(old["metadata"]["uid"])
         if new is None:
+            if self._gone is not None:
+                self._gone.add(changed["metadata"]["uid"])
             # The one that was made again meanwhile stays.
             if self._mirrors.get(name, changed)["metadata"]["uid"] == changed["metadata"]["uid"]:
                 self._mirrors.pop(name, None)
@@ -156,8 +177,9 @@ class MirrorPods:
             self._mirrors[name] = new
             static, status = self._static.get(name), self._statuses.get(name)
             if status is not None and compute_mirror_action(static, new, status) is MirrorAction.NONE:
-                self._reporter.submit(new, status)
-                self._reporter.reconcile(new, status)
+                shown = shown_status(new, status)
+                self._reporter.submit(new, shown)
+                self._reporter.reconcile(new, shown)
         self._wake.set()
 
     async def run(self) -> None:
@@ -204,7 +226,13 @@ class MirrorPods:
         if action is MirrorAction.DELETE and mirror is not None:
             await self._delete(mirror)
         elif action is MirrorAction.CREATE and static is not None and node is not None and name not in self._free_until:
-            self._mirrors[name] = await self._client.create(PODS, mirror_of(static, node))
+            gone = self._gone = set[str]()
+            try:
+                made = await self._client.create(PODS, mirror_of(static, node))
+            finally:
+                self._gone = None
+            if made["metadata"]["uid"] not in gone:
+                self._mirrors[name] = made
 
     async def _delete(self, mirror: Object) -> None:
         metadata = mirror["metadata"]

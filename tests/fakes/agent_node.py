@@ -53,7 +53,7 @@ from control.api.exchange import User
 from control.api.objects import Object, ReadOnlyObject, copy_object
 from control.api.timestamps import format_time
 from control.client.client import Client
-from control.client.informer import Informer
+from control.client.informer import EventHandler, Informer
 from control.client.local_transport import LocalTransport
 from tests.fakes.cgroup_tree import FakeCgroupTree
 from tests.fakes.memory_endpoint import MemoryEndpoint
@@ -82,7 +82,7 @@ class PodEndpoint(MemoryEndpoint):
                 left, key=lambda item: order.index(item["type"]) if item["type"] in order else -1
             )
         for name in ("podIPs", "hostIPs"):
-            if name in status:
+            if status.get(name):
                 status[name] = [item for item in status[name] if "$patch" not in item]
         return super()._patch(key, old, patch)
 
@@ -266,7 +266,7 @@ class HollowNode:
         self.workers = PodWorkers(self.cache, self.worker_services)
         await self.cache.relist()
         self.informer = Informer(self.client, PODS, clock=self.clock, random=Random(1))
-        self.informer.add_handler(route_pods(pods=self.workers.on_pod_change, mirrors=lambda old, new: None))
+        self.informer.add_handler(route_pods(pods=self.workers.on_pod_change, mirrors=self._mirror_handler()))
         feed = EventFeed(
             open=lambda: self.runtime.events(OWNER.labels()),
             clock=self.clock,
@@ -282,6 +282,10 @@ class HollowNode:
         await self.before_adoption()
         self.workers.adopt()
         await self.settle()
+
+    def _mirror_handler(self) -> EventHandler:
+        """Who hears of mirror Pods: nobody, where there are no static Pods."""
+        return lambda old, new: None
 
     async def crash(self) -> None:
         """End the machinery wherever it is."""

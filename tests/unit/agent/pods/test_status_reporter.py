@@ -142,6 +142,27 @@ async def test_an_older_echo_is_no_reason_to_report_again() -> None:
     assert len(api.requests) == before
 
 
+async def test_a_pod_that_is_forgotten_while_its_status_is_sent_leaves_nothing() -> None:
+    reporter, api, client, _, pod = await make()
+    uid = pod["metadata"]["uid"]
+    patch = client.patch
+
+    async def forget_and_patch(*arguments: Any, **options: Any) -> Any:
+        answer = await patch(*arguments, **options)
+        reporter.forget(uid)
+        return answer
+
+    client.patch = forget_and_patch  # type: ignore[method-assign]
+    status = {"phase": "Running", "conditions": []}
+    reporter.submit(pod, status)
+    await reporter.flush(uid)
+    seen = await client.get(PODS, "web", namespace="default")
+    sent = len(api.requests)
+    reporter.reconcile(seen, {**status, "phase": "Failed"})
+    await reporter.flush(uid)
+    assert len(api.requests) == sent
+
+
 async def test_conditions_of_others_are_never_sent() -> None:
     reporter, _, client, _, pod = await make()
     gate = {"type": "example.com/gate", "status": "False"}

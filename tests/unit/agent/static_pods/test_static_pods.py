@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -219,3 +220,42 @@ def annotated(hash_name: str, value: str, **metadata: str) -> Object:
 )  # fmt: skip
 def test_what_a_mirror_needs(static_pod: Object | None, mirror: Object | None, action: MirrorAction) -> None:
     assert compute_mirror_action(static_pod, mirror) is action
+
+
+async def test_a_restarted_agent_tells_since_when_things_are_as_the_mirror_does(static: StaticNode) -> None:
+    static.write()
+    await static.start()
+    await static.join()
+    before = await static.mirror()
+    await static.close()
+    await static.node.clock.advance(60)
+    await static.start()
+    await static.join()
+    after = await static.mirror()
+    assert before is not None
+    assert after is not None
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert after["status"]["startTime"] == before["status"]["startTime"]
+    assert after["status"]["conditions"] == before["status"]["conditions"]
+
+
+async def test_a_mirror_that_goes_before_the_answer_to_its_making_comes_is_made_again(static: StaticNode) -> None:
+    static.write()
+    await static.start()
+    create, made = static.node.client.create, []
+
+    async def create_late(*arguments: Any, **options: Any) -> Object:
+        mirror = await create(*arguments, **options)
+        made.append(mirror["metadata"]["uid"])
+        if len(made) == 1:
+            static.mirrors.on_pod_change(None, mirror)
+            await static.node.delete("web-node-1", grace=0)
+            static.mirrors.on_pod_change(mirror, None)
+        return mirror
+
+    static.node.client.create = create_late  # type: ignore[method-assign]
+    await static.join()
+    await static.node.settle(FREE_SECONDS + 1)
+    mirror = await static.mirror()
+    assert mirror is not None
+    assert [mirror["metadata"]["uid"]] == made[1:]
