@@ -8,10 +8,11 @@ from typing import Any
 from agent.runtime.identity import parse_identity
 from agent.runtime.protocol import ContainerRecord, ContainerState
 from control.api.objects import Object
+from control.api.quantity import quantity_value
 from tests.pod_fuzz.life_promises import LifePromises, PodLife
 from tests.pod_fuzz.node import FuzzNode
-from tests.pod_fuzz.specs import ABSENT
-from tests.pod_fuzz.status_promises import TERMINAL, Require
+from tests.pod_fuzz.specs import ABSENT, LATE
+from tests.pod_fuzz.status_promises import TERMINAL, Require, is_lost
 
 QUIET_SECONDS = 20.0
 #: Tries to pull an image that does not exist, in the time that a story takes: each tells of its failure, then waits.
@@ -57,7 +58,7 @@ class EndPromises:
             self._require(not held, "an_ended_pod_holds_nothing", f"Pod {name}: {held}")
             return
         observed = status.get("observedGeneration")
-        generation = life.pod["metadata"]["generation"]
+        generation = life.pod["metadata"].get("generation")
         self._require(observed == generation, "the_last_generation_is_observed", f"{name}: {observed} of {generation}")
         told = {item["name"] for item in _statuses(status) if "running" in item["state"]}
         self._require(told == set(names) - {"POD"}, "what_runs_is_told", f"Pod {name}: {told}, engine {names}")
@@ -65,6 +66,7 @@ class EndPromises:
             self._judge_waiting(life, item, running)
         for record in running:
             self._judge_running(life, record)
+        self._judge_cgroup(life)
 
     def _held(self, uid: str) -> list[str]:
         """What the node has of a Pod besides containers."""
@@ -85,6 +87,16 @@ class EndPromises:
         wanted = {key: value for key, value in (spec.get("resources") or {}).items() if value}
         self._require(status.get("resources") == wanted, "resizes_arrive", f"{record.name}: {status.get('resources')}")
 
+    def _judge_cgroup(self, life: PodLife) -> None:
+        """What a Pod has for all its containers together is what it asks for now."""
+        asked = ((life.spec.get("resources") or {}).get("limits") or {}).get("memory")
+        if asked is None:
+            return
+        tree, name, uid = self._node.cgroup_tree, life.pod["metadata"]["name"], life.pod["metadata"]["uid"]
+        given = [tree.values(path).get("memory.max") for path in tree.pods() if path.endswith(f"pod{uid}")]
+        wanted = str(quantity_value(asked))
+        self._require(given == [wanted], "resizes_arrive", f"Pod {name}: memory {given}, not {wanted}")
+
     def _judge_waiting(self, life: PodLife, item: Object, running: list[ContainerRecord]) -> None:
         waiting = item["state"].get("waiting")
         if waiting is None:
@@ -93,6 +105,9 @@ class EndPromises:
         reason = waiting["reason"]
         if spec.get("image") == ABSENT and reason in ("ErrImagePull", "ImagePullBackOff", "PodInitializing"):
             return
+        if spec.get("image") == LATE:
+            pulled = reason not in ("ErrImagePull", "ImagePullBackOff")
+            self._require(pulled, "what_can_be_pulled_is", f"{life.pod['metadata']['name']}/{item['name']}: {waiting}")
         known = reason in ("CrashLoopBackOff", "PodInitializing", "ContainerCreating", "RunContainerError")
         known = known or reason in ("PostStartHookError", "ErrImagePull", "ImagePullBackOff")
         self._require(known, "waiting_has_a_reason", f"{life.pod['metadata']['name']}/{item['name']}: {waiting}")
@@ -107,7 +122,7 @@ class EndPromises:
             return TERMINAL
         if _hangs(life):
             return (None, "Pending", "Running", *TERMINAL)
-        if any(_is_lost(item) for item in _statuses(status)):
+        if any(is_lost(item) for item in _statuses(status)):
             # As with the kubelet, a policy of Never holds for a container that somebody removed, unless it runs again.
             return ("Pending", "Running", *TERMINAL)
         if life.is_spared or any(self._may_start_over(item) for item in life.containers()):
@@ -140,7 +155,7 @@ class EndPromises:
         probes: Any = self._node.probes
         ids = {record.id for record in self._records(life)}
         verdicts = sum(probes.changes.get(container_id, 0) for container_id in ids)
-        pulls = PULLS_MAX * sum(item["image"] == ABSENT for item in life.containers())
+        pulls = PULLS_MAX * sum(item["image"] in (ABSENT, LATE) for item in life.containers())
         causes = 3 + life.causes + life.engine_events + verdicts + pulls
         name = life.pod["metadata"]["name"]
         few = life.writes <= WRITES_PER_CAUSE * causes
@@ -162,7 +177,7 @@ class EndPromises:
         directory = node.directory / "pods"
         files = sorted(directory.iterdir()) if directory.exists() else []
         self._require(not files, "no_directory_is_left", str(files))
-        kept = node.remembers({*self._life.lives, *self._life.records})
+        kept = node.remembers({*self._life.lives, *self._life.mirror_uids, *self._life.records})
         self._require(not kept, "nothing_is_remembered", str(kept[:5]))
 
     def _records(self, life: PodLife) -> list[ContainerRecord]:
@@ -184,11 +199,6 @@ def _name(record: ContainerRecord) -> str:
 def _statuses(status: Object) -> list[Object]:
     lists = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
     return [item for field in lists for item in status.get(field) or ()]
-
-
-def _is_lost(status: Object) -> bool:
-    ends = [(status.get(field) or {}).get("terminated") or {} for field in ("state", "lastState")]
-    return any(end.get("reason") == "ContainerStatusUnknown" for end in ends)
 
 
 def _hangs(life: PodLife) -> bool:

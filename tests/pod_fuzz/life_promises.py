@@ -12,7 +12,9 @@ from typing import Any
 
 from agent.runtime.identity import ContainerIdentity, ContainerRole, parse_identity
 from agent.runtime.protocol import ContainerRecord, ContainerState
+from agent.static_pods.manifest import HASH_ANNOTATION
 from control.api.objects import Object
+from control.api.pods import is_mirror_pod
 from tests.pod_fuzz.status_promises import TERMINAL, Require
 
 #: What an agent may still do on what it knew before it heard of a change; longer while something is wrong.
@@ -61,6 +63,7 @@ class LifePromises:
         self, require: Require, now: Callable[[], datetime], records: dict[str, ContainerRecord], probes: Any
     ) -> None:
         self.lives: dict[str, PodLife] = {}
+        self.mirror_uids: set[str] = set()
         self.records = records
         self.is_disturbed: Callable[[], bool] = lambda: False
         self.is_outside = False
@@ -71,7 +74,12 @@ class LifePromises:
     # --- the API's side -----------------------------------------------------------------------------------------------
 
     def on_commit(self, event: str, pod: Object) -> None:
-        """Take in what the API has."""
+        """Take in what the API has. A mirror tells of a static Pod, which is no object of the API."""
+        if is_mirror_pod(pod):
+            self.mirror_uids.add(pod["metadata"]["uid"])
+            life = self.life_of(pod)
+            life.pod = {**life.pod, "status": {} if event == "DELETED" else pod.get("status") or {}}
+            return
         life = self.lives.setdefault(pod["metadata"]["uid"], PodLife(pod))
         life.pod = pod
         now = self._now()
@@ -84,6 +92,11 @@ class LifePromises:
             running = [record.name for record in self._running(pod["metadata"]["uid"])]
             forced = life.forced or not pod["metadata"].get("deletionTimestamp")
             self._require(forced or not running, "a_pod_goes_after_its_containers", f"{running} run")
+
+    def life_of(self, pod: Object) -> PodLife:
+        """The life that an object of the API tells of."""
+        annotations = pod["metadata"].get("annotations") or {}
+        return self.lives[annotations.get(HASH_ANNOTATION) or pod["metadata"]["uid"]]
 
     # --- the engine's side --------------------------------------------------------------------------------------------
 
@@ -110,6 +123,8 @@ class LifePromises:
             late = moment is not None and (self._now() - moment).total_seconds() > NEWS_SECONDS
             self._require(not late or disturbed, f"a_pod_that_is_{why}_starts_nothing", who)
         self._require("refused" not in life.pod["metadata"]["labels"], "a_refused_pod_starts_nothing", who)
+        former = [one.name for one in self._of_former(life)]
+        self._require(disturbed or not former, "a_static_pod_waits_for_its_former_form", f"{who}: {former} run")
         running = list(self._running(identity.pod_uid))
         twice = [one.name for one in running if one.id != record.id and _name(one) == name]
         self._require(not twice, "a_container_runs_once", f"{who} beside {twice}")
@@ -267,6 +282,12 @@ class LifePromises:
             identity = parse_identity(record.labels)
             if identity is not None and identity.pod_uid == uid and record.state is ContainerState.RUNNING:
                 yield record
+
+    def _of_former(self, life: PodLife) -> Iterator[ContainerRecord]:
+        """What runs of other Pods of the same name."""
+        for uid, other in self.lives.items():
+            if other is not life and other.pod["metadata"]["name"] == life.pod["metadata"]["name"]:
+                yield from self._running(uid)
 
     def _of_sandbox(self, identity: ContainerIdentity) -> list[ContainerRecord]:
         return [record for record in self.records.values() if self._is_of(record, identity.sandbox_id)]

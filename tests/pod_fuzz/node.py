@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,17 +19,23 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.probe_attempt import ProbeResult
 from agent.runtime.fake_container import ExecOutcome, FakeContainer, Program
 from agent.runtime.protocol import ContainerRecord, ImageRecord, RuntimeEvent
+from agent.static_pods.mirror_pods import MirrorPods
+from agent.static_pods.static_pods import StaticPods
 from agent.volumes.protocol import MountedVolume
 from control.api.exchange import ApiRequest, ApiResponse, User
 from control.api.objects import Object, ReadOnlyObject
 from control.client.client import Client
+from control.client.informer import EventHandler
 from control.client.local_transport import LocalTransport
 from control.client.transport import ServerUnavailableError
 from tests.fakes.agent_node import FakeNetwork, FakeNetworkFiles, FakeVolumes, HollowNode, PodEndpoint
-from tests.pod_fuzz.specs import MOODY, PROGRAMS, PULLED
+from tests.pod_fuzz.manifest_folder import NODE_NAME, ManifestFolder
+from tests.pod_fuzz.specs import LATE, MOODY, PROGRAMS, PULLED
 from tests.simulation.engine import EngineConnection, EngineFaults, SimulatedEngine
 from tests.simulation.loop import HostClock, VirtualLoop
 from tests.simulation.simulated_process import SimulatedProcess
+
+NODE: Object = {"kind": "Node", "metadata": {"name": NODE_NAME, "uid": "uid-of-node"}}
 
 SignalWatcher = Callable[[ContainerRecord, str], None]
 
@@ -46,6 +53,10 @@ class FuzzEngine(SimulatedEngine):
             self.add_registry_image(reference, program=program)
         self.add_image(MOODY)
         self.exec_outcome = lambda record, command: _outcome(command)
+
+    def publish(self) -> None:
+        """The image that Pods wait for is in the registry from now on."""
+        self.add_registry_image(LATE)
 
     def _program(self, reference: str, image: ImageRecord) -> Program:
         if reference == MOODY:
@@ -97,6 +108,10 @@ class FuzzEndpoint(PodEndpoint):
         self._random = random
         self.on_commit: Callable[[str, Object | None, Object], None] = lambda event, old, new: None
         self.on_status: Callable[[Object, bool, Any], None] = lambda pod, changed, body: None
+
+    def pods(self) -> list[Object]:
+        """All Pods, without a request."""
+        return [item for key, item in sorted(self.objects.items()) if key[1] == "pods"]
 
     async def __call__(self, request: ApiRequest) -> ApiResponse:
         await asyncio.sleep(0.001 + self._random.random() * 0.02)
@@ -191,12 +206,28 @@ class FuzzNode(HollowNode):
         self.volumes = FuzzVolumes()
         self.network = FuzzNetwork()
         self.probes = FuzzProbes(random)  # type: ignore[assignment]
+        self.manifests = ManifestFolder(clock)
+        self.before_adoption = self._begin_static_pods
         self.process: SimulatedProcess | None = None
         self.logs = AgentLogs()
 
     async def settle(self, seconds: float = 0.0) -> None:
         """Let time pass."""
         await asyncio.sleep(seconds)
+
+    def _mirror_handler(self) -> EventHandler:
+        """As the agent: static Pods have workers of their own kind, and their mirrors a keeper."""
+        self.mirrors = MirrorPods(self.client, self.reporter, node=lambda: NODE, clock=self.clock)
+        services = replace(self.worker_services, reporter=self.mirrors)
+        folder: Any = self.manifests
+        self.static = StaticPods(
+            folder, workers=self.workers, services=services, mirrors=self.mirrors, clock=self.clock
+        )
+        return self.mirrors.on_pod_change
+
+    async def _begin_static_pods(self) -> None:
+        await self.static.start()
+        self._tasks += [asyncio.ensure_future(work) for work in (self.static.run(), self.mirrors.run())]
 
     def boot(self) -> asyncio.Task[Any]:
         """Start the agent as a process of its own."""
@@ -211,8 +242,11 @@ class FuzzNode(HollowNode):
     def remembers(self, words: Collection[str]) -> list[str]:
         """Where the agent holds any of the words (UIDs, container ids): paths of attributes and keys."""
         roots = {"workers": self.workers, "cache": self.cache, "cgroups": self.cgroups}
+        roots |= {"static": self.static, "mirrors": self.mirrors}
         world = (self.engine, self.api, self.client, self.informer, self.loop, self.random, self.clock, self.runtime)
-        return find_words(roots, frozenset(words), {id(one) for one in (self, *world, self.volumes, self.probes)})
+        return find_words(
+            roots, frozenset(words), {id(one) for one in (self, *world, self.volumes, self.probes, self.manifests)}
+        )
 
     async def _live(self) -> None:
         self.runtime = FuzzConnection(self.engine, self.faults, self.random, lambda text: None)  # type: ignore[assignment]

@@ -24,11 +24,24 @@ PROGRAMS: Mapping[str, Program] = {
 }
 PULLED = {"pulled:1": Program(), "pulled-task:1": Program(runs_seconds=3.0)}
 ABSENT = "absent:1"
+#: nobody has published it when the story begins
+LATE = "late:1"
 MOODY = "moody:1"
 #: Weights: most programs serve, as in life.
-REGULAR_IMAGES = (*("serve:1",) * 5, "stubborn:1", "pulled:1", "pulled-task:1", *PROGRAMS, MOODY, MOODY, ABSENT)
+REGULAR_IMAGES = (
+    *("serve:1",) * 5,
+    "stubborn:1",
+    "pulled:1",
+    "pulled-task:1",
+    *PROGRAMS,
+    MOODY,
+    MOODY,
+    ABSENT,
+    LATE,
+    LATE,
+)
 INIT_IMAGES = (*("done:1", "instant:1") * 4, "pulled-task:1", "fail:1", "broken:1", MOODY, "start-over:1")
-SIDECAR_IMAGES = (*("serve:1",) * 5, "stubborn:1", "pulled:1", MOODY, "late-fail:1")
+SIDECAR_IMAGES = (*("serve:1",) * 5, "stubborn:1", "pulled:1", MOODY, "late-fail:1", LATE)
 HOOKS = (
     {"exec": {"command": ["ok"]}},
     {"exec": {"command": ["fail"]}},
@@ -83,7 +96,7 @@ def draw_resources(random: Random) -> Object:
 
 def draw_ephemeral(random: Random, name: str) -> Object:
     """What `kubectl debug` adds."""
-    image = random.choice(("serve:1", "done:1", "fail:1", ABSENT))
+    image = random.choice(("serve:1", "done:1", "fail:1", ABSENT, LATE))
     return {"name": name, "image": image, "imagePullPolicy": "IfNotPresent"}
 
 

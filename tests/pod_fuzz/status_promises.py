@@ -11,7 +11,7 @@ from typing import Any
 from agent.runtime.identity import parse_identity
 from agent.runtime.protocol import ContainerRecord
 from control.api.objects import Object
-from control.api.pods import qos_class
+from control.api.pods import is_mirror_pod, qos_class
 
 TERMINAL = ("Succeeded", "Failed")
 LATER_PHASES: Mapping[str, tuple[str, ...]] = {
@@ -57,7 +57,8 @@ class StatusPromises:
         fits = new in LATER_PHASES[old] or starts_over
         self._require(fits, "phases_only_go_forward", f"Pod {name}: {old}, then {new}")
         for field in ("reason", "message"):
-            stays = old != new or before.get(field) == status.get(field)
+            # A static Pod's last reason is not known to an agent that starts.
+            stays = old != new or before.get(field) == status.get(field) or is_mirror_pod(pod)
             self._require(stays, "reasons_belong_to_phases", f"Pod {name} {field}: {status.get(field)}")
         for field in ("startTime", "qosClass"):
             kept = field not in before or before[field] == status.get(field)
@@ -68,7 +69,9 @@ class StatusPromises:
     def _judge_pod(self, name: str, pod: Object, status: Object) -> None:
         require = self._require
         generation = status.get("observedGeneration", 0)
-        require(0 < generation <= pod["metadata"]["generation"], "generations_are_observed", f"{name}: {generation}")
+        # That of a static Pod is not the one of its mirror.
+        observed = is_mirror_pod(pod) or 0 < generation <= pod["metadata"]["generation"]
+        require(observed, "generations_are_observed", f"{name}: {generation}")
         require(status.get("qosClass") == qos_class(pod), "qos_is_told", f"Pod {name}: {status.get('qosClass')}")
         require(status.get("startTime"), "a_start_time_is_told", f"Pod {name}")
         running = [
@@ -146,6 +149,10 @@ class StatusPromises:
         record = self._record(ended.get("containerID"))
         if record is None:
             lost = ended.get("reason") == "ContainerStatusUnknown" and ended["exitCode"] == 137
+            # What ran before a regular container has succeeded, though nobody remembers it.
+            lost = lost or (
+                ended["exitCode"] == 0 and ended.get("message", "").startswith("Unable to get init container")
+            )
             self._require(lost, "an_end_is_a_containers", f"{who}: {ended}")
             return
         code = record.exit_code
@@ -245,7 +252,7 @@ class StatusPromises:
 def _may_differ(pod: Object, status: Object, before: Object, reason: str | None) -> bool:
     """Conditions say how a Pod is about to end; of one that was deleted before it ran they say how it stood then."""
     goes_on = any(
-        "running" in item["state"] or ("waiting" in item["state"] and item["lastState"])
+        "running" in item["state"] or ("waiting" in item["state"] and item["lastState"] and not is_lost(item))
         for item in status["containerStatuses"]
     )
     ends = "activeDeadlineSeconds" in pod["spec"] or not goes_on
@@ -253,6 +260,12 @@ def _may_differ(pod: Object, status: Object, before: Object, reason: str | None)
         return reason in ("PodFailed", "PodCompleted") and ends
     was_pending = before.get("phase") in (None, "Pending", "Failed")
     return bool(reason == "ContainersNotReady" and was_pending and pod["metadata"].get("deletionTimestamp"))
+
+
+def is_lost(status: Object) -> bool:
+    """Whether nobody saw a container end: somebody has removed it."""
+    ends = [(status.get(field) or {}).get("terminated") or {} for field in ("state", "lastState")]
+    return any(end.get("reason") == "ContainerStatusUnknown" for end in ends)
 
 
 def _sidecars(pod: Object) -> list[str]:

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from agent.cgroups.pod_cgroups import NodePodCgroups
 from agent.pods import compute_termination, container_stop, pod_phase, status_reporter, worker
 from agent.pods.actions import Action
 from agent.pods.compute_actions import _Decision
 from agent.pods.container_start import ContainerStarter
 from agent.pods.observed import ObservedContainer, ObservedPod
 from agent.pods.probes import ProbeRunner
+from agent.static_pods.mirror_pods import full_name
+from agent.static_pods.static_pods import StaticPods
 from control.api.objects import ReadOnlyObject
 from tests.pod_fuzz.story import run_seed
 
@@ -77,3 +80,22 @@ def test_a_phase_that_ends_too_early(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_statuses_that_are_written_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(status_reporter, "status_changes", lambda old, new: {"phase": new["phase"]})
     catch("every_write_says_something", tmp_path)
+
+
+def test_cgroups_that_outlive_their_pods(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def nothing(self: NodePodCgroups, pod_uid: str) -> None:
+        """Leave it."""
+
+    monkeypatch.setattr(NodePodCgroups, "remove", nothing)
+    catch("an_ended_pod_holds_nothing", tmp_path)
+
+
+def test_static_pods_that_do_not_wait_for_their_former_form(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    end = StaticPods._end
+
+    def forget(self: StaticPods, pod: ReadOnlyObject) -> None:
+        end(self, pod)
+        self._running.pop(full_name(pod), None)
+
+    monkeypatch.setattr(StaticPods, "_end", forget)
+    catch("a_static_pod_waits_for_its_former_form", tmp_path)
