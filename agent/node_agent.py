@@ -275,6 +275,7 @@ class NodeAgent:
                 read_processes=read_container_processes,
             ),
             probes=parts.probes.tally,
+            starts=parts.starts,
             configuration=kubelet_configuration(config, engine_address=engine_address()),
         )
         await server.run(self._stop)

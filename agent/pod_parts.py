@@ -99,6 +99,7 @@ class PodParts:
         executor = PodExecutor(
             runtime=runtime, cache=cache, sandboxes=sandboxes, starter=starter, hooks=hooks, record=record, clock=clock
         )
+        self.starts = executor.starts
         self.probes = probes = _make_probes(agent)
         admission = _make_admission(agent, self)
         shared = WorkerServices(

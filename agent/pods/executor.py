@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from agent.network.protocol import NetworkError
 from agent.pods.actions import (
     Action,
     BackOff,
@@ -40,6 +41,7 @@ from agent.pods.process_sharing_hint import process_sharing_hint
 from agent.pods.resizer import PodResizer
 from agent.pods.sandbox_start import SandboxStarter
 from agent.pods.start_failure import AlreadyStartedError, SandboxGoneError, StartFailure
+from agent.pods.start_tally import StartTally
 from agent.runtime.protocol import ImageNotFoundError, Runtime, RuntimeFailure
 from control.api.clock import Clock
 from control.api.durations import format_duration
@@ -128,6 +130,7 @@ class PodExecutor:
         self._resizer = PodResizer(runtime=runtime, cache=cache, sandboxes=sandboxes, clock=clock)
         self._record = record
         self._slots = asyncio.Semaphore(in_flight_max)
+        self.starts = StartTally()
 
     async def execute(self, pod_record: PodRecord, actions: Sequence[Action]) -> Outcome:
         """Carry out the actions in order. Raises RuntimeFailure and NetworkError for what a retry may mend."""
@@ -153,7 +156,7 @@ class PodExecutor:
                 await course.slot.acquire()
                 pod_record.stop_deadline = None
                 self._starter.mounting.begin(pod_record)
-                course.sandbox, course.starting = await self._sandboxes.create(pod_record, action)
+                await self._create_sandbox(pod_record, action, course)
             case StartSandbox():
                 await course.slot.acquire()
                 try:
@@ -186,6 +189,19 @@ class PodExecutor:
             case WakeAfter():
                 outcome.wake_after(action.seconds)
 
+    async def _create_sandbox(self, pod_record: PodRecord, action: CreateSandbox, course: _Course) -> None:
+        self.starts.pods += 1
+        try:
+            course.sandbox, course.starting = await self._sandboxes.create(pod_record, action)
+        except (RuntimeFailure, NetworkError):
+            self.starts.pod_failures += 1
+            raise
+        course.starting.add_done_callback(self._count_failed_sandbox)
+
+    def _count_failed_sandbox(self, starting: asyncio.Task[None]) -> None:
+        if not starting.cancelled() and starting.exception() is not None:
+            self.starts.pod_failures += 1
+
     # --- containers ---------------------------------------------------------------------------------------------------
 
     async def _start_container(
@@ -213,6 +229,8 @@ class PodExecutor:
             await course.sandbox_started()
             course.slot.release()
         except StartFailure as failure:
+            if failure.reason != "ContainerCreating":  # as while volumes are mounted: no try yet
+                self.starts.count_container(pod_record.pod, name, failure.reason)
             pod_record.waiting[name] = Waiting(reason=failure.reason, message=failure.message)
             outcome.failed = True
             pod_record.is_unsure |= isinstance(failure.__cause__, RuntimeFailure)
@@ -223,6 +241,7 @@ class PodExecutor:
         except (ImageNotFoundError, SandboxGoneError, AlreadyStartedError):
             outcome.wake_after(0.0)
         else:
+            self.starts.count_container(pod_record.pod, name)
             pod_record.waiting.pop(name, None)
 
     def _find_sandbox(self, pod_record: PodRecord) -> SandboxReference | None:

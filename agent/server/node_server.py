@@ -15,6 +15,7 @@ from aiohttp import web
 from agent.network.protocol import PodDialer
 from agent.pods.container_cache import ContainerCache
 from agent.pods.probe_tally import ProbeTally
+from agent.pods.start_tally import StartTally
 from agent.runtime.protocol import Runtime
 from agent.server.container_actions import ContainerActions
 from agent.server.container_logs import ContainerLogs
@@ -26,6 +27,7 @@ from agent.server.remote_command import RemoteCommand
 from agent.server.running_pods import running_pods
 from agent.server.usage import UsagePages
 from agent.server.volume_removal import VolumeRemoval
+from agent.usage.own_figures import OwnFigures
 from agent.usage.samples import UsageSampler, UsageSource
 from control.api.clock import Clock
 from control.api.objects import Object, ReadOnlyObject
@@ -65,6 +67,7 @@ class NodeServer:
         volume_root: Path,
         usage: UsageSource,
         probes: ProbeTally,
+        starts: StartTally,
         configuration: Object,
     ) -> None:
         self._settings = settings
@@ -79,7 +82,8 @@ class NodeServer:
         actions = ContainerActions(self._lookup, runtime)
         node_logs = NodeLogs()
         sampler = UsageSampler(usage, pods=pods, cache=cache, runtime=runtime, clock=clock)
-        pages = UsagePages(sampler, probes, engine_version=usage.engine.version)
+        own = OwnFigures(pods=pods, cache=cache, starts=starts)
+        pages = UsagePages(sampler, probes, own, engine_version=usage.engine.version)
         self.app = web.Application(middlewares=[self._guard])
         self.app.add_routes(
             [

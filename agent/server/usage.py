@@ -13,7 +13,9 @@ from aiohttp import web
 from agent.node.eviction.pod_usage import FileUsage
 from agent.pods.probe_tally import ProbeTally
 from agent.usage.cadvisor_metrics import cadvisor_metrics
+from agent.usage.own_figures import OwnFigures, figure_metrics
 from agent.usage.own_metrics import own_metrics
+from agent.usage.own_process import process_metrics, read_own_process
 from agent.usage.probe_metrics import probe_metrics
 from agent.usage.prometheus import CONTENT_TYPE, MetricFamily, format_metrics
 from agent.usage.resource_metrics import resource_metrics
@@ -25,9 +27,10 @@ from control.api.objects import Object
 class UsagePages:
     """The handlers."""
 
-    def __init__(self, sampler: UsageSampler, probes: ProbeTally, *, engine_version: str) -> None:
+    def __init__(self, sampler: UsageSampler, probes: ProbeTally, figures: OwnFigures, *, engine_version: str) -> None:
         self._sampler = sampler
         self._probes = probes
+        self._figures = figures
         self._engine_version = engine_version
 
     async def summary(self, request: web.Request) -> web.Response:
@@ -40,7 +43,9 @@ class UsagePages:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """What the agent says of itself."""
-        return _text(own_metrics(await self._sampler.sample(with_claims=True)))
+        sample = await self._sampler.sample(with_claims=True)
+        process = await asyncio.to_thread(read_own_process)
+        return _text([*own_metrics(sample), *figure_metrics(self._figures), *process_metrics(process)])
 
     async def resource_metrics(self, request: web.Request) -> web.Response:
         """Processor time and memory, for metrics-server."""

@@ -21,16 +21,11 @@ _VOLUME_STATS: tuple[tuple[str, str, Callable[[DiskUsage], int]], ...] = (
 
 def own_metrics(sample: NodeSample) -> list[MetricFamily]:
     """All families."""
-    running = [pod for pod in sample.pods if pod.containers]
     build = MetricFamily("kubernetes_build_info", "gauge", "[ALPHA] A metric with a constant '1' value")
     build.add(1, {"git_version": KUBELET_VERSION})
     name = MetricFamily("kubelet_node_name", "gauge", "[ALPHA] The node's name. The count is always 1.")
     name.add(1, {"node": sample.node_name})
-    pods = MetricFamily("kubelet_running_pods", "gauge", "[STABLE] Number of pods that have a running pod sandbox")
-    pods.add(len(running))
-    containers = MetricFamily("kubelet_running_containers", "gauge", "[STABLE] Number of containers currently running")
-    containers.add(sum(len(pod.containers) for pod in running), {"container_state": "running"})
-    return [build, name, containers, pods, *_volume_stats(sample)]
+    return [build, name, *_volume_stats(sample)]
 
 
 def _volume_stats(sample: NodeSample) -> list[MetricFamily]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from agent.node.host_counters import HostCounters
 from agent.node.host_facts import DiskUsage, HostUsage
 from agent.pods.container_cache import ContainerCache
 from agent.pods.probe_tally import ProbeTally
+from agent.pods.start_tally import StartTally
 from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.identity import container_labels, container_name, sandbox_labels, sandbox_name
 from agent.runtime.protocol import EngineInfo
@@ -119,6 +121,7 @@ async def node(tmp_path: Path, port: int) -> AsyncIterator[ServedNode]:
         volume_root=tmp_path / "persistent",
         usage=usage_source(await runtime.info()),
         probes=probes,
+        starts=StartTally(pods=3, containers=Counter({"container": 2})),
         configuration={"kind": "KubeletConfiguration", "maxPods": 110},
     )
     stop = asyncio.Event()
