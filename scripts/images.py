@@ -140,6 +140,8 @@ def furnish_busybox(root: Path) -> None:
 
 def furnish_nginx(root: Path) -> None:
     """nginx as its official image lays it out, with busybox for a shell."""
+    if not (root / "usr/sbin/nginx").exists():
+        raise ImageError("no package of this machine's sources has nginx: pull nginx:latest by hand")
     with tempfile.TemporaryDirectory(prefix="podling-image-") as directory:
         shell = Path(directory) / "root"
         unpack(BUSYBOX_PACKAGES, shell, Path(directory))

@@ -89,3 +89,11 @@ def test_what_cannot_be_had_is_told_in_a_line(debian: Machine, known: str, fetch
 
     assert make_busybox(debian) == f"podling: {expected}\n"
     assert not Path(debian.directory / "image.tar").exists()
+
+
+def test_an_image_without_its_program_is_not_made(debian: Machine) -> None:
+    done = debian.run(sys.executable, SCRIPTS / "images.py", "nginx", "--no-pull")
+
+    assert done.returncode == 1
+    assert done.stderr == ("podling: no package of this machine's sources has nginx: pull nginx:latest by hand\n")
+    assert not Path(debian.directory / "image.tar").exists()
