@@ -27,6 +27,8 @@ NGINX_PACKAGES = (
     "libpcre2-8-0",
     "libpcre3",
     "libssl3",
+    "libssl3t64",
+    "libzstd1",
     "zlib1g",
 )
 PULL_SECONDS_MAX = 120
@@ -142,6 +144,10 @@ def furnish_nginx(root: Path) -> None:
     """nginx as its official image lays it out, with busybox for a shell."""
     if not (root / "usr/sbin/nginx").exists():
         raise ImageError("no package of this machine's sources has nginx: pull nginx:latest by hand")
+    # From Debian 13 on packages have their libraries below /usr alone; programs name the loader where it was before.
+    for name in ("lib", "lib64"):
+        if (root / "usr" / name).is_dir() and not (root / name).exists():
+            (root / name).symlink_to(f"usr/{name}")
     with tempfile.TemporaryDirectory(prefix="podling-image-") as directory:
         shell = Path(directory) / "root"
         unpack(BUSYBOX_PACKAGES, shell, Path(directory))

@@ -91,6 +91,23 @@ def test_what_cannot_be_had_is_told_in_a_line(debian: Machine, known: str, fetch
     assert not Path(debian.directory / "image.tar").exists()
 
 
+@pytest.mark.parametrize("merged", [False, True], ids=["Debian 12", "Debian 13"])
+def test_the_loader_is_where_programs_name_it(debian: Machine, merged: bool) -> None:
+    libraries = "usr/lib64" if merged else "lib64"
+    debian.stub(
+        "dpkg-deb",
+        f'{UNPACK}; mkdir -p "$3/usr/sbin" "$3/{libraries}"; touch "$3/usr/sbin/nginx" "$3/{libraries}/ld.so"',
+    )
+
+    assert debian.run(sys.executable, SCRIPTS / "images.py", "nginx", "--no-pull").stderr == ""
+
+    with tarfile.open(debian.directory / "image.tar") as tar:
+        loader = tar.getmember(f"./{libraries}/ld.so")
+        assert loader.isreg()
+        if merged:
+            assert tar.getmember("./lib64").linkname == "usr/lib64"
+
+
 def test_an_image_without_its_program_is_not_made(debian: Machine) -> None:
     done = debian.run(sys.executable, SCRIPTS / "images.py", "nginx", "--no-pull")
 
