@@ -185,13 +185,20 @@ class _Decision:
         return not container.get("startupProbe") or self._verdicts(newest).startup is True
 
     def _sync_init_container(self, container: ReadOnlyObject) -> bool:
-        """Run an init container to its end, even if its image changes meanwhile; True once it has succeeded."""
+        """Run an init container to its end, even if its image changes meanwhile; True once it has succeeded.
+
+        Whatever its resize policy, it never restarts to get other resources.
+        """
         newest = self._current(container["name"])
         if newest is not None and newest.succeeded:
             return True
         if newest is not None and newest.is_running:
             if newest.id in self.observed.stopping:
                 self._stop(newest, f"Container {newest.name} is stopping")
+            elif changed := changed_resources(container, newest) or inherited_changes(
+                self.pod, container, self.observed
+            ):
+                self._resize(newest, changed)
         elif newest is None or newest.is_created or not has_failed_for_good(self.pod, self.observed, container):
             self._start(container, sandbox_exists=True)
         return False

@@ -8,10 +8,11 @@ from control.api.pods import containers_of, init_containers_of, is_sidecar
 POD_LEVEL_RESIZE = "InPlacePodLevelResourcesVerticalScaling"
 INIT_CONTAINER_RESIZE = "InPlacePodVerticalScalingInitContainers"
 RESTART_ALL_CONTAINERS = "RestartAllContainersOnContainerExits"
-#: what our own nodes declare
+#: what our own nodes declare: all that a v1.36 kubelet does by default
 DECLARED_FEATURES = (
     "ExtendWebSocketsToKubelet",
     POD_LEVEL_RESIZE,
+    INIT_CONTAINER_RESIZE,
     RESTART_ALL_CONTAINERS,
 )
 

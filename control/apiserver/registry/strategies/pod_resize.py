@@ -7,7 +7,7 @@ from typing import Any
 
 from control.api.errors import FieldError
 from control.api.objects import Object, copy_object
-from control.api.pods import qos_class
+from control.api.pods import is_sidecar, qos_class
 from control.apiserver.registry.strategies.field_rules import Errors, is_empty
 from control.apiserver.registry.strategies.pod_spec_validation import MIRROR_ANNOTATION
 
@@ -64,9 +64,8 @@ def resize_changes(causes: list[FieldError], pod: Spec, old: Spec) -> list[Field
         return causes + moved
     for name in ("initContainers", "containers"):
         for index, container in enumerate(old_spec.get(name) or ()):
-            if name == "containers" or container.get("restartPolicy") == "Always":
-                where, new = f"spec.{name}[{index}].resources", spec[name][index]
-                causes.extend(_removed(where, new.get("resources"), container.get("resources"), "resource"))
+            where, new = f"spec.{name}[{index}].resources", spec[name][index]
+            causes.extend(_removed(where, new.get("resources"), container.get("resources"), "resource"))
     causes.extend(_other_resources(spec, old_spec))
     if not causes and _without_compute(spec) != _without_compute(old_spec):
         causes.append(FieldError.forbidden("spec", _ONLY_COMPUTE))
@@ -119,13 +118,18 @@ def _other_resources(spec: Spec, old: Spec) -> Errors:
     for container, previous in zip(spec.get("containers") or (), old.get("containers") or (), strict=True):
         if not _same_but_compute(container, previous):
             yield FieldError.forbidden("spec", _ONLY_COMPUTE)
-    for container, previous in zip(spec.get("initContainers") or (), old.get("initContainers") or (), strict=True):
-        if container.get("restartPolicy") == "Always":
-            if not _same_but_compute(container, previous):
-                detail = "only cpu and memory resources for sidecar containers are mutable"
-                yield FieldError.forbidden("spec", detail)
-        elif container != previous:
-            yield FieldError.forbidden("spec", "resources for non-sidecar init containers are immutable")
+    for index, container in enumerate(spec.get("initContainers") or ()):
+        where, previous = f"spec.initContainers[{index}]", old["initContainers"][index]
+        if not _same_but_compute(container, previous):
+            detail = "only cpu and memory resources for init or sidecar containers are mutable"
+            yield FieldError.forbidden(where, detail)
+        if not is_sidecar(container) and container != previous and _restarts_to_resize(container):
+            detail = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"
+            yield FieldError.forbidden(where, detail)
+
+
+def _restarts_to_resize(container: Spec) -> bool:
+    return any(policy.get("restartPolicy") == "RestartContainer" for policy in container.get("resizePolicy") or ())
 
 
 def _other_amounts(resources: Spec | None) -> Object:

@@ -173,6 +173,27 @@ async def test_a_running_container_gets_other_resources_without_a_restart(node: 
     assert len(updates(node)) == 1
 
 
+async def test_a_running_init_container_gets_other_resources_without_a_restart(node: HollowNode) -> None:
+    policy = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
+    init = {**CONTAINER, "name": "init", "resizePolicy": policy}
+    await node.create(initContainers=[init], containers=[CONTAINER])
+    (before,) = await node.running("init")
+    for cpu in ("500m", "100m"):
+        patch = {"spec": {"initContainers": [{**init, "resources": resources(cpu=cpu)}]}}
+        await node.client.patch(PODS, "web", patch, namespace="default")
+        await node.settle()
+        (status,) = (await node.status())["initContainerStatuses"]
+        assert status["resources"]["requests"]["cpu"] == status["allocatedResources"]["cpu"] == cpu
+        assert "PodResizeInProgress" not in await conditions(node)
+    (after,) = await node.running("init")
+    assert (after.id, status["restartCount"], len(updates(node))) == (before.id, 0, 2)
+    assert len(node.event_messages("ResizeCompleted")) == len(node.event_messages("ResizeStarted")) == 2
+    await end(node, "init")
+    await node.settle(30)
+    assert (await node.status())["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
+    assert (await node.status())["phase"] == "Running"
+
+
 async def test_a_policy_that_wants_it_restarts_the_container(node: HollowNode) -> None:
     policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
     await node.create(containers=[{**CONTAINER, "resizePolicy": policy}])

@@ -484,6 +484,50 @@ def test_a_resize_changes_cpu_and_memory(path: str, value: Any, expected: list[s
     assert _resize(_resizable(), (path, value)) == expected
 
 
+INIT = "spec.initContainers.0"
+AN_INIT = "spec.initContainers[0]"
+MOVABLE = {
+    "name": "i",
+    "image": "i",
+    "resources": {"requests": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}},
+}
+RESTARTS = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
+ONLY_COMPUTE = f"{AN_INIT}: Forbidden: only cpu and memory resources for init or sidecar containers are mutable"
+
+
+@pytest.mark.parametrize("sidecar", [{}, {"restartPolicy": "Always"}])
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        case("more cpu", f"{INIT}.resources.requests.cpu", "2"),
+        case(
+            "a request taken away",
+            f"{INIT}.resources.requests",
+            {"memory": "1Gi", "ephemeral-storage": "1Gi"},
+            f"{AN_INIT}.resources.requests: Forbidden: resource requests cannot be removed",
+        ),
+        case("storage", f"{INIT}.resources.requests.ephemeral-storage", "2Gi", ONLY_COMPUTE),
+        case("the policy", f"{INIT}.resizePolicy", RESTARTS, ONLY_COMPUTE),
+    ],
+)
+def test_a_resize_changes_cpu_and_memory_of_init_containers(
+    path: str, value: Any, expected: list[str], sidecar: Object
+) -> None:
+    if value is RESTARTS and not sidecar:
+        detail = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"
+        expected = [*expected, f"{AN_INIT}: Forbidden: {detail}"]
+    old = _stored(change(POD, "spec.initContainers", [{**MOVABLE, **sidecar}]))
+    assert _resize(old, (path, value)) == expected
+
+
+def test_an_init_container_does_not_restart_to_be_resized() -> None:
+    old = _stored(change(POD, "spec.initContainers", [{**MOVABLE, "resizePolicy": RESTARTS}]))
+    assert _resize(old, (f"{CONTAINER}.resources.requests", {"cpu": "1"})) == []
+    assert _resize(old, (f"{INIT}.resources.requests.cpu", "2")) == [
+        f"{AN_INIT}: Forbidden: non-sidecar init containers with a resize policy of RestartContainer cannot be resized"
+    ]
+
+
 def test_a_node_that_cannot_resize_is_told_by_its_statuses() -> None:
     old = _resizable()
     old["status"]["containerStatuses"] = [{"name": "c", "state": {"running": {}}}]
