@@ -11,6 +11,7 @@ from control.apiserver.admission.plugins.limit_ranger import LimitRanger
 from control.apiserver.admission.plugins.namespace_lifecycle import NamespaceLifecycle
 from control.apiserver.admission.plugins.node_declared_feature_validator import NodeDeclaredFeatureValidator
 from control.apiserver.admission.plugins.node_restriction import NodeRestriction
+from control.apiserver.admission.plugins.pod_resize_validator import PodResizeValidator
 from control.apiserver.admission.plugins.pod_security import PodSecurity
 from control.apiserver.admission.plugins.priority import Priority
 from control.apiserver.admission.plugins.runtime_class import RuntimeClass
@@ -51,6 +52,7 @@ def make_plugins(
         RuntimeClass(reader),
         DefaultIngressClass(reader),
         NodeDeclaredFeatureValidator(reader),
+        PodResizeValidator(reader),
     ]
     if not is_upstream:
         plugins.append(ShareProcessNamespace())

@@ -292,6 +292,16 @@ async def test_an_unknown_level_is_invalid() -> None:
     assert "must be one of privileged, baseline, restricted" in error.message
 
 
+def _make_node(features: str = "", *, system: str = "linux", cpu: str = "2", memory: str = "1Gi") -> Object:
+    node = make(
+        "Node",
+        "n",
+        status={"declaredFeatures": features.split(", "), "allocatable": {"cpu": cpu, "memory": memory}},
+    )
+    node["metadata"]["labels"] = {"kubernetes.io/os": system}
+    return node
+
+
 POD_LEVEL = {"resources": {"requests": {"cpu": "1"}}}
 INIT = {"initContainers": [{"name": "i", "resources": {"requests": {"cpu": "1"}}}]}
 
@@ -317,7 +327,7 @@ async def test_a_node_must_declare_that_it_can_follow_a_resize(change: Object, f
     detail = f'pod update requires features {features} which are not available on node "n"'
     assert (error.code, error.message) == (403, f'pods "p" is forbidden: {detail}')
     assert 'node "n" not found' in (await refusal_of(after, **options)).message
-    await write(after, make("Node", "n", status={"declaredFeatures": features.split(", ")}), **options)
+    await write(after, _make_node(features), **options)
 
 
 @pytest.mark.parametrize(
@@ -334,4 +344,45 @@ async def test_a_node_must_declare_that_it_can_follow_a_resize(change: Object, f
 )
 async def test_other_resizes_need_no_declared_feature(spec: Object, change: Object) -> None:
     before = make_pod(**spec)
-    await write(make_pod(**spec, **change), operation="UPDATE", old=before, subresource="resize")
+    await write(make_pod(**spec, **change), _make_node(), operation="UPDATE", old=before, subresource="resize")
+
+
+@pytest.mark.parametrize(
+    ("amounts", "node", "detail", "cause"),
+    [
+        pytest.param(
+            {"cpu": "2500m", "memory": "1Gi"},
+            _make_node(),
+            "Node didn't have enough allocatable resources: cpu, requested: 2500, allocatable: 2000",
+            "NodeCapacity",
+            id="more cpu than the node has",
+        ),
+        pytest.param(
+            {"cpu": "3", "memory": "2Gi"},
+            _make_node(system="windows"),
+            "Node didn't have enough allocatable resources: cpu, requested: 3000, allocatable: 2000; "
+            "memory, requested: 2147483648, allocatable: 1073741824",
+            "NodeCapacity",
+            id="more of both",
+        ),
+        pytest.param(
+            {"cpu": "1"},
+            _make_node(system="windows"),
+            'pod resize is only supported on linux nodes, node "n" is "windows"',
+            "UnsupportedPlatform",
+            id="not Linux",
+        ),
+    ],
+)
+async def test_a_resize_that_the_node_can_never_follow_is_refused(
+    amounts: Object, node: Object, detail: str, cause: str
+) -> None:
+    before = make_pod(nodeName="n")
+    after = make_pod(nodeName="n", containers=[{"name": "c", "image": "i", "resources": {"requests": amounts}}])
+    options: dict[str, Any] = {"operation": "UPDATE", "old": before, "subresource": "resize"}
+    error = await refusal_of(after, node, **options)
+    assert (error.code, error.message) == (403, f'pods "p" is forbidden: {detail}')
+    assert error.details["causes"] == [{"reason": cause}]
+    await write(before, node, **options)
+    await write(after, node, **{**options, "subresource": ""})
+    await write(after, _make_node(cpu="4", memory="4Gi"), **options)
