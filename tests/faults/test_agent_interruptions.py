@@ -1,4 +1,4 @@
-"""The agent stopped at every single call to the engine: a restart converges, without duplicates, leaks or restarts."""
+"""The agent stopped at every call to engine, cgroups and API: a restart converges, nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from agent.runtime.fake_runtime import FakeRuntime
 from agent.runtime.identity import parse_identity
 from agent.runtime.protocol import ContainerRecord, ContainerState
 from control.api.builtin_kinds import PODS
+from control.api.exchange import User
 from control.api.objects import ReadOnlyObject
+from control.client.client import Client
+from control.client.local_transport import LocalTransport
 from tests.fakes.agent_node import HollowNode
-from tests.faults.interruptible_runtime import InterruptibleRuntime
+from tests.faults.interruptible_agent import Fate, InterruptibleApi, InterruptibleCgroups, InterruptibleRuntime
 
 Story = Callable[[HollowNode, FakeRuntime], Awaitable[None]]
 Check = Callable[[HollowNode, str], Awaitable[None]]
@@ -135,31 +138,34 @@ async def make_node(directory: Path) -> HollowNode:
     return node
 
 
-async def tell(node: HollowNode, story: Story, *, stop_at: int, after: bool) -> InterruptibleRuntime:
+async def tell(node: HollowNode, story: Story, *, stop_at: int, after: bool) -> Fate:
     """Start the agent, let the story happen, with the agent stopped at the call; then end the agent."""
-    engine = node.runtime
-    interruptible = InterruptibleRuntime(engine, stop_at=stop_at, after=after)
-    node.runtime = interruptible  # type: ignore[assignment]
+    engine, cgroups, client = node.runtime, node.cgroup_tree, node.client
+    fate = Fate(stop_at=stop_at, after=after)
+    node.runtime = InterruptibleRuntime(engine, fate)  # type: ignore[assignment]
+    node.cgroup_tree = InterruptibleCgroups(cgroups, fate)  # type: ignore[assignment]
+    node.client = Client(LocalTransport(InterruptibleApi(node.api, fate), User(name="system:node:node-1")))
     starting = asyncio.ensure_future(node.start())
     turns = 0
     while not starting.done() and turns < TURNS_MAX:
         await asyncio.to_thread(lambda: None)
-        turns = turns + 1 if interruptible.is_stopped else 0
+        turns = turns + 1 if fate.is_stopped else 0
     if not starting.done():
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
+    node.client = client
     await story(node, engine)
     crashing = asyncio.ensure_future(node.crash())
     await asyncio.sleep(0)
-    interruptible.die()
+    fate.die()
     await crashing
-    node.runtime = engine
-    return interruptible
+    node.runtime, node.cgroup_tree = engine, cgroups
+    return fate
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the effect", "after the effect"])
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
-async def test_a_stop_at_any_engine_call_converges(tmp_path: Path, story: Story, after: bool) -> None:
+async def test_a_stop_at_any_call_converges(tmp_path: Path, story: Story, after: bool) -> None:
     undisturbed = await make_node(tmp_path / "undisturbed")
     calls = (await tell(undisturbed, story, stop_at=0, after=False)).calls
     assert len(calls) > 3

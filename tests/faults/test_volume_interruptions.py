@@ -1,4 +1,4 @@
-"""The agent stopped at every call to the engine while a Pod's volumes are made or removed: nothing is lost or left."""
+"""The agent stopped at every call while the volumes of a Pod are made or removed: nothing is lost or left."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def make_node(directory: Path) -> HollowNode:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the effect", "after the effect"])
 @pytest.mark.parametrize("story", [start_pod, delete_pod], ids=["a Pod starts", "a Pod is deleted"])
-async def test_a_stop_at_any_engine_call_leaves_the_volumes_of_the_pods_there_are(
+async def test_a_stop_at_any_call_leaves_the_volumes_of_the_pods_there_are(
     tmp_path: Path, story: Story, after: bool
 ) -> None:
     undisturbed = await make_node(tmp_path / "undisturbed")

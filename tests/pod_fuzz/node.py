@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,23 +18,18 @@ from agent.pods.pod_files import PodFiles
 from agent.pods.probe_attempt import ProbeResult
 from agent.runtime.fake_container import ExecOutcome, FakeContainer, Program
 from agent.runtime.protocol import ContainerRecord, ImageRecord, RuntimeEvent
-from agent.static_pods.mirror_pods import MirrorPods
-from agent.static_pods.static_pods import StaticPods
 from agent.volumes.protocol import MountedVolume
 from control.api.exchange import ApiRequest, ApiResponse, User
 from control.api.objects import Object, ReadOnlyObject
 from control.client.client import Client
-from control.client.informer import EventHandler
 from control.client.local_transport import LocalTransport
 from control.client.transport import ServerUnavailableError
-from tests.fakes.agent_node import FakeNetwork, FakeNetworkFiles, FakeVolumes, HollowNode, PodEndpoint
-from tests.pod_fuzz.manifest_folder import NODE_NAME, ManifestFolder
+from tests.fakes.agent_node import FakeNetwork, FakeNetworkFiles, FakeVolumes, PodEndpoint
+from tests.fakes.static_pod_node import StaticPodNode
 from tests.pod_fuzz.specs import LATE, MOODY, PROGRAMS, PULLED
 from tests.simulation.engine import EngineConnection, EngineFaults, SimulatedEngine
 from tests.simulation.loop import HostClock, VirtualLoop
 from tests.simulation.simulated_process import SimulatedProcess
-
-NODE: Object = {"kind": "Node", "metadata": {"name": NODE_NAME, "uid": "uid-of-node"}}
 
 SignalWatcher = Callable[[ContainerRecord, str], None]
 
@@ -191,7 +185,7 @@ class FuzzProbes:
         return ProbeResult(passed=passed, output="" if passed else "refused")
 
 
-class FuzzNode(HollowNode):
+class FuzzNode(StaticPodNode):
     """The node. `boot` starts the agent, `kill` ends it without a word."""
 
     def __init__(self, directory: Path, loop: VirtualLoop, random: Random) -> None:
@@ -206,28 +200,12 @@ class FuzzNode(HollowNode):
         self.volumes = FuzzVolumes()
         self.network = FuzzNetwork()
         self.probes = FuzzProbes(random)  # type: ignore[assignment]
-        self.manifests = ManifestFolder(clock)
-        self.before_adoption = self._begin_static_pods
         self.process: SimulatedProcess | None = None
         self.logs = AgentLogs()
 
     async def settle(self, seconds: float = 0.0) -> None:
         """Let time pass."""
         await asyncio.sleep(seconds)
-
-    def _mirror_handler(self) -> EventHandler:
-        """As the agent: static Pods have workers of their own kind, and their mirrors a keeper."""
-        self.mirrors = MirrorPods(self.client, self.reporter, node=lambda: NODE, clock=self.clock)
-        services = replace(self.worker_services, reporter=self.mirrors)
-        folder: Any = self.manifests
-        self.static = StaticPods(
-            folder, workers=self.workers, services=services, mirrors=self.mirrors, clock=self.clock
-        )
-        return self.mirrors.on_pod_change
-
-    async def _begin_static_pods(self) -> None:
-        await self.static.start()
-        self._tasks += [asyncio.ensure_future(work) for work in (self.static.run(), self.mirrors.run())]
 
     def boot(self) -> asyncio.Task[Any]:
         """Start the agent as a process of its own."""
