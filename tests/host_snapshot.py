@@ -23,7 +23,7 @@ def take_snapshot(*directories: Path) -> dict[str, list[str]]:
         "iptables": _lines("iptables-save"),
         "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         "processes": _processes(),
-        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/podling/**")),
+        "cgroups": podling_cgroups(Path("/sys/fs/cgroup")),
         "files": sorted(files),
     }
 
@@ -50,6 +50,12 @@ def difference(before: dict[str, list[str]], after: dict[str, list[str]]) -> dic
         if appeared or vanished:
             changes[kind] = appeared + vanished
     return changes
+
+
+def podling_cgroups(root: Path) -> list[str]:
+    """Podling's cgroups and those in them: `podling/…`, or `podling.slice/…` where systemd makes them."""
+    tops = [top for name in ("podling", "podling.slice") for top in root.glob(f"**/{name}")]
+    return sorted(str(directory) for top in tops for directory, _, _ in os.walk(top))
 
 
 def _lines(*command: str) -> list[str]:
