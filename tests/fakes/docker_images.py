@@ -98,8 +98,8 @@ def _busybox_binary() -> Path:
         subprocess.run(["apt-get", "download", "busybox-static"], cwd=directory, check=True, capture_output=True)
         package = next(Path(directory).glob("busybox-static*.deb"))
         subprocess.run(["dpkg-deb", "-x", str(package), f"{directory}/x"], check=True)
-        # At once and whole: another worker may look for it.
-        Path(directory, "x/bin/busybox").replace(FETCHED_BUSYBOX)
+        # In /usr/bin from Debian 13 on. At once and whole: another worker may look for it.
+        next(Path(directory, "x").glob("**/bin/busybox")).replace(FETCHED_BUSYBOX)
     return FETCHED_BUSYBOX
 
 
