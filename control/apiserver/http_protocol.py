@@ -113,13 +113,21 @@ class HttpProtocol(asyncio.Protocol):
     def close_when_idle(self) -> None:
         """Close now, or after the answers that are due; a stream has no end to wait for."""
         if self._task is None:
-            self._transport.close()
+            self._close()
         elif self._is_streaming:
             self._task.cancel()
 
     def abort(self) -> None:
         """Cut the connection."""
         self._transport.abort()
+
+    def _close(self) -> None:
+        """Close once: a TLS transport that is closed twice before its peer has answered can no longer be cut.
+
+        That of Python 3.11.2 even fails then.
+        """
+        if not self._transport.is_closing():
+            self._transport.close()
 
     def _leave_server(self) -> None:
         self._server.connections.discard(self)
@@ -128,7 +136,7 @@ class HttpProtocol(asyncio.Protocol):
     def _close_if_idle(self) -> None:
         idle_seconds = self._loop.time() - self._last_used
         if self._task is None and idle_seconds >= KEEP_ALIVE_SECONDS:
-            self._transport.close()
+            self._close()
             return
         delay = KEEP_ALIVE_SECONDS if self._task is not None else KEEP_ALIVE_SECONDS - idle_seconds
         self._idle_timer = self._loop.call_later(delay, self._close_if_idle)
@@ -225,7 +233,7 @@ class HttpProtocol(asyncio.Protocol):
         text = f"{self._refusal} {HTTPStatus(self._refusal).phrase}"
         head = f"{_STATUS_LINES[self._refusal]}content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
         self._transport.write(f"{head}content-length: {len(text)}\r\n\r\n{text}".encode())
-        self._transport.close()
+        self._close()
 
     # --- answering ----------------------------------------------------------------------------------------------------
 
@@ -240,7 +248,7 @@ class HttpProtocol(asyncio.Protocol):
                     return
                 await self._send(request, response, keeps=keeps)
                 if not keeps or self._server.is_closing:
-                    self._transport.close()
+                    self._close()
                     return
                 if self._is_paused and not self._waiting:
                     self._is_paused = False
