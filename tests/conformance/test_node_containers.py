@@ -190,6 +190,7 @@ def debugged(started: Batch) -> Batch:
     debugger = {"name": "debugger", **IMAGE, **shell("while true; do echo polo; sleep 2; done")}
     add_ephemeral(started, "target", debugger | {"stdin": True, "tty": True})
     started.wait(lambda pod: running_debuggers(pod) == ["debugger"], "target", what="the debugger runs")
+    assert started.pod("target")["metadata"]["generation"] == 2
     return started
 
 
@@ -197,9 +198,7 @@ def debugged(started: Batch) -> Batch:
     "[sig-node] Ephemeral Containers [NodeConformance] will start an ephemeral container in an existing pod"
 )
 def test_ephemeral_containers_will_start_an_ephemeral_container_in_an_existing_pod(debugged: Batch) -> None:
-    pod = debugged.pod("target")
-    assert pod["metadata"]["generation"] == 2
-    assert is_ready(pod)
+    assert is_ready(debugged.pod("target"))
     assert debugged.kubectl("exec", "target", "-c", "debugger", "--", "/bin/echo", "marco") == "marco\n"
     wait_for(lambda: "polo" in debugged.logs("target", "-c", "debugger"), "it has printed")
 

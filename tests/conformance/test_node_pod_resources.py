@@ -30,6 +30,17 @@ def amounts(cpu: str, memory: str) -> Object:
 FILLING = shell(FILL, resources={"limits": {"memory": "36Mi"}, "requests": {"memory": "1Mi"}})
 
 
+def whole_pod(name: str) -> Object:
+    """A Pod with resources of its own."""
+    return make_pod(
+        name,
+        shell(SLEEP),
+        shell(SLEEP, resources=amounts("50m", "16Mi")),
+        resources=amounts("200m", "48Mi"),
+        restartPolicy="Always",
+    )
+
+
 PODS = (
     make_pod("besteffort", shell(SLEEP), restartPolicy="Always"),
     make_pod(
@@ -38,13 +49,9 @@ PODS = (
         shell(SLEEP, resources={"limits": {"cpu": "200m", "memory": "32Mi"}, "requests": {"cpu": "50m"}}),
         restartPolicy="Always",
     ),
-    make_pod(
-        "whole",
-        shell(SLEEP),
-        shell(SLEEP, resources=amounts("50m", "16Mi")),
-        resources=amounts("200m", "48Mi"),
-        restartPolicy="Always",
-    ),
+    whole_pod("whole"),
+    whole_pod("resized"),
+    make_pod("removed", shell(SLEEP, resources=amounts("10m", "16Mi"))),
 )
 
 
@@ -128,22 +135,22 @@ def test_containers_within_their_own_limits_cannot_exceed_their_pods(started: Ba
 
 
 def test_pod_level_resources_are_resized_in_place(started: Batch) -> None:
-    path = pod_cgroup(started, "whole")
-    before = started.get("pod", "whole")["status"]["containerStatuses"]
+    path = pod_cgroup(started, "resized")
+    before = started.get("pod", "resized")["status"]["containerStatuses"]
     for cpu, memory, quota in (("400m", "64Mi", 40_000), ("100m", "32Mi", 10_000)):
-        patch_resources(started, "whole", amounts(cpu, memory))
+        patch_resources(started, "resized", amounts(cpu, memory))
         wait_for(
-            lambda wanted=amounts(cpu, memory): started.get("pod", "whole")["status"].get("resources") == wanted,
+            lambda wanted=amounts(cpu, memory): started.get("pod", "resized")["status"].get("resources") == wanted,
             "the status has the new resources",
         )
         holds = expected(quota, int(memory[:-2]), quota * 1024 // 100_000)
         wait_for(lambda holds=holds: held(path) == holds, f"the kernel holds {holds}")
-    after = started.get("pod", "whole")["status"]["containerStatuses"]
+    after = started.get("pod", "resized")["status"]["containerStatuses"]
     assert [item["containerID"] for item in after] == [item["containerID"] for item in before]
 
 
 def test_the_cgroup_goes_with_its_pod(started: Batch) -> None:
-    path = pod_cgroup(started, "sum")
+    path = pod_cgroup(started, "removed")
     assert any(directory.is_dir() for directory in directories(path))
-    started.kubectl("delete", "pod", "sum", "--wait=true")
+    started.kubectl("delete", "pod", "removed", "--wait=true")
     wait_for(lambda: not any(directory.exists() for directory in directories(path)), "the cgroup is gone everywhere")

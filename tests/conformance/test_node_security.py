@@ -146,7 +146,7 @@ def seccomp_pod() -> Object:
     )
 
 
-def read_only_pod(directory: Path) -> Object:
+def read_only_pod(name: str, directory: Path) -> Object:
     """The same directory, which has a mount below it, three times: read-only throughout, if possible, and on top."""
     mounts = [
         {"mountPath": "/all", "recursiveReadOnly": "Enabled"},
@@ -155,7 +155,7 @@ def read_only_pod(directory: Path) -> Object:
     ]
     mounts = [{"name": "v", "readOnly": True, **mount} for mount in mounts]
     volumes = [{"name": "v", "hostPath": {"path": str(directory)}}]
-    return make_pod("read-only", shell(WRITE, volumeMounts=mounts), volumes=volumes)
+    return make_pod(name, shell(WRITE, volumeMounts=mounts), volumes=volumes)
 
 
 def secret_pod() -> Object:
@@ -207,11 +207,11 @@ def pods(batch: Batch, profiles: None, tree: Path) -> Batch:
         *(pod for pod, *_ in (*SPEAKING.values(), *WAITING.values(), *REFUSED.values())),
         APP_ARMOR,
         seccomp_pod(),
-        read_only_pod(tree),
+        *(read_only_pod(name, tree) for name in ("read-only", "unmounted")),
         secret_pod(),
     )
     batch.wait(is_finished, "profiles", *SPEAKING, *REFUSED, what="the Pods that end have ended")
-    batch.wait(is_ready, "read-only", "secrets", what="the Pods that stay run")
+    batch.wait(is_ready, "read-only", "unmounted", "secrets", what="the Pods that stay run")
     return batch
 
 
@@ -301,11 +301,11 @@ def test_no_secret_is_shown_by_the_engine_but_what_a_pod_asked_into_its_environm
 
 
 def test_no_mount_is_left_of_a_pod_that_is_gone(pods: Batch) -> None:
-    uid = pods.pods()["read-only"]["metadata"]["uid"]
+    uid = pods.pods()["unmounted"]["metadata"]["uid"]
 
     def left() -> list[Path]:
         return [path for path in mounts_below(pods.cluster.state) if uid in path.parts]
 
     assert left()
-    pods.kubectl("delete", "pod", "read-only", "--now")
+    pods.kubectl("delete", "pod", "unmounted", "--now")
     wait_for(lambda: not left(), "its mounts are gone")

@@ -60,7 +60,7 @@ def mounted(batch: Batch) -> Batch:
     for name, annotation in (("modified", "notmysubpath"), ("writes", "mysubpath")):
         pods.append(subpath_pod(name, "$(ANNOTATION)/$(POD_NAME)", POD_NAME, ANNOTATION))
         pods[-1]["metadata"]["annotations"] = {annotation: "mypath"}
-    batch.create(*pods, make_pod("fails", {"command": ["/bin/false"]}))
+    batch.create(*pods, *(make_pod(name, {"command": ["/bin/false"]}) for name in ("fails", "deleted")))
     return batch
 
 
@@ -112,6 +112,6 @@ def test_kubelet_when_a_command_always_fails_should_have_a_terminated_reason(mou
     "[sig-node] Kubelet when scheduling a busybox command that always fails in a pod should be possible to delete"
 )
 def test_kubelet_when_a_command_always_fails_should_be_possible_to_delete(mounted: Batch) -> None:
-    mounted.wait(is_finished, "fails", what="the Pod has failed")
-    mounted.kubectl("delete", "pod", "fails")
-    assert "fails" not in mounted.pods()
+    mounted.wait(is_finished, "deleted", what="the Pod has failed")
+    mounted.kubectl("delete", "pod", "deleted")
+    assert "deleted" not in mounted.pods()

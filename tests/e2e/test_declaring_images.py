@@ -74,6 +74,7 @@ def batch(cluster: Cluster, declaring_image: str) -> Iterator[Batch]:
     declaring = shell(QUIT, image=declaring_image)
     made.create(
         make_pod("declaring", declaring, terminationGracePeriodSeconds=30),
+        make_pod("leaving", declaring, terminationGracePeriodSeconds=30),
         make_pod("hoarder", shell(ZOMBIES), shareProcessNamespace=False),
         make_pod(
             "deaf", shell("trap '' TERM; echo deaf; while :; do sleep 0.2; done"), terminationGracePeriodSeconds=2
@@ -83,7 +84,7 @@ def batch(cluster: Cluster, declaring_image: str) -> Iterator[Batch]:
         make_pod("init", {"command": ["init"]}, shareProcessNamespace=False),
         make_pod("init-shared", {"command": ["init"]}, shareProcessNamespace=True, restartPolicy="Always"),
     )
-    made.wait(is_ready, "declaring", "hoarder", "deaf", "init", what="the Pods run")
+    made.wait(is_ready, "declaring", "leaving", "hoarder", "deaf", "init", what="the Pods run")
     yield made
     cluster.kubectl("delete", "namespace", namespace, "--wait=true")
 
@@ -182,11 +183,11 @@ def test_an_init_system_runs_as_process_one_and_says_so_where_it_is_not(batch: B
 
 def test_stop_signals_volumes_and_grace_periods_at_the_end(batch: Batch) -> None:
     wait_for(lambda: "deaf" in batch.logs("deaf"), "the trap is set")
-    wait_for(lambda: "set" in batch.logs("declaring"), "the program runs")
-    found = container(batch, "declaring")
+    wait_for(lambda: "set" in batch.logs("leaving"), "the program runs")
+    found = container(batch, "leaving")
     volumes = [mount["Name"] for mount in found["Mounts"] if mount["Type"] == "volume"]
     assert len(volumes) == 2
-    names = ("declaring", "deaf")
+    names = ("leaving", "deaf")
     # Their objects stay to be read when the Pods have ended.
     batch.kubectl("patch", "pod", *names, "-p", '{"metadata":{"finalizers":["example.com/hold"]}}')
     batch.kubectl("delete", "pod", *names, "--wait=false")
