@@ -193,6 +193,16 @@ def _resize_policy(path: str, policies: Sequence[Mapping[str, Any]], pod_restart
             yield FieldError.invalid(path, restart, "must be 'NotRequired' when `restartPolicy` is 'Never'")
 
 
+def init_resize_policies(path: str, items: Sequence[Container]) -> Errors:
+    """An init container that is no sidecar may not ask to be restarted for a resize; asked of new Pods alone."""
+    for index, container in enumerate(items):
+        for place, policy in enumerate(container.get("resizePolicy") or ()):
+            if container.get("restartPolicy") != "Always" and policy.get("restartPolicy") == "RestartContainer":
+                detail = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+                where = f"{path}[{index}].resizePolicy[{place}].restartPolicy"
+                yield FieldError.invalid(where, "RestartContainer", detail)
+
+
 def _unique_host_ports(path: str, items: Sequence[Container]) -> Errors:
     taken: set[str] = set()
     for index, container in enumerate(items):

@@ -9,7 +9,7 @@ from control.api.errors import FieldError
 from control.api.objects import Object
 from control.api.pods import qos_class
 from control.api.timestamps import format_time
-from control.apiserver.registry.strategies.container_validation import image_without_spaces
+from control.apiserver.registry.strategies.container_validation import image_without_spaces, init_resize_policies
 from control.apiserver.registry.strategies.pod_defaults import default_pod, default_pod_template
 from control.apiserver.registry.strategies.pod_resize import resize_changes, resized_spec, set_or_drop
 from control.apiserver.registry.strategies.pod_spec_validation import (
@@ -83,6 +83,7 @@ class PodStrategy(Strategy):
         """Judge a new Pod."""
         errors = _metadata_and_spec(obj)
         spec = obj["spec"]
+        errors.extend(init_resize_policies("spec.initContainers", spec.get("initContainers") or ()))
         if spec.get("ephemeralContainers"):
             errors.append(FieldError.forbidden("spec.ephemeralContainers", "cannot be set on create"))
         if spec.get("nodeName") and spec.get("schedulingGates"):

@@ -521,7 +521,13 @@ def test_a_resize_changes_cpu_and_memory_of_init_containers(
 
 
 def test_an_init_container_does_not_restart_to_be_resized() -> None:
-    old = _stored(change(POD, "spec.initContainers", [{**MOVABLE, "resizePolicy": RESTARTS}]))
+    new = change(POD, "spec.initContainers", [{**MOVABLE, "resizePolicy": RESTARTS}])
+    detail = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+    field = f"{AN_INIT}.resizePolicy[0].restartPolicy"
+    assert texts(created(PODS, new)[1]) == [f'{field}: Invalid value: "RestartContainer": {detail}']
+    assert not texts(created(PODS, change(new, f"{INIT}.restartPolicy", "Always"))[1])
+    old = _stored(change(POD, "spec.initContainers", [MOVABLE]))
+    old["spec"]["initContainers"][0]["resizePolicy"] = RESTARTS
     assert _resize(old, (f"{CONTAINER}.resources.requests", {"cpu": "1"})) == []
     assert _resize(old, (f"{INIT}.resources.requests.cpu", "2")) == [
         f"{AN_INIT}: Forbidden: non-sidecar init containers with a resize policy of RestartContainer cannot be resized"
