@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -95,9 +97,8 @@ def test_volumes_of_every_supported_type(cluster: Cluster, namespace: str, tmp_p
     sh(cluster, namespace, "volumes", "echo kept > /scratch/a; echo kept > /memory/a")
     [container_record] = cluster.containers("volumes", "main")
     cluster.kubectl("exec", "-n", namespace, "volumes", "--", "true")
-    import subprocess
 
-    subprocess.run(["kill", "-9", str(container_record["State"]["Pid"])], check=True)
+    os.kill(container_record["State"]["Pid"], signal.SIGKILL)
     wait_for(
         lambda: cluster.get("-n", namespace, "pod", "volumes")["status"]["containerStatuses"][0]["restartCount"] == 1,
         "the container is restarted",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import select
+import signal
 import subprocess
 from typing import Any
 
@@ -40,7 +42,7 @@ def wait_ready_with(cluster: Cluster, namespace: str, pod: str, *, restarts: int
 
 def test_a_killed_process_is_replaced_by_the_next_attempt(cluster: Cluster, healing: str) -> None:
     [old] = cluster.containers("steady", "nginx")
-    subprocess.run(["kill", "-9", str(old["State"]["Pid"])], check=True)
+    os.kill(old["State"]["Pid"], signal.SIGKILL)
     status = wait_ready_with(cluster, healing, "steady", restarts=1)
     [new] = cluster.containers("steady", "nginx")
     assert new["Id"] != old["Id"]
