@@ -49,8 +49,10 @@ while :; do sleep 0.2; done
 """
 # Each turn leaves a child behind whose parent has become another program, which waits for nobody.
 ZOMBIES = "for i in $(seq 50); do (sh -c 'exit 0' & exec sleep 0.01); done; sleep 1; echo done; exec sleep 1000"
-# On cgroup v1 the engine does not hear of what happens before it listens.
-HUNGRY = "until [ -e /begin ]; do sleep 0.1; done; exec tail /dev/zero"
+# On cgroup v1 the engine does not hear of what happens before it listens, nor of what is over before it looks: on a
+# busy machine it may miss one end of the first process, but not each of several.
+HUNGRY = "until [ -e /flags/begin ]; do sleep 0.1; done; sleep 1; exec tail /dev/zero"
+FLAGS = {"volumeMounts": [{"name": "flags", "mountPath": "/flags"}]}
 LINE = "0123456789" * 8
 TALK = f"yes {LINE} | head -c 104857600; echo last"
 
@@ -96,7 +98,7 @@ def pods(cluster: Cluster, scratch_image: str) -> Iterator[str]:
         make_pod("deaf", shell("trap '' TERM; echo deaf; while :; do sleep 1; done"), terminationGracePeriodSeconds=3),
         make_pod("zombies", shell(ZOMBIES)),
         make_pod("talkative", shell(TALK), restartPolicy="Never"),
-        make_pod("hungry", shell(HUNGRY, resources=memory), restartPolicy="Never"),
+        make_pod("hungry", shell(HUNGRY, resources=memory, **FLAGS), volumes=[{"name": "flags", "emptyDir": {}}]),
     ]
     cluster.kubectl(
         "create", "-n", namespace, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
@@ -177,15 +179,13 @@ def test_a_hundred_megabytes_of_log_are_rotated_and_their_end_is_kept(cluster: C
 
 def test_a_program_that_runs_out_of_memory_is_reported(cluster: Cluster, pods: str) -> None:
     cluster.wait("-n", pods, "--for=condition=Ready", "pod/hungry")
-    cluster.kubectl("exec", "-n", pods, "hungry", "--", "touch", "/begin")
-    wait_for_end(cluster, pods, "hungry")
+    cluster.kubectl("exec", "-n", pods, "hungry", "--", "touch", "/flags/begin")
 
     def killed() -> Any:
-        """The engine may tell a moment after the end."""
         status = status_of(cluster, pods, "hungry")
         (container,) = status["containerStatuses"]
-        return container["state"]["terminated"]["reason"] == "OOMKilled" and status
+        ends = [container[field].get("terminated") or {} for field in ("state", "lastState")]
+        return status["phase"] == "Running" and [end for end in ends if end.get("reason") == "OOMKilled"]
 
-    status = wait_for(killed, "hungry has ended for want of memory")
-    assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
-    assert status["phase"] == "Failed"
+    ends = wait_for(killed, "hungry has ended for want of memory", seconds_max=180)
+    assert {end["exitCode"] for end in ends} == {137}
