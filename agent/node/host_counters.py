@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.cgroups.tree import CGROUP_ROOT
 from agent.node.host_memory import MemoryUse, read_memory
-from agent.usage.pressure import RESOURCES, Pressures, parse_pressure
+from agent.usage.pressure import RESOURCES, Pressures, parse_pressures
 
 _INTERFACES_LEFT_OUT = ("lo",)
 #: the columns of /proc/net/dev: bytes, packets, errors, dropped packets
@@ -63,10 +63,7 @@ def read_pressures(directory: Path = Path("/proc/pressure"), cgroups: Path = CGR
     """The host's, where its cgroups are of v2."""
     if not (cgroups / "cgroup.controllers").exists():
         return None
-    texts = {name: _read(directory / name) for name in RESOURCES}
-    if not all(texts.values()):
-        return None
-    return Pressures(**{name: parse_pressure(text) for name, text in texts.items()})
+    return parse_pressures({name: _read(directory / name) for name in RESOURCES})
 
 
 def read_interfaces(pid: int) -> list[InterfaceCounters]:

@@ -43,9 +43,11 @@ class UsagePages:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """What the agent says of itself."""
-        sample = await self._sampler.sample(with_claims=True)
+        pods = await self._sampler.sample_claims()
         process = await asyncio.to_thread(read_own_process)
-        return _text([*own_metrics(sample), *figure_metrics(self._figures), *process_metrics(process)])
+        return _text(
+            [*own_metrics(self._sampler.node_name, pods), *figure_metrics(self._figures), *process_metrics(process)]
+        )
 
     async def resource_metrics(self, request: web.Request) -> web.Response:
         """Processor time and memory, for metrics-server."""

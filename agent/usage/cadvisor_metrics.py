@@ -14,7 +14,7 @@ from agent.node.host_counters import InterfaceCounters
 from agent.usage.cadvisor_families import FAMILIES
 from agent.usage.container_usage import DiskTransfers
 from agent.usage.pressure import RESOURCES, Pressures
-from agent.usage.prometheus import MetricFamily
+from agent.usage.prometheus import MetricFamily, single_sample
 from agent.usage.resource_metrics import NANOSECONDS
 from agent.usage.samples import ContainerSample, NodeSample, PodSample
 
@@ -199,22 +199,20 @@ def _container_labels(pod: PodSample, container: ContainerSample) -> dict[str, s
 
 def _machine(sample: NodeSample, version: str) -> list[MetricFamily]:
     memory = sample.host.memory
-    facts = MetricFamily("cadvisor_version_info", "gauge", "A metric with a constant '1' value labeled by version.")
-    facts.add(1, {"dockerVersion": version})
+    info = "A metric with a constant '1' value labeled by version."
     return [
-        facts,
-        _gauge("machine_cpu_cores", "Number of logical CPU cores.", sample.cpus),
-        _gauge("machine_memory_bytes", "Amount of memory installed on the machine.", memory.capacity_bytes),
-        _gauge("machine_swap_bytes", "Amount of swap memory available on the machine.", memory.swap_capacity_bytes),
-        _gauge(
+        single_sample("cadvisor_version_info", "gauge", info, 1, {"dockerVersion": version}),
+        single_sample("machine_cpu_cores", "gauge", "Number of logical CPU cores.", sample.cpus),
+        single_sample(
+            "machine_memory_bytes", "gauge", "Amount of memory installed on the machine.", memory.capacity_bytes
+        ),
+        single_sample(
+            "machine_swap_bytes", "gauge", "Amount of swap memory available on the machine.", memory.swap_capacity_bytes
+        ),
+        single_sample(
             "container_scrape_error",
+            "gauge",
             "1 if there was an error while getting container metrics, 0 otherwise",
             1 if sample.failures else 0,
         ),
     ]
-
-
-def _gauge(name: str, help: str, value: float) -> MetricFamily:
-    family = MetricFamily(name, "gauge", help)
-    family.add(value)
-    return family

@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.cgroups.control_files import shares_of
 from agent.cgroups.tree import CgroupTree
 from agent.usage.container_usage import UNLIMITED_BYTES
-from agent.usage.pressure import RESOURCES, Pressures, parse_pressure
+from agent.usage.pressure import RESOURCES, Pressures, parse_pressures
 
 PROC = Path("/proc")
 
@@ -93,10 +93,7 @@ class _CgroupFiles:
 
     def pressures(self) -> Pressures | None:
         """Of v2; None where the kernel does not measure them."""
-        texts = {name: self.text(name, f"{name}.pressure") for name in RESOURCES}
-        if not all(texts.values()):
-            return None
-        return Pressures(**{name: parse_pressure(text) for name, text in texts.items()})
+        return parse_pressures({name: self.text(name, f"{name}.pressure") for name in RESOURCES})
 
     def above(self) -> _CgroupFiles:
         """Those of the cgroup above."""

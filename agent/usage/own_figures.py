@@ -14,7 +14,7 @@ from agent.pods.observed import ObservedPod
 from agent.pods.pod_phase import TERMINAL_PHASES
 from agent.pods.pod_spec import ephemeral_containers
 from agent.pods.start_tally import StartTally
-from agent.usage.prometheus import MetricFamily
+from agent.usage.prometheus import MetricFamily, single_sample
 from control.api.objects import ReadOnlyObject
 from control.api.pods import is_static_pod
 
@@ -51,13 +51,13 @@ def _of_pods(pods: list[ReadOnlyObject]) -> Iterator[MetricFamily]:
         family.add(len(counted) - static, {"static": ""})
         family.add(static, {"static": "true"})
         yield family
-    yield _single(
+    yield single_sample(
         "kubelet_mirror_pods",
         "gauge",
         "[ALPHA] The number of mirror pods the kubelet will try to create (one per admitted static pod)",
         sum(is_static_pod(pod) for pod in active),
     )
-    yield _single(
+    yield single_sample(
         "kubelet_managed_ephemeral_containers",
         "gauge",
         "[ALPHA] Current number of ephemeral containers in pods managed by this kubelet.",
@@ -73,12 +73,16 @@ def _of_the_engine(observed: list[ObservedPod]) -> Iterator[MetricFamily]:
     for state, count in sorted(states.items()):
         containers.add(count, {"container_state": state})
     yield containers
-    yield _single("kubelet_running_pods", "gauge", "[STABLE] Number of pods that have a running pod sandbox", sandboxes)
+    yield single_sample(
+        "kubelet_running_pods", "gauge", "[STABLE] Number of pods that have a running pod sandbox", sandboxes
+    )
 
 
 def _of_starts(starts: StartTally) -> Iterator[MetricFamily]:
-    yield _single("kubelet_started_pods_total", "counter", "[ALPHA] Cumulative number of pods started", starts.pods)
-    yield _single(
+    yield single_sample(
+        "kubelet_started_pods_total", "counter", "[ALPHA] Cumulative number of pods started", starts.pods
+    )
+    yield single_sample(
         "kubelet_started_pods_errors_total",
         "counter",
         "[ALPHA] Cumulative number of errors when starting pods",
@@ -98,9 +102,3 @@ def _of_starts(starts: StartTally) -> Iterator[MetricFamily]:
         failed.add(count, {"container_type": kind, "code": reason})
     yield started
     yield failed
-
-
-def _single(name: str, kind: str, text: str, value: int) -> MetricFamily:
-    family = MetricFamily(name, kind, text)
-    family.add(value)
-    return family

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.node.host_counters import boot_time
 from agent.usage.container_cgroup import PROC
 from agent.usage.container_processes import open_files_max
-from agent.usage.prometheus import MetricFamily
+from agent.usage.prometheus import MetricFamily, single_sample
 
 #: columns of /proc/PID/stat after the name in parentheses, which may hold anything
 _USER_TICKS, _SYSTEM_TICKS, _START_TICKS, _VIRTUAL_BYTES, _RESIDENT_PAGES = 11, 12, 19, 20, 21
@@ -57,9 +57,4 @@ def process_metrics(process: OwnProcess) -> list[MetricFamily]:
         ),
         ("virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", process.virtual_bytes),
     )
-    families = []
-    for name, kind, text, value in facts:
-        family = MetricFamily(f"process_{name}", kind, text)
-        family.add(value)
-        families.append(family)
-    return families
+    return [single_sample(f"process_{name}", kind, text, value) for name, kind, text, value in facts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 RESOURCES = ("cpu", "memory", "io")
@@ -32,6 +33,13 @@ class Pressures:
     cpu: Pressure = Pressure()
     memory: Pressure = Pressure()
     io: Pressure = Pressure()
+
+
+def parse_pressures(texts: Mapping[str, str]) -> Pressures | None:
+    """Read the files of `RESOURCES`; None where the kernel does not measure, which leaves them empty."""
+    if not all(texts.values()):
+        return None
+    return Pressures(**{name: parse_pressure(text) for name, text in texts.items()})
 
 
 def parse_pressure(text: str) -> Pressure:

@@ -31,6 +31,15 @@ class MetricFamily:
         self.samples.append((f"{self.name}{suffix}", labels or {}, value, time))
 
 
+def single_sample(
+    name: str, type: str, help: str, value: float, labels: Mapping[str, str] | None = None
+) -> MetricFamily:
+    """A family of one sample."""
+    family = MetricFamily(name, type, help)
+    family.add(value, labels)
+    return family
+
+
 def format_metrics(families: Iterable[MetricFamily]) -> str:
     """Write the families that have samples."""
     lines: list[str] = []

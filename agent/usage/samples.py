@@ -146,6 +146,11 @@ class UsageSampler:
         self._rates = CpuRates()
         self._files = FileLooks(source.measure_files, clock)
 
+    @property
+    def node_name(self) -> str:
+        """Whose samples these are."""
+        return self._source.node_name
+
     async def sample(
         self, *, with_files: bool = False, with_claims: bool = False, with_open_files: bool = False
     ) -> NodeSample:
@@ -168,6 +173,10 @@ class UsageSampler:
             cpu_rates=self._rates.update({**looks, NODE: CpuLook(now, host.cpu_nanoseconds)}),
             files=files,
         )
+
+    async def sample_claims(self) -> list[PodSample]:
+        """Look at the file systems behind claims alone, without a question to the engine."""
+        return [PodSample(pod=pod, containers=(), claims=await self._claims(pod)) for pod in list(self._pods())]
 
     async def _look(self, pod: ReadOnlyObject, wanted: _Wanted) -> tuple[PodSample, int]:
         observed = self._cache.observe(pod["metadata"]["uid"], stopping={}, attached=())

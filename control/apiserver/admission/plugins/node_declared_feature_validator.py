@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from control.api.builtin_kinds import NODES, PODS
+from control.api.builtin_kinds import PODS
 from control.api.declared_features import declared_features, features_to_change
 from control.api.pods import node_name_of
 from control.apiserver.admission.chain import Attributes, ObjectReader
-from control.apiserver.admission.plugins.plugin import Plugin, refusal
+from control.apiserver.admission.plugins.plugin import Plugin, find_node, is_write_of, refusal
 
 
 class NodeDeclaredFeatureValidator(Plugin):
@@ -20,17 +20,13 @@ class NodeDeclaredFeatureValidator(Plugin):
     async def validate(self, attributes: Attributes) -> None:
         """Refuse a change of a bound Pod, also by its resize subresource, that its node cannot follow."""
         pod, old = attributes.object, attributes.old_object
-        if (attributes.kind.group, attributes.kind.plural) != (PODS.group, PODS.plural) or not pod or not old:
-            return
-        if attributes.operation != "UPDATE" or attributes.subresource not in ("", "resize"):
+        if not is_write_of(attributes, PODS, "UPDATE", subresources=("", "resize")) or not pod or not old:
             return
         node_name = node_name_of(pod)
         needed = features_to_change(pod, old) if node_name else frozenset()
         if not needed:
             return
-        node = self._reader.find(NODES, None, node_name)
-        if node is None:
-            raise refusal(attributes, f'node "{node_name}" not found')
+        node = find_node(self._reader, attributes, node_name)
         missing = ", ".join(sorted(needed - declared_features(node)))
         if missing:
             detail = f'pod update requires features {missing} which are not available on node "{node_name}"'

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from control.api.builtin_kinds import NODES
 from control.api.errors import ApiError, forbidden
 from control.api.kinds import Kind
-from control.apiserver.admission.chain import Attributes
+from control.api.objects import ReadOnlyObject
+from control.apiserver.admission.chain import Attributes, ObjectReader
 
 
 class Plugin:
@@ -22,13 +26,21 @@ def refusal(attributes: Attributes, detail: str) -> ApiError:
     return forbidden(attributes.kind.group, attributes.kind.plural, name or "Unknown", detail)
 
 
-def is_write_of(attributes: Attributes, kind: Kind, *operations: str) -> bool:
-    """Whether this writes an object of that kind itself (no subresource) by one of the operations."""
+def find_node(reader: ObjectReader, attributes: Attributes, name: str) -> ReadOnlyObject:
+    """The node of the Pod that is written. Raises ApiError where there is none of that name."""
+    node = reader.find(NODES, None, name)
+    if node is None:
+        raise refusal(attributes, f'node "{name}" not found')
+    return node
+
+
+def is_write_of(attributes: Attributes, kind: Kind, *operations: str, subresources: Sequence[str] = ("",)) -> bool:
+    """Whether this writes an object of that kind by one of the operations: itself, or by one of the subresources."""
     written = attributes.kind
     return (
         written.plural == kind.plural
         and written.group == kind.group
         and attributes.operation in operations
-        and not attributes.subresource
+        and attributes.subresource in subresources
         and attributes.object is not None
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from control.api.builtin_kinds import NODES, PODS
+from control.api.builtin_kinds import PODS
 from control.api.fit import allocatable_of
 from control.api.meta import labels_of
 from control.api.objects import ReadOnlyObject
 from control.api.pods import node_name_of, pod_requests
 from control.apiserver.admission.chain import Attributes, ObjectReader
-from control.apiserver.admission.plugins.plugin import Plugin, refusal
+from control.apiserver.admission.plugins.plugin import Plugin, find_node, is_write_of, refusal
 
 _OS_LABEL = "kubernetes.io/os"
 
@@ -24,16 +24,12 @@ class PodResizeValidator(Plugin):
     async def validate(self, attributes: Attributes) -> None:
         """Refuse a resize of a bound Pod that its node can never follow; a cause says of which sort the refusal is."""
         pod, old = attributes.object, attributes.old_object
-        if (attributes.kind.group, attributes.kind.plural) != (PODS.group, PODS.plural) or not pod or not old:
+        if not is_write_of(attributes, PODS, "UPDATE", subresources=("resize",)) or not pod or not old:
             return
         node_name = node_name_of(pod)
-        if attributes.operation != "UPDATE" or attributes.subresource != "resize" or not node_name:
+        if not node_name or pod["spec"] == old["spec"]:
             return
-        if pod["spec"] == old["spec"]:
-            return
-        node = self._reader.find(NODES, None, node_name)
-        if node is None:
-            raise refusal(attributes, f'node "{node_name}" not found')
+        node = find_node(self._reader, attributes, node_name)
         lacking = _lacking(pod, node)
         system = labels_of(node).get(_OS_LABEL, "")
         if lacking:

@@ -8,6 +8,7 @@ from typing import Any
 
 from control.api.errors import FieldError
 from control.api.names import port_name_errors
+from control.api.pods import is_sidecar
 from control.apiserver.registry.strategies.environment_validation import environment
 from control.apiserver.registry.strategies.field_rules import (
     PROTOCOLS,
@@ -197,7 +198,7 @@ def init_resize_policies(path: str, items: Sequence[Container]) -> Errors:
     """An init container that is no sidecar may not ask to be restarted for a resize; asked of new Pods alone."""
     for index, container in enumerate(items):
         for place, policy in enumerate(container.get("resizePolicy") or ()):
-            if container.get("restartPolicy") != "Always" and policy.get("restartPolicy") == "RestartContainer":
+            if not is_sidecar(container) and policy.get("restartPolicy") == "RestartContainer":
                 detail = "must not be set to 'RestartContainer' for non-sidecar initContainers"
                 where = f"{path}[{index}].resizePolicy[{place}].restartPolicy"
                 yield FieldError.invalid(where, "RestartContainer", detail)

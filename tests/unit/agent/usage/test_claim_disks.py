@@ -53,7 +53,11 @@ def test_a_claim_that_two_pods_have_is_one_series() -> None:
         cpus=1,
         pods=(PodSample(pod=POD, containers=(), claims=(claim,)),) * 2,
     )
-    lines = [line for line in format_metrics(own_metrics(sample)).splitlines() if line.startswith("kubelet_volume")]
+    lines = [
+        line
+        for line in format_metrics(own_metrics(sample.node_name, sample.pods)).splitlines()
+        if line.startswith("kubelet_volume")
+    ]
     labels = '{namespace="shop",persistentvolumeclaim="data"}'
     assert lines[:3] == [
         f"kubelet_volume_stats_capacity_bytes{labels} 100",
